@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From the groups of a model to leaks as people read them: stacks merged (each C evaluation frame replaced by the Python
+ * frames that it ran), symbols resolved, equal ones joined by fingerprint, sorted by bytes. */
+#ifndef ANALYZER_LEAKS_H
+#define ANALYZER_LEAKS_H
+
+#include "model.h"
+#include "symbols.h"
+
+#define FINGERPRINT_SIZE 33 /* 32 hex digits (XXH3-128) and NUL */
+
+/* One frame of a merged stack. Texts live as long as the model and the symbols. */
+struct frame {
+    enum frame_language language; /* FRAME_CUT: `offset` frames are missing here (0 = unknown number) */
+    const char *function;         /* never NULL: "??" if not known */
+    const char *file;             /* source file or NULL */
+    int line;                     /* 0 = not known */
+    const char *module;           /* native: path of the ELF file, or NULL */
+    uint64_t offset;              /* native: ELF address */
+    bool inlined;                 /* native: inlined into the next frame */
+    bool runtime; /* part of an interpreter, the C library or the shim: folded in text, not part of the fingerprint */
+};
+
+struct stack {
+    struct frame *frames; /* innermost first */
+    size_t size;
+};
+
+enum stack_languages { STACK_ALL, STACK_PYTHON, STACK_NATIVE };
+
+struct leak {
+    const struct process *process;
+    enum leak_kind kind;
+    bool known, startup;
+    const char *domain, *type; /* type may be NULL */
+    uint64_t blocks, bytes;
+    struct stack stack;
+    char fingerprint[FINGERPRINT_SIZE];
+};
+
+struct leaks {
+    struct leak *items; /* most bytes first, then blocks, then fingerprint */
+    size_t count;
+};
+
+/* Builds the merged stack of trace `trace` of `process`. *ret is given to stack_clear. Returns 0 or -ENOMEM. */
+int stack_build(const struct process *process, uint32_t trace, struct symbols *symbols, struct stack *ret);
+void stack_clear(struct stack *stack);
+
+/* Builds all leaks of the model. *ret is given to leaks_clear. Returns 0 or -ENOMEM. */
+int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret);
+void leaks_clear(struct leaks *leaks);
+
+/* "definite", .. */
+const char *leak_kind_name(enum leak_kind kind);
+
+#endif

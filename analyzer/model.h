@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the analyzer knows after reading reports: plain data in memory, read-only once load.h has filled it. Layer: above
+ * load, below leaks, diff, gate and output. Not thread-safe. Every id of the file is an index into a table of its process
+ * (index 0 is the empty entry), checked while loading, so that no reader has to check again. */
+#ifndef ANALYZER_MODEL_H
+#define ANALYZER_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum frame_language { FRAME_NATIVE, FRAME_PYTHON, FRAME_CUT };
+enum leak_kind { LEAK_DEFINITE, LEAK_INDIRECT, LEAK_POSSIBLE, LEAK_REACHABLE, LEAK_KIND_COUNT };
+
+/* Texts live as long as the model; equal texts within one process share one pointer. */
+struct module {
+    const char *path;
+    const char *build_id; /* hex, or NULL */
+    uint64_t start, end, bias;
+};
+
+struct code {
+    const char *file, *name, *qualname; /* qualname: NULL if the version has none */
+    int first_line;
+    int table_kind; /* enum code_table of ledger_format.h, 0 = no table */
+    const uint8_t *table;
+    size_t table_size;
+};
+
+struct raw_frame {
+    enum frame_language language;
+    uint32_t index;  /* native: module; Python: code; both into the tables of the process */
+    uint64_t offset; /* native: ELF address (absolute with module 0); Python: byte offset; cut: frames */
+    bool exact;      /* native: the instruction itself, not a return address */
+    bool entry;      /* Python: outermost frame of one run of a C evaluation function */
+};
+
+struct node {
+    uint32_t parent, frame;
+};
+
+struct trace {
+    uint32_t native, python; /* nodes */
+    uint64_t allocations, bytes;
+};
+
+struct group {
+    uint32_t trace;
+    enum leak_kind kind;
+    bool known;   /* false: no scan ran, the kind is a guess: say "still allocated" */
+    bool startup; /* allocated before the program's own code ran */
+    const char *domain;
+    const char *type; /* of a Python object, or NULL */
+    uint64_t blocks, bytes;
+};
+
+struct memory_error {
+    const char *kind, *domain, *detail;
+    uint64_t address, size, count;
+    uint32_t trace, alloc_trace, free_trace;
+};
+
+struct totals {
+    uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
+    uint64_t startup_blocks, startup_bytes, inherited_frees, threads, self_checks, self_check_differences;
+};
+
+/* One report: one image of one process. */
+struct process {
+    const char *path; /* of the report or ledger it came from */
+    int pid, ppid, sequence, status;
+    const char *program, *python, *started, *ended, *ended_at, *options, *version; /* python, ended_at: may be NULL */
+    const char **argv;
+    size_t argc;
+    const char **lacks; /* what the report does not have, a sentence each */
+    size_t lacks_count;
+    bool forked;
+    bool truncated; /* read up to the cut */
+    struct totals totals;
+
+    struct module *modules;
+    struct code *codes;
+    struct raw_frame *frames;
+    struct node *nodes;
+    struct trace *traces;
+    struct group *groups;
+    struct memory_error *errors;
+    size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count;
+
+    struct text_pool *texts; /* owns the strings (load.c) */
+};
+
+struct model {
+    struct process **processes; /* in order of start, then pid, then sequence */
+    size_t process_count;
+};
+
+/* Frees everything; harmless on a zeroed model. */
+void model_clear(struct model *model);
+
+#endif

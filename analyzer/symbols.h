@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * (module, ELF address) -> function, file, line and inlined callers, by elfutils' libdw; separate debug files and debuginfod
+ * (when DEBUGINFOD_URLS is set) as libdw finds them. A module whose build-id is not the recorded one is stale: it is never
+ * named from the wrong file. Also Python line tables (pylines.h). Results are cached. Not thread-safe. */
+#ifndef ANALYZER_SYMBOLS_H
+#define ANALYZER_SYMBOLS_H
+
+#include "model.h"
+
+struct symbols;
+
+/* One source position. */
+struct symbol {
+    const char *function; /* demangled; NULL if not known */
+    const char *file;     /* NULL if not known */
+    int line;             /* 0 if not known */
+};
+
+/* NULL when memory is out. */
+struct symbols *symbols_new(bool debuginfod);
+void symbols_free(struct symbols *symbols);
+
+/* The positions for `address` in `module`: one, or more when functions were inlined there, innermost first. `address` is
+ * looked up as it is (callers subtract 1 from return addresses). Returns their number (0: nothing known, or stale, or no
+ * memory); *ret lives as long as `symbols`. */
+size_t symbols_find(struct symbols *symbols, const struct module *module, uint64_t address, const struct symbol **ret);
+
+/* True when the file at module->path is not the one that was loaded. */
+bool symbols_stale(struct symbols *symbols, const struct module *module);
+
+#endif

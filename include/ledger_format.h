@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Layout of a ledger: the shared mapping in which a traced process keeps what it knows, so that any death of the
+ * process leaves the evidence behind. The shim writes it (shim/ledger.c); the analyzer and the report writer read
+ * it (ledger_view.h), possibly while it changes and possibly after the writer was killed at any instruction.
+ *
+ * A ledger is a file of LEDGER_SEGMENT_SIZE pieces. Segment 0 holds struct ledger_header; every later segment holds
+ * an array of one kind of entry, and header.directory[n] says of which. Entries are addressed by a 32-bit id that
+ * counts through all the segments of their kind in directory order: id / per-segment is the n-th segment of that
+ * kind, id % per-segment the place inside it. Id 0 of every kind is reserved to mean "none".
+ *
+ * Writers publish an entry with a release store of the word named in its comment, and a reader skips an entry whose
+ * publishing word is 0. All integers are little-endian: host order on every supported machine. */
+#ifndef MEMSHIM_LEDGER_FORMAT_H
+#define MEMSHIM_LEDGER_FORMAT_H
+
+#include <stdint.h>
+
+#define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
+#define LEDGER_VERSION 1
+#define LEDGER_SEGMENT_SHIFT 18
+#define LEDGER_SEGMENT_SIZE (1u << LEDGER_SEGMENT_SHIFT)
+#define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
+
+enum ledger_kind {
+    LEDGER_FREE = 0, /* part of the file, not handed out yet */
+    LEDGER_HEADER,
+    LEDGER_RECORDS, /* struct ledger_record: live blocks */
+    LEDGER_NODES,   /* struct ledger_node: frames of stacks, linked to their callers */
+    LEDGER_TRACES,  /* struct ledger_trace: whole stacks (native + Python) with counters */
+    LEDGER_CODES,   /* struct ledger_code: Python code objects */
+    LEDGER_MODULES, /* struct ledger_module: loaded ELF objects */
+    LEDGER_THREADS, /* struct ledger_thread: counters */
+    LEDGER_ERRORS,  /* struct ledger_error */
+    LEDGER_TEXT,    /* struct ledger_text, addressed in units of LEDGER_TEXT_UNIT bytes */
+    LEDGER_KIND_COUNT
+};
+
+/* Where a block comes from, which is also who must free it. */
+enum block_domain {
+    DOMAIN_MALLOC = 0, /* malloc, calloc, realloc, memalign and friends */
+    DOMAIN_RAW,        /* PyMem_RawMalloc */
+    DOMAIN_MEM,        /* PyMem_Malloc */
+    DOMAIN_OBJ,        /* PyObject_Malloc */
+    DOMAIN_NEW,        /* operator new */
+    DOMAIN_NEW_ARRAY,  /* operator new[] */
+    DOMAIN_MMAP,
+    DOMAIN_COUNT
+};
+
+enum block_kind { /* leak kinds, Valgrind's meaning; UNKNOWN until a scan has run */
+                  BLOCK_UNKNOWN = 0,
+                  BLOCK_DEFINITE,
+                  BLOCK_INDIRECT,
+                  BLOCK_POSSIBLE,
+                  BLOCK_REACHABLE,
+                  BLOCK_KIND_COUNT
+};
+
+enum record_flags {
+    RECORD_STARTUP = 1u << 0, /* allocated before the program's own code ran */
+    RECORD_KIND_SHIFT = 1,    /* enum block_kind, 3 bits */
+    RECORD_KIND_MASK = 7u << 1,
+    RECORD_CODE = 1u << 4, /* the block holds a code object that LEDGER_CODES describes */
+};
+
+/* One live block. Published by `owner`: address << 16 | domain << 8 | flags, 0 while the record is free. While it is
+ * free, `size` links the record lists of shim/records.c. */
+struct ledger_record {
+    uint64_t owner;
+    uint64_t size;   /* bytes the program asked for */
+    uint32_t trace;  /* LEDGER_TRACES id of the allocation (of the last realloc), 0 = not recorded */
+    uint32_t thread; /* LEDGER_THREADS id */
+    uint32_t type;   /* LEDGER_TEXT ref of the Python type's name, 0 = not known */
+    uint32_t mark;   /* interval (memshim_mark) in which it was allocated */
+};
+
+enum node_meta {
+    NODE_NATIVE = 1u << 0, /* key: return address, or the exact pc where NODE_EXACT is set */
+    NODE_PYTHON = 1u << 1, /* key: LEDGER_CODES id << 32 | byte offset of the instruction in the code */
+    NODE_EXACT = 1u << 2,  /* native: pc is the instruction itself (frame interrupted by a signal): do not subtract 1 */
+    NODE_ENTRY =
+        1u << 3,        /* Python: the frame at which a C evaluation function was entered (the outermost of its run) */
+    NODE_CUT = 1u << 4, /* the stack went on towards its root, but stack_depth cut it here; key = frames cut or 0 */
+    NODE_EPOCH_SHIFT = 8, /* native: module epoch (24 bits) in which the address was valid */
+};
+
+/* One frame of a stack and the id of its caller: parents always have lower depth, the root's parent is 0.
+ * Published by `meta`. The 16 bytes are also the key under which shim/stacks.c interns the node. */
+struct ledger_node {
+    uint64_t key;
+    uint32_t parent; /* LEDGER_NODES id */
+    uint32_t meta;   /* enum node_meta */
+};
+
+/* A whole stack: its native and its Python leaf (innermost frame), either may be 0. Published by `used`. */
+struct ledger_trace {
+    uint32_t native; /* LEDGER_NODES id */
+    uint32_t python; /* LEDGER_NODES id */
+    uint32_t used;   /* 1 */
+    uint32_t reserved;
+    uint64_t allocations; /* ever made from here; threads add what they counted last (struct ledger_thread) */
+    uint64_t bytes;
+};
+
+enum code_table { CODE_LNOTAB = 1, CODE_LINETABLE_310, CODE_LOCATIONS_311 };
+
+/* A Python code object as it was at first sight. Published by `used`. Texts are LEDGER_TEXT refs, 0 = not known. */
+struct ledger_code {
+    uint64_t address;
+    uint32_t used;
+    int32_t first_line;
+    uint32_t file;
+    uint32_t name;
+    uint32_t qualname;
+    uint32_t table;      /* raw bytes of the line table */
+    uint32_t table_kind; /* enum code_table */
+    uint32_t reserved[3];
+};
+
+/* A loaded ELF object. Published by `end`. */
+struct ledger_module {
+    uint64_t start, end;  /* address range of its segments */
+    uint64_t bias;        /* run-time address minus ELF address */
+    uint32_t path;        /* LEDGER_TEXT ref */
+    uint32_t first_epoch; /* valid for nodes whose epoch lies in [first_epoch, last_epoch] */
+    uint32_t last_epoch;  /* UINT32_MAX while loaded */
+    uint8_t build_id_size;
+    uint8_t build_id[20];
+    uint8_t reserved[3];
+};
+
+/* Counters of one thread, written by that thread only and added up by readers. Slots are reused by later threads and
+ * go on counting. Published by `used`. */
+struct ledger_thread {
+    uint64_t used;
+    uint64_t allocations;
+    uint64_t frees;
+    uint64_t allocated_bytes;
+    uint64_t freed_bytes;
+    uint64_t dropped; /* events that could not be recorded */
+    int64_t balance;  /* bytes since the last flush to header.live_bytes */
+    int64_t high;     /* highest balance since then */
+    /* Allocations counted for one trace and not added to its counters yet. */
+    uint64_t pending_allocations;
+    uint64_t pending_bytes;
+    uint32_t pending_trace;
+    uint32_t tid;
+    uint64_t reserved[5];
+};
+
+enum error_kind { /* the names of DESIGN's `errors[].kind`, in ledger order */
+                  ERROR_NONE = 0,
+                  ERROR_OVERFLOW,
+                  ERROR_UNDERFLOW,
+                  ERROR_USE_AFTER_FREE,
+                  ERROR_DOUBLE_FREE,
+                  ERROR_INVALID_FREE,
+                  ERROR_DOMAIN_MISMATCH,
+                  ERROR_MISMATCHED_FREE,
+                  ERROR_GIL_NOT_HELD,
+                  ERROR_KIND_COUNT
+};
+
+/* One kind of misuse seen from one stack. Published by `kind`. */
+struct ledger_error {
+    uint32_t kind; /* enum error_kind */
+    uint32_t domain;
+    uint64_t address;
+    uint64_t size;
+    uint64_t count;
+    uint32_t trace;       /* of the finding */
+    uint32_t alloc_trace; /* 0 = not known */
+    uint32_t free_trace;
+    uint32_t detail; /* LEDGER_TEXT ref */
+    uint64_t reserved;
+};
+
+/* A byte string. A ref counts units of LEDGER_TEXT_UNIT bytes through all text segments; a string too long for one
+ * segment goes on at `next`. Published by `length` + 1 (so that an empty string is not 0). */
+#define LEDGER_TEXT_UNIT 8u
+struct ledger_text {
+    uint32_t length_plus_1; /* bytes in this piece, plus 1 */
+    uint32_t next;          /* ref of the next piece, 0 = last */
+    char bytes[];
+};
+
+enum ledger_end {
+    END_NONE = 0, /* still running, or killed: the reader has to ask who knows */
+    END_EXIT,     /* exit() or _exit(): header.status */
+    END_EXEC,     /* replaced by another program */
+};
+
+enum ledger_lack {                             /* what the report has to say it lacks: header.lacks */
+                   LACK_LEDGER_FULL = 1u << 0, /* no more memory or disk for records: later blocks are not recorded */
+                   LACK_UNWINDER = 1u << 1,    /* libunwind could not be loaded: only simple native stacks */
+                   LACK_PYTHON_UNKNOWN = 1u << 2, /* interpreter version not known: no Python frames */
+                   LACK_FREE_THREADED = 1u
+                                        << 3,  /* free-threaded interpreter: no MEM and OBJ blocks, no Python frames */
+                   LACK_OPTION = 1u << 4,      /* an option asked for something this build cannot do */
+                   LACK_STACKS_FULL = 1u << 5, /* no more room for stacks: some blocks have none */
+};
+
+#define LEDGER_PATH_MAX 4096
+#define LEDGER_OPTIONS_MAX 4096
+#define LEDGER_ARGV_MAX 16384
+
+/* Segment 0. Written at start, except for the counters and the end. */
+struct ledger_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_size; /* sizeof(struct ledger_header) */
+    uint32_t segments;    /* segments in the file, this one included; release-stored after the directory entry */
+    uint32_t ended;       /* enum ledger_end; release-stored after status and ended_at */
+    int32_t status;
+    uint32_t lacks; /* enum ledger_lack */
+    int32_t pid;
+    int32_t ppid;
+    uint32_t sequence;      /* n-th image of this pid (exec) */
+    uint32_t python_hex;    /* PY_VERSION_HEX, 0 = no interpreter seen */
+    uint64_t process_start; /* field 22 of /proc/PID/stat: tells a reused pid */
+    int64_t started_at;     /* nanoseconds since the epoch */
+    int64_t ended_at;
+    int64_t live_bytes; /* flushed balances of all threads */
+    int64_t peak_bytes;
+    uint64_t inherited_frees; /* blocks of the parent process freed in this one */
+    uint64_t self_checks;     /* stacks compared with a full unwind (option self_check) */
+    uint64_t self_check_differences;
+    uint32_t program_started; /* 1 once the program's own code ran */
+    uint32_t epoch;           /* module epoch: raised by every dlclose that unloads */
+    uint32_t mark;            /* number of marks so far */
+    uint32_t forked;          /* 1: this process began as a fork of a traced one */
+    uint32_t argc;
+    uint32_t argv_size;
+    char program[256];                      /* name of the program, without folder */
+    char python[64];                        /* sys.version's first word, "" = none */
+    char output[LEDGER_PATH_MAX];           /* absolute path of the report */
+    char options[LEDGER_OPTIONS_MAX];       /* effective MEMSHIM_OPTIONS */
+    char argv[LEDGER_ARGV_MAX];             /* argc NUL-terminated strings (only the first without record_argv) */
+    uint8_t directory[LEDGER_SEGMENTS_MAX]; /* enum ledger_kind of each segment */
+};
+
+_Static_assert(sizeof(struct ledger_header) <= LEDGER_SEGMENT_SIZE, "the header is one segment");
+_Static_assert(sizeof(struct ledger_record) == 32, "a budget: DESIGN, memory per live block");
+_Static_assert(sizeof(struct ledger_node) == 16, "the interning key of stacks.c");
+_Static_assert(sizeof(struct ledger_trace) == 32, "a power of two");
+_Static_assert(sizeof(struct ledger_code) == 48 || sizeof(struct ledger_code) == 56, "fixed width");
+_Static_assert(sizeof(struct ledger_thread) == 128, "two cache lines");
+_Static_assert(sizeof(struct ledger_module) == 64, "a power of two");
+_Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
+
+/* Bytes of one entry of each kind; text counts in units. */
+static inline uint32_t ledger_entry_size(enum ledger_kind kind)
+{
+    static const uint8_t sizes[LEDGER_KIND_COUNT] = {
+        [LEDGER_RECORDS] = sizeof(struct ledger_record), [LEDGER_NODES] = sizeof(struct ledger_node),
+        [LEDGER_TRACES] = sizeof(struct ledger_trace),   [LEDGER_CODES] = sizeof(struct ledger_code),
+        [LEDGER_MODULES] = sizeof(struct ledger_module), [LEDGER_THREADS] = sizeof(struct ledger_thread),
+        [LEDGER_ERRORS] = sizeof(struct ledger_error),   [LEDGER_TEXT] = LEDGER_TEXT_UNIT,
+    };
+    return sizes[kind];
+}
+
+static inline uint32_t ledger_per_segment(enum ledger_kind kind)
+{
+    return LEDGER_SEGMENT_SIZE / ledger_entry_size(kind);
+}
+
+static inline uint64_t ledger_owner(uint64_t address, enum block_domain domain, uint32_t flags)
+{
+    return address << 16 | (uint64_t)domain << 8 | flags;
+}
+
+static inline uint64_t ledger_owner_address(uint64_t owner)
+{
+    return owner >> 16;
+}
+
+static inline enum block_domain ledger_owner_domain(uint64_t owner)
+{
+    return (enum block_domain)(owner >> 8 & 0xff);
+}
+
+static inline uint32_t ledger_owner_flags(uint64_t owner)
+{
+    return (uint32_t)(owner & 0xff);
+}
+
+#endif

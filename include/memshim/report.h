@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The report file: JSON Lines, UTF-8, one JSON object a line. Constants only; written by shim/report_writer.c, read by
+ * analyzer/load.c. Readers ignore keys and lines that they do not know; keys may be added, never renamed.
+ *
+ * Order: the first line, then tables (a line refers to lines above it only), then groups, errors, totals, the end.
+ * The first key of a line says what it is, and its value is the line's id where it has one.
+ *
+ *   {"memshim":1, "schema":"memshim-report-lines/1", "version":"0.1.0", "pid":1, "ppid":0, "sequence":0,
+ *    "program":"python3", "argv":["python3"], "python":"3.11.2" or null, "started":"2026-01-31T12:00:00.000000Z",
+ *    "options":"stack_depth=32", "forked":false}
+ *   {"module":1, "path":"/usr/lib/x.so", "start":"0x7f..", "end":"0x7f..", "bias":"0x7f..", "build_id":"hex" or null}
+ *   {"code":1, "file":"x.py", "name":"f", "qualname":"C.f", "first_line":3,
+ *    "table_kind":"lnotab"|"linetable-3.10"|"locations-3.11", "table":"hex"}
+ *   {"frame":1, "language":"native", "module":1 or 0, "offset":"0x1234", "exact":true}     offset = address - bias of the
+ *        module (ELF address); with module 0 the absolute address. A return address unless "exact" is there and true.
+ *   {"frame":2, "language":"python", "code":1, "instruction":42, "entry":true}     byte offset into the code; "entry": the
+ *        outermost Python frame of one run of a C evaluation function
+ *   {"frame":3, "language":"cut", "frames":10}     stack_depth cut the rest towards the root; 0 = how many is not known
+ *   {"stack":1, "parent":0, "frame":1}     one node: a frame and the id of its caller's node, 0 = none
+ *   {"trace":1, "native":1, "python":2, "allocations":10, "bytes":160}     a whole stack: ids of its innermost nodes, 0 = none
+ *   {"group":1, "trace":1, "kind":"reachable", "known":false, "domain":"obj", "type":"list" or null, "startup":false,
+ *    "blocks":1, "bytes":16}     live blocks by stack. "known":false: no scan has run, the kind is a guess.
+ *   {"error":1, "kind":"overflow", "domain":"mem", "address":"0x..", "size":16, "count":1, "detail":"text",
+ *    "trace":1, "alloc_trace":0, "free_trace":0}
+ *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
+ *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "threads":1, "self_checks":0, "self_check_differences":0}
+ *   {"end":true, "ended":"exit", "status":0, "time":"2026-01-31T12:00:01.000000Z" or null, "lacks":["text", ..], "lines":123}
+ *
+ * Without the end line, or with fewer lines than it says, the file is truncated. */
+#ifndef MEMSHIM_REPORT_H
+#define MEMSHIM_REPORT_H
+
+#define MEMSHIM_REPORT_VERSION 1
+#define MEMSHIM_REPORT_SCHEMA "memshim-report-lines/1"
+#define MEMSHIM_JSON_SCHEMA "memshim-report/1" /* of `memshim report --format json` */
+
+#define MEMSHIM_REPORT_SUFFIX ".jsonl"
+#define MEMSHIM_LEDGER_SUFFIX ".ledger" /* replaces MEMSHIM_REPORT_SUFFIX while the process runs */
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Private memory of the shim, from its own mappings: the only allocator that code in the traced process may use.
+ * Never calls malloc. Thread-safe; not to be called from inside itself (the guard of thread.h sees to that). */
+#ifndef SHIM_ARENA_H
+#define SHIM_ARENA_H
+
+#include <stddef.h>
+
+/* Zeroed memory aligned to 64 bytes, or NULL when the system gives none. Small requests are never given back one by one. */
+void *arena_alloc(size_t size);
+
+/* A mapping of its own of `size` zeroed bytes, or NULL; given back with arena_unmap. */
+void *arena_map(size_t size);
+void arena_unmap(void *memory, size_t size);
+
+/* After a fork: forgets all arena_alloc memory (and unmaps it). Only while no other thread runs. */
+void arena_reset(void);
+
+#endif

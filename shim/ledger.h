@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The writer's side of the ledger (ledger_format.h): creates the mapping, grows it, hands out entries.
+ * Taking entries is lock-free except when the file must grow. Never calls malloc, never blocks on the program's locks. */
+#ifndef SHIM_LEDGER_H
+#define SHIM_LEDGER_H
+
+#include "ledger_format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The addresses of every kind's segments in this process, for ledger_entry. */
+extern uint8_t **ledger_segments[LEDGER_KIND_COUNT];
+
+/* Never NULL: before ledger_create it is a private dummy. */
+extern struct ledger_header *ledger_header;
+
+/* Creates the ledger of this process for a report at `output` (absolute path that ends in MEMSHIM_REPORT_SUFFIX; a number
+ * is put before the suffix when the name is taken). Returns 0 or -errno. */
+int ledger_create(const char *output, const char *options);
+
+/* Gives up the ledger of the parent process in a forked child, without touching its contents. */
+void ledger_abandon(void);
+
+/* Removes the ledger's file (the mapping stays usable). */
+void ledger_remove(void);
+
+/* Descriptor of the ledger's file if it still is that, else a newly opened one; -errno if there is none. The caller does
+ * not close it. */
+int ledger_descriptor(void);
+
+/* Takes `count` entries with consecutive ids in one segment (count divides the entries of a segment), zeroed.
+ * Returns the first id, or 0 when the ledger cannot grow (LACK_LEDGER_FULL is then noted). Id 0 itself is never taken. */
+uint32_t ledger_take(enum ledger_kind kind, uint32_t count);
+
+/* The entry `id`, which must have been taken. */
+static inline void *ledger_entry(enum ledger_kind kind, uint32_t id)
+{
+    uint32_t per = ledger_per_segment(kind);
+    return ledger_segments[kind][id / per] + (size_t)(id % per) * ledger_entry_size(kind);
+}
+
+/* Stores a byte string and returns its ref, or 0 when there is no room. Equal strings of up to a few hundred bytes are
+ * stored once. `bytes` NULL gives 0. */
+uint32_t ledger_text(const void *bytes, size_t length);
+
+/* Notes that something is missing from the report. */
+static inline void ledger_lacks(enum ledger_lack what)
+{
+    __atomic_fetch_or(&ledger_header->lacks, (uint32_t)what, __ATOMIC_RELAXED);
+}
+
+#endif

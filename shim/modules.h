@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Loaded ELF objects in the ledger: path, addresses, build-id, and the epochs in which they were there. */
+#ifndef SHIM_MODULES_H
+#define SHIM_MODULES_H
+
+#include <stdint.h>
+
+/* Raised each time something was unloaded; NODE_EPOCH of native nodes. */
+extern uint32_t modules_epoch;
+
+/* Compares the ledger with what the loader has, and writes what changed. Uses dl_iterate_phdr: call it where the loader's
+ * lock may be taken (constructor, after dlopen and dlclose, at the end), inside the guard of thread.h. */
+void modules_update(void);
+
+/* Forgets what was written, for the new ledger of a forked child. */
+void modules_reset(void);
+
+#endif

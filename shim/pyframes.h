@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Python stacks, read from the interpreter's own structures (pycompat.h knows them for each version): no call into the
+ * interpreter, no reference taken, no profile function. The result is a node of stacks.h (innermost frame) with
+ * NODE_PYTHON keys. Never calls malloc, takes no lock; call it only inside the guard of thread.h. */
+#ifndef SHIM_PYFRAMES_H
+#define SHIM_PYFRAMES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pyapi; /* pyapi.h */
+
+/* What one thread keeps between captures. */
+struct pyframes_thread;
+
+/* Prepares for the interpreter in `api`. Returns 0, or -ENOTSUP (LACK_PYTHON_UNKNOWN or LACK_FREE_THREADED is noted):
+ * captures then return 0. May be called again for another interpreter in the same process (embedding): the last one counts. */
+int pyframes_init(const struct pyapi *api, unsigned depth);
+
+/* State for a thread, from the arena; NULL when there is no memory (captures then return 0). */
+struct pyframes_thread *pyframes_thread_new(void);
+
+/* Makes the state usable by another thread. */
+void pyframes_thread_reset(struct pyframes_thread *thread);
+
+/* The node of the innermost Python frame of the calling thread, or 0: no interpreter, no thread state held, no frame. At most
+ * `depth` frames, the rest is a NODE_CUT root. */
+uint32_t pyframes_capture(struct pyframes_thread *thread);
+
+/* True when the calling thread holds an interpreter's thread state (with it, in builds that have one, the GIL). */
+bool pyframes_attached(void);
+
+/* True once a frame of the program's own code was seen: a root frame named <module>, or runpy's entry for -m. */
+bool pyframes_program_started(void);
+
+/* The block [address, address + size) is about to be freed: if it holds a code object that captures know, they forget it,
+ * because the address will be used again. Cheap when it does not. */
+void pyframes_block_freed(uintptr_t address, uint64_t size);
+
+/* Forgets everything interned, for the new ledger of a forked child. */
+void pyframes_reset(void);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Native stacks. The caller names the frame to start from; the result is a node of stacks.h (innermost frame) whose
+ * parents are its callers. Never calls malloc, takes no lock that the program could hold; call it only inside the guard
+ * of thread.h. */
+#ifndef SHIM_UNWIND_H
+#define SHIM_UNWIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A frame: the address at which it goes on, its stack pointer there, and its frame-pointer register. */
+struct unwind_start {
+    uintptr_t pc; /* return address */
+    uintptr_t sp;
+    uintptr_t fp;
+};
+
+/* The frame that called the function whose __builtin_frame_address(0) is `frame` (built with frame pointers). */
+static inline struct unwind_start unwind_caller(void *const *frame)
+{
+    return (struct unwind_start){(uintptr_t)frame[1], (uintptr_t)(frame + 2), (uintptr_t)frame[0]};
+}
+
+/* What one thread keeps between captures. */
+struct unwind_thread;
+
+/* Loads libunwind (dlopen with RTLD_LOCAL: it exports names that must not replace libgcc's) and warms it up. Once, from
+ * the constructor. Returns 0, or -errno: captures then have what the built-in rules can find, and LACK_UNWINDER is noted. */
+int unwind_init(unsigned depth, uint64_t self_check);
+
+/* State for a thread, from the arena; NULL when there is no memory (captures then return 0). */
+struct unwind_thread *unwind_thread_new(void);
+
+/* Makes the state usable by another thread. */
+void unwind_thread_reset(struct unwind_thread *thread);
+
+/* The node of the stack that begins at `start`, or 0. At most the depth given to unwind_init; the rest is a NODE_CUT root.
+ * Nodes carry the current module epoch (modules.h). */
+uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start);
+
+/* Code was unloaded or loaded at used addresses: every thread forgets its rules and last stack before its next capture. */
+void unwind_flush(void);
+
+#endif
