@@ -7,14 +7,14 @@
 
 #include <stddef.h>
 
-/* Zeroed memory aligned to 64 bytes, or NULL when the system gives none. Small requests are never given back one by one. */
+/* Zeroed memory aligned to 64 bytes, or NULL when the system gives none. Never given back. */
 void *arena_alloc(size_t size);
 
 /* A mapping of its own of `size` zeroed bytes, or NULL; given back with arena_unmap. */
 void *arena_map(size_t size);
 void arena_unmap(void *memory, size_t size);
 
-/* After a fork: forgets all arena_alloc memory (and unmaps it). Only while no other thread runs. */
-void arena_reset(void);
+/* In a forked child: the lock that another thread may have held is free. */
+void arena_fork_child(void);
 
 #endif

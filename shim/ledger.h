@@ -1,37 +1,39 @@
 /* SPDX-License-Identifier: MIT
  *
  * The writer's side of the ledger (ledger_format.h): creates the mapping, grows it, hands out entries.
- * Taking entries is lock-free except when the file must grow. Never calls malloc, never blocks on the program's locks. */
+ * Taking entries is lock-free except when the file must grow. Never calls malloc, never blocks on the program's locks;
+ * call it inside the guard of thread.h (or before any other thread runs). */
 #ifndef SHIM_LEDGER_H
 #define SHIM_LEDGER_H
 
 #include "ledger_format.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
-/* The addresses of every kind's segments in this process, for ledger_entry. */
+/* Where the entries of each kind stand in this process, a pointer for each of its segments: for ledger_entry. */
 extern uint8_t **ledger_segments[LEDGER_KIND_COUNT];
 
 /* Never NULL: before ledger_create it is a private dummy. */
 extern struct ledger_header *ledger_header;
 
-/* Creates the ledger of this process for a report at `output` (absolute path that ends in MEMSHIM_REPORT_SUFFIX; a number
- * is put before the suffix when the name is taken). Returns 0 or -errno. */
-int ledger_create(const char *output, const char *options);
+/* Creates the ledger of this process for a report at `output` (absolute; a number is put before MEMSHIM_REPORT_SUFFIX when
+ * the name is taken, or the suffix added when it is not there). The file lives in shared memory when that has room, with a
+ * symbolic link to it beside the report, else beside the report itself. Returns 0 or -errno. */
+int ledger_create(const char *output);
 
-/* Gives up the ledger of the parent process in a forked child, without touching its contents. */
+/* Gives up the ledger of the parent process in a forked child, without touching its contents, and frees the locks. */
 void ledger_abandon(void);
 
-/* Removes the ledger's file (the mapping stays usable). */
+/* Removes the ledger's file and link (the mapping stays usable). */
 void ledger_remove(void);
 
-/* Descriptor of the ledger's file if it still is that, else a newly opened one; -errno if there is none. The caller does
- * not close it. */
+/* Descriptor of the ledger's file, kept from the start or opened anew if the program closed that one; -errno if there is
+ * none. Stays the ledger's. */
 int ledger_descriptor(void);
 
-/* Takes `count` entries with consecutive ids in one segment (count divides the entries of a segment), zeroed.
- * Returns the first id, or 0 when the ledger cannot grow (LACK_LEDGER_FULL is then noted). Id 0 itself is never taken. */
+/* Takes `count` entries with consecutive ids in one segment (count divides the entries of a segment; always the same for
+ * one kind, except text), zeroed. Returns the first id, or 0 when the ledger cannot grow (LACK_LEDGER_FULL is then noted).
+ * Id 0 itself is never taken. */
 uint32_t ledger_take(enum ledger_kind kind, uint32_t count);
 
 /* The entry `id`, which must have been taken. */
@@ -41,8 +43,8 @@ static inline void *ledger_entry(enum ledger_kind kind, uint32_t id)
     return ledger_segments[kind][id / per] + (size_t)(id % per) * ledger_entry_size(kind);
 }
 
-/* Stores a byte string and returns its ref, or 0 when there is no room. Equal strings of up to a few hundred bytes are
- * stored once. `bytes` NULL gives 0. */
+/* Stores a byte string and returns its ref, or 0 when there is no room. Equal strings are stored once.
+ * `bytes` NULL gives 0. */
 uint32_t ledger_text(const void *bytes, size_t length);
 
 /* Notes that something is missing from the report. */

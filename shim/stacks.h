@@ -15,7 +15,7 @@ uint32_t stacks_node(uint32_t parent, uint64_t key, uint32_t meta);
 /* The id of the trace (native node, Python node); 0 for (0, 0) and when there is no more room. */
 uint32_t stacks_trace(uint32_t native, uint32_t python);
 
-/* Adds to the counters of a trace. */
+/* Adds to the counters of a trace (not 0). */
 void stacks_count(uint32_t trace, uint64_t allocations, uint64_t bytes);
 
 /* Forgets everything, for the new ledger of a forked child. */
