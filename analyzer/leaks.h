@@ -10,7 +10,7 @@
 
 #define FINGERPRINT_SIZE 33 /* 32 hex digits (XXH3-128) and NUL */
 
-/* One frame of a merged stack. Texts live as long as the model and the symbols. */
+/* One frame of a merged stack. It lives, with its texts, as long as the model and the symbols. */
 struct frame {
     enum frame_language language; /* FRAME_CUT: `offset` frames are missing here (0 = unknown number) */
     const char *function;         /* never NULL: "??" if not known */
@@ -22,8 +22,9 @@ struct frame {
     bool runtime; /* part of an interpreter, the C library or the shim: folded in text, not part of the fingerprint */
 };
 
+/* The stacks of a process share their frames: a million stacks of 40 frames would not fit in memory otherwise. */
 struct stack {
-    struct frame *frames; /* innermost first */
+    const struct frame **frames; /* innermost first */
     size_t size;
 };
 
@@ -42,6 +43,7 @@ struct leak {
 struct leaks {
     struct leak *items; /* most bytes first, then blocks, then fingerprint */
     size_t count;
+    struct chunks *memory; /* of the stacks */
 };
 
 /* Builds the merged stack of trace `trace` of `process`. *ret is given to stack_clear. Returns 0 or -ENOMEM. */
