@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the analyzer knows after reading reports: plain data in memory, read-only once load.h has filled it. Layer: above
- * load, below leaks, diff, gate and output. Not thread-safe. Every id of the file is an index into a table of its process
- * (index 0 is the empty entry), checked while loading, so that no reader has to check again. The counts include the empty
- * entry: real entries are 1 .. count - 1 in every table, groups and errors too. */
+ * load, below leaks, diff, gate and output. Not thread-safe. Every id of the file is an index into a table of its process,
+ * checked while loading, so that no reader has to check again; parents have lower indexes than their children. Entry 0 of
+ * modules, codes, frames, nodes and traces is the empty one and is counted; groups and errors are plain lists. */
 #ifndef ANALYZER_MODEL_H
 #define ANALYZER_MODEL_H
 
