@@ -199,6 +199,7 @@ enum ledger_lack {                             /* what the report has to say it 
                                         << 3,  /* free-threaded interpreter: no MEM and OBJ blocks, no Python frames */
                    LACK_OPTION = 1u << 4,      /* an option asked for something this build cannot do */
                    LACK_STACKS_FULL = 1u << 5, /* no more room for stacks: some blocks have none */
+    LACK_PYTHON_RESTARTS = 1u << 6, /* the interpreter replaced its allocators too often: no more MEM and OBJ blocks */
 };
 
 #define LEDGER_PATH_MAX 4096
@@ -230,6 +231,7 @@ struct ledger_header {
     uint32_t epoch;           /* module epoch: raised by every dlclose that unloads */
     uint32_t mark;            /* number of marks so far */
     uint32_t forked;          /* 1: this process began as a fork of a traced one */
+    uint32_t leak_check;      /* 0: live blocks are only counted, no groups are written */
     uint32_t argc;
     uint32_t argv_size;
     char program[256];                      /* name of the program, without folder */

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the hooks do: the one place that orders the steps of an event (real call, stack, record, prefix). The functions take
+ * the arguments of the hooked function and the hook's __builtin_frame_address(0), from which stacks begin, and behave as the
+ * real ones: result, errno, undefined cases. Callable from any thread at any time, also before and after the shim's own life,
+ * and from signal handlers as far as the real functions are. */
+#ifndef SHIM_CAPTURE_H
+#define SHIM_CAPTURE_H
+
+#include "ledger_format.h"
+#include "pyapi.h"
+
+#include <stddef.h>
+
+/* The C library's family. */
+void *capture_malloc(size_t size, void *const *frame);
+void *capture_calloc(size_t count, size_t size, void *const *frame);
+void *capture_realloc(void *p, size_t size, void *const *frame);
+/* `alignment`: a power of two. */
+void *capture_memalign(size_t alignment, size_t size, void *const *frame);
+void capture_free(void *p);
+size_t capture_usable_size(void *p);
+
+/* MEM and OBJ requests: `allocator` made the block (or shall make it), `index` is its number in the reference. */
+struct python_origin {
+    const struct py_allocator *allocator;
+    enum block_domain domain;
+    uint8_t index;
+};
+void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame);
+void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame);
+void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame);
+void capture_python_free(const struct python_origin *origin, void *p);
+
+#endif

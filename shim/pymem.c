@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "pymem.h"
+
+#include "capture.h"
+#include "ledger.h"
+#include "lock.h"
+#include "log.h"
+#include "pyframes.h"
+#include "start.h"
+#include "thread.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#define GENERATIONS_MAX 64u /* fits block_ref.allocator */
+
+#define HERE ((void *const *)__builtin_frame_address(0))
+
+/* The allocators that were found in the slots at one installation, and what our hooks get as their context. */
+struct generation {
+    struct py_allocator saved[PY_DOMAIN_COUNT];
+    struct python_origin origins[PY_DOMAIN_COUNT];
+};
+
+uint8_t pymem_watching;
+bool pymem_present;
+
+static struct pyapi api;
+static struct generation generations[GENERATIONS_MAX];
+static unsigned generation_count;
+static struct lock lock;
+
+static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
+    [PY_RAW] = DOMAIN_RAW,
+    [PY_MEM] = DOMAIN_MEM,
+    [PY_OBJ] = DOMAIN_OBJ,
+};
+
+/* ---- the hooks ---- */
+
+/* RAW requests reach libc, whose hooks record them: here they only get their name. A request inside another recorded one
+ * (a large MEM request) is not named. */
+#define RAW_CALL(call) \
+    ({ \
+        struct thread_local_state *state_ = &thread_local_state; \
+        const struct python_origin *hook_ = context; \
+        const struct py_allocator *allocator_ = hook_->allocator; \
+        struct origin origin_ = {DOMAIN_RAW, HERE}; \
+        const struct origin *outer_ = state_->origin; \
+        if (!outer_ && !state_->busy) \
+            state_->origin = &origin_; \
+        void *result_ = allocator_->call; \
+        state_->origin = outer_; \
+        result_; \
+    })
+
+static void *raw_malloc(void *context, size_t size)
+{
+    return RAW_CALL(malloc(allocator_->context, size));
+}
+
+static void *raw_calloc(void *context, size_t count, size_t size)
+{
+    return RAW_CALL(calloc(allocator_->context, count, size));
+}
+
+static void *raw_realloc(void *context, void *p, size_t size)
+{
+    return RAW_CALL(realloc(allocator_->context, p, size));
+}
+
+static void raw_free(void *context, void *p)
+{
+    const struct python_origin *hook = context;
+    hook->allocator->free(hook->allocator->context, p);
+}
+
+static void *python_malloc(void *context, size_t size)
+{
+    return capture_python_malloc(context, size, HERE);
+}
+
+static void *python_calloc(void *context, size_t count, size_t size)
+{
+    return capture_python_calloc(context, count, size, HERE);
+}
+
+static void *python_realloc(void *context, void *p, size_t size)
+{
+    return capture_python_realloc(context, p, size, HERE);
+}
+
+static void python_free(void *context, void *p)
+{
+    capture_python_free(context, p);
+}
+
+const struct py_allocator *pymem_allocator(unsigned index, enum block_domain domain)
+{
+    return &generations[index].saved[domain == DOMAIN_MEM ? PY_MEM : PY_OBJ];
+}
+
+/* ---- installation ---- */
+
+static bool is_hook(const struct py_allocator *allocator)
+{
+    return allocator->malloc == raw_malloc || allocator->malloc == python_malloc;
+}
+
+static bool same_allocators(const struct generation *a, const struct generation *b)
+{
+    return memcmp(a->saved, b->saved, sizeof(a->saved)) == 0;
+}
+
+/* The generation with these saved allocators: an earlier one, or a new one; NULL when there were too many. */
+static struct generation *keep_generation(const struct generation *found)
+{
+    for (unsigned i = 0; i < generation_count; i++)
+        if (same_allocators(&generations[i], found))
+            return &generations[i];
+    if (generation_count == GENERATIONS_MAX)
+        return NULL;
+    struct generation *generation = &generations[generation_count];
+    *generation = *found;
+    for (unsigned domain = 0; domain < PY_DOMAIN_COUNT; domain++)
+        generation->origins[domain] =
+            (struct python_origin){&generation->saved[domain], block_domains[domain], (uint8_t)generation_count};
+    generation_count++;
+    return generation;
+}
+
+/* Puts our allocators on top of what is in the slots now. */
+static void install(void)
+{
+    struct generation found;
+    bool hooked[PY_DOMAIN_COUNT];
+
+    memset(&found, 0, sizeof(found));
+    for (int domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
+        api.get_allocator(domain, &found.saved[domain]);
+        hooked[domain] = is_hook(&found.saved[domain]);
+        if (hooked[domain])
+            found.saved[domain] = *((const struct python_origin *)found.saved[domain].context)->allocator;
+    }
+    struct generation *generation = keep_generation(&found);
+    if (!generation) {
+        ledger_lacks(LACK_PYTHON_RESTARTS);
+        return;
+    }
+    for (int domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
+        struct py_allocator ours = {&generation->origins[domain], python_malloc, python_calloc, python_realloc,
+                                    python_free};
+        if (domain == PY_RAW)
+            ours = (struct py_allocator){&generation->origins[domain], raw_malloc, raw_calloc, raw_realloc, raw_free};
+        if (!hooked[domain])
+            api.set_allocator(domain, &ours);
+    }
+    log_line(2, "allocators of Python %s hooked", api.version);
+}
+
+/* Whether a request for objects still comes to us first. Asking the slot is safe; allocating to find out is not (tracemalloc
+ * allocates while it holds its lock). */
+static bool is_replaced(struct py_allocator *current)
+{
+    api.get_allocator(PY_OBJ, current);
+    return !is_hook(current);
+}
+
+/* The interpreter was reset, and its slots hold again what they held before one of our installations. */
+static bool is_reset(const struct py_allocator *current)
+{
+    for (unsigned i = 0; i < generation_count; i++)
+        if (generations[i].saved[PY_OBJ].malloc == current->malloc)
+            return true;
+    return false;
+}
+
+static bool runs(void)
+{
+    return api.is_initialized() || api.current_thread_state();
+}
+
+void pymem_watch(void)
+{
+    struct py_allocator current;
+
+    if (!lock_try(&lock))
+        return;
+    if (pymem_watching == PYMEM_WATCH_EACH) {
+        if (is_replaced(&current))
+            install();
+        if (api.current_thread_state())
+            pymem_watching = PYMEM_WATCH_SOME;
+    } else if (pymem_watching == PYMEM_WATCH_SOME && !runs() && is_replaced(&current) && is_reset(&current)) {
+        install();
+        pymem_watching = PYMEM_WATCH_EACH;
+    }
+    lock_give(&lock);
+}
+
+static bool wants_python(void)
+{
+    return start_options.domains & (1u << DOMAIN_RAW | 1u << DOMAIN_MEM | 1u << DOMAIN_OBJ);
+}
+
+void pymem_describe(void)
+{
+    ledger_header->python_hex = api.hex;
+    memcpy(ledger_header->python, api.version, sizeof(ledger_header->python));
+}
+
+void pymem_start(void *handle)
+{
+    if (pymem_present)
+        return;
+    if (!pyapi_find(handle, &api)) {
+        dlerror(); /* what the failed search left behind is not the program's business */
+        return;
+    }
+    pymem_describe();
+    /* Free-threaded builds: their collector walks the heap's blocks itself and would take a prefix for an object. */
+    bool supported = pyframes_init(&api, (unsigned)start_options.stack_depth) == 0;
+    bool free_threaded = ledger_header->lacks & LACK_FREE_THREADED;
+    pymem_present = true;
+    if (!supported)
+        log_line(1, "Python %s: no Python stacks", api.version);
+    if (!wants_python() || free_threaded)
+        return;
+    install();
+    pymem_watching = PYMEM_WATCH_EACH;
+}
+
+void pymem_module_gone(void)
+{
+    Dl_info info;
+
+    if (!pymem_present || dladdr((void *)(uintptr_t)api.get_allocator, &info))
+        return;
+    pymem_watching = PYMEM_WATCH_NOT;
+    pymem_present = false;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CPython's allocator domains: installs the shim's allocators by PyMem_SetAllocator, and again when the interpreter replaces
+ * them (PYTHONMALLOC, -X dev, a second Py_Initialize). Never uninstalls: blocks with a prefix would reach allocators that do
+ * not know it. Inside the guard of thread.h, except where stated. */
+#ifndef SHIM_PYMEM_H
+#define SHIM_PYMEM_H
+
+#include "ledger_format.h"
+#include "pyapi.h"
+
+#include <stdbool.h>
+
+/* Whether, and how often, allocations in libc have to look after the hooks. */
+enum pymem_watching {
+    PYMEM_WATCH_NOT = 0,
+    PYMEM_WATCH_EACH, /* the interpreter starts: it may replace its allocators at any moment */
+    PYMEM_WATCH_SOME, /* it runs */
+};
+extern uint8_t pymem_watching;
+
+/* True while an interpreter is known. */
+extern bool pymem_present;
+
+/* Hooks the interpreter found through dlsym(handle, ..), if there is one. From the constructor and after dlopen. */
+void pymem_start(void *handle);
+
+/* Writes the interpreter's version into a new ledger. */
+void pymem_describe(void);
+
+/* After dlclose: forgets the interpreter if its code is gone. */
+void pymem_module_gone(void);
+
+/* Looks whether the hooks are still in place, and installs them again where they should be. */
+void pymem_watch(void);
+
+/* The allocator number `index` for `domain` (DOMAIN_MEM or DOMAIN_OBJ), as it was before the shim. Callable anywhere. */
+const struct py_allocator *pymem_allocator(unsigned index, enum block_domain domain);
+
+#endif

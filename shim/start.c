@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "start.h"
+
+#include "arena.h"
+#include "block.h"
+#include "ledger.h"
+#include "ledger_view.h"
+#include "log.h"
+#include "memshim/report.h"
+#include "modules.h"
+#include "pyframes.h"
+#include "pymem.h"
+#include "real.h"
+#include "report_writer.h"
+#include "stacks.h"
+#include "thread.h"
+#include "unwind.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define DEFAULT_OUTPUT "memshim-%n-%p" MEMSHIM_REPORT_SUFFIX
+
+struct options start_options;
+bool start_phase = true;
+
+static char folder[LEDGER_PATH_MAX]; /* working folder at the start, where a relative output lies */
+static char program[256];
+static uint32_t generation;
+static bool ended;
+
+void start_program_begins(void)
+{
+    start_phase = false;
+    ledger_header->program_started = 1;
+}
+
+/* A program that is an interpreter starts its own code later (pyframes_program_started). */
+static bool is_interpreter(void)
+{
+    Dl_info interpreter, executable;
+    void *entry = dlsym(RTLD_DEFAULT, "Py_BytesMain");
+
+    if (!entry)
+        return false;
+    return strncmp(program, "python", 6) == 0 ||
+           (dladdr(entry, &interpreter) && dladdr((void *)getauxval(AT_ENTRY), &executable) &&
+            interpreter.dli_fbase == executable.dli_fbase);
+}
+
+void start_main_begins(void)
+{
+    uint8_t busy = thread_local_state.busy;
+
+    thread_local_state.busy = BUSY_NESTED;
+    if (!pymem_present || !start_options.python || !is_interpreter())
+        start_program_begins();
+    dlerror();
+    thread_local_state.busy = busy;
+}
+
+/* ---- the beginning ---- */
+
+static void warn(void *context, const char *message)
+{
+    (void)context;
+    log_line(0, "MEMSHIM_OPTIONS: %s", message);
+}
+
+static void read_file_name(void)
+{
+    char path[LEDGER_PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    if (length < 0) {
+        snprintf(program, sizeof(program), "%s", program_invocation_short_name);
+        return;
+    }
+    path[length] = '\0';
+    const char *slash = strrchr(path, '/');
+    snprintf(program, sizeof(program), "%s", slash ? slash + 1 : path);
+}
+
+/* Writes the report's path for this process: %p, %n, %% replaced, and absolute. Returns false when it is too long. */
+static bool expand_output(char *path, size_t size)
+{
+    const char *pattern = *start_options.output ? start_options.output : DEFAULT_OUTPUT;
+    size_t used = 0;
+
+    if (*pattern != '/')
+        used = (size_t)snprintf(path, size, "%s/", folder);
+    for (; *pattern && used < size; pattern++) {
+        char one[2] = {*pattern, '\0'};
+        char pid[16];
+        const char *piece = one;
+        if (*pattern == '%' && pattern[1]) {
+            pattern++;
+            snprintf(pid, sizeof(pid), "%d", getpid());
+            piece = *pattern == 'p' ? pid : *pattern == 'n' ? program : "%";
+            if (*pattern != 'p' && *pattern != 'n' && *pattern != '%')
+                pattern--; /* an unknown letter stays as it is */
+        }
+        used += (size_t)snprintf(path + used, size - used, "%s", piece);
+    }
+    return used < size;
+}
+
+/* Without record_argv only the program's name is kept: arguments hold secrets. */
+static void keep_arguments(struct ledger_header *header)
+{
+    _cleanup_close_ int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, header->argv, sizeof(header->argv) - 1);
+
+    if (length <= 0) {
+        length = snprintf(header->argv, sizeof(header->argv), "%s", program) + 1;
+    } else if (header->argv[length - 1] != '\0') {
+        header->argv[length++] = '\0';
+    }
+    if (!start_options.record_argv)
+        length = (ssize_t)strlen(header->argv) + 1;
+    header->argv_size = (uint32_t)length;
+    for (ssize_t i = 0; i < length; i++)
+        header->argc += header->argv[i] == '\0';
+    memset(header->argv + length, 0, sizeof(header->argv) - (size_t)length);
+}
+
+/* Options that this version knows and does not serve yet. */
+static void check_options(void)
+{
+    if (start_options.guard || start_options.sample || start_options.domains & 1u << DOMAIN_MMAP) {
+        log_line(0, "this version has no guard=1, sample= and domains=mmap: going on without");
+        ledger_lacks(LACK_OPTION);
+    }
+}
+
+static int open_ledger(bool forked)
+{
+    char path[LEDGER_PATH_MAX];
+
+    if (!expand_output(path, sizeof(path)))
+        return -ENAMETOOLONG;
+    int result = ledger_create(path);
+    if (result < 0) {
+        log_line(0, "cannot keep a ledger for '%s': %s; this process (%d) is not traced", path, strerror(-result),
+                 getpid());
+        return result;
+    }
+    struct ledger_header *header = ledger_header;
+    memcpy(header->program, program, sizeof(header->program));
+    options_format(&start_options, header->options, sizeof(header->options));
+    keep_arguments(header);
+    header->forked = forked;
+    header->program_started = !start_phase;
+    header->leak_check = start_options.leak_check != 0;
+    return 0;
+}
+
+/* Takes the shim out of the environment, so that programs started from here run without it. */
+static void leave_environment(void)
+{
+    Dl_info self;
+    const char *preload = getenv("LD_PRELOAD");
+    char rest[8192];
+    size_t used = 0;
+
+    unsetenv("MEMSHIM_OPTIONS");
+    if (!preload || strlen(preload) >= sizeof(rest) || !dladdr(&start_options, &self))
+        return;
+    while (*preload) {
+        size_t length = strcspn(preload, ": ");
+        bool own = length == strlen(self.dli_fname) && strncmp(preload, self.dli_fname, length) == 0;
+        if (length && !own)
+            used += (size_t)snprintf(rest + used, sizeof(rest) - used, "%s%.*s", used ? ":" : "", (int)length, preload);
+        preload += length + (preload[length] != '\0');
+    }
+    rest[used] = '\0';
+    if (used)
+        setenv("LD_PRELOAD", rest, 1);
+    else
+        unsetenv("LD_PRELOAD");
+}
+
+static void fork_child(void)
+{
+    if (*thread_generation != THREAD_INACTIVE)
+        *thread_generation = 0;
+    struct thread *thread = thread_enter();
+    if (thread)
+        thread_leave();
+}
+
+static void at_exit(int status, void *context)
+{
+    (void)context;
+    start_process_ends(status);
+}
+
+/* quick_exit tells its handlers no status: its hook leaves it here. */
+int start_quick_status;
+
+static void at_quick_exit_last(void)
+{
+    start_process_ends(start_quick_status);
+}
+
+static void read_options(void)
+{
+    options_defaults(&start_options);
+    options_parse(&start_options, secure_getenv("MEMSHIM_OPTIONS"), NULL, NULL);
+    log_verbosity = (unsigned)start_options.verbosity;
+    options_defaults(&start_options);
+    options_parse(&start_options, secure_getenv("MEMSHIM_OPTIONS"), warn, NULL);
+}
+
+/* Handlers registered here run after all of the program's: they come before the loader's own in the list. */
+static int register_handlers(void)
+{
+    if (pthread_atfork(NULL, NULL, fork_child) || on_exit(at_exit, NULL) || at_quick_exit(at_quick_exit_last))
+        return -ENOMEM;
+    return thread_init();
+}
+
+static void begin(void)
+{
+    read_options();
+    read_file_name();
+    if (!getcwd(folder, sizeof(folder)))
+        folder[0] = '\0';
+    if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
+        block_secret = (uint64_t)(uintptr_t)&folder ^ (uint64_t)time(NULL) << 20;
+    if (open_ledger(false) < 0 || register_handlers() < 0)
+        return;
+    if (!start_options.children)
+        leave_environment();
+    check_options();
+    modules_update();
+    unwind_init((unsigned)start_options.stack_depth, start_options.self_check);
+    pymem_start(RTLD_DEFAULT);
+    thread_activate(++generation);
+}
+
+__attribute__((constructor(101))) static void construct(void)
+{
+    real_init();
+    /* Set-user-id programs: the loader has cleaned the environment already; what is left is none of ours. */
+    if (getauxval(AT_SECURE))
+        return;
+    thread_local_state.busy = BUSY_NESTED;
+    begin();
+    thread_local_state.busy = 0;
+}
+
+/* ---- forks ---- */
+
+uint32_t start_forked_child(void)
+{
+    if (!start_options.children) {
+        ledger_abandon();
+        thread_deactivate();
+        return THREAD_INACTIVE;
+    }
+    arena_fork_child();
+    thread_fork_child();
+    ledger_abandon();
+    stacks_reset();
+    records_reset();
+    modules_reset();
+    pyframes_reset();
+    ended = false;
+    if (open_ledger(true) < 0) {
+        thread_deactivate();
+        return THREAD_INACTIVE;
+    }
+    if (pymem_present)
+        pymem_describe();
+    modules_update();
+    thread_activate(++generation);
+    return generation;
+}
+
+/* ---- the end ---- */
+
+static int64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* Leaves the ledger in place when the report cannot be written: the analyzer makes it later. */
+static void write_report(void)
+{
+    struct ledger_view view;
+    const char *why = "";
+    int fd = ledger_descriptor();
+    int result = fd < 0 ? fd : ledger_view_open_fd(&view, fd, &why);
+
+    if (result == 0) {
+        report_use_memory(real.malloc, real.free);
+        result = report_write_file(&view, NULL, ledger_header->output);
+        ledger_view_close(&view);
+    }
+    if (result == 0)
+        ledger_remove();
+    else
+        log_line(0, "cannot write '%s': %s; the ledger stays beside it", ledger_header->output, strerror(-result));
+}
+
+/* True in the process that the ledger describes: not in a vfork child, which shares its memory. */
+static bool is_own_process(void)
+{
+    return *thread_generation != THREAD_INACTIVE && ledger_header->pid == getpid();
+}
+
+void start_process_ends(int status)
+{
+    uint8_t busy = thread_local_state.busy;
+
+    if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
+        return;
+    thread_local_state.busy = BUSY_NESTED;
+    modules_update();
+    ledger_header->status = status;
+    ledger_header->ended_at = now();
+    __atomic_store_n(&ledger_header->ended, END_EXIT, __ATOMIC_RELEASE);
+    write_report();
+    thread_local_state.busy = busy;
+}
+
+void start_process_replaced(bool replaced)
+{
+    if (!is_own_process() || ended)
+        return;
+    ledger_header->ended_at = replaced ? now() : 0;
+    __atomic_store_n(&ledger_header->ended, replaced ? END_EXEC : END_NONE, __ATOMIC_RELEASE);
+}

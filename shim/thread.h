@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the shim keeps for each thread, and the guard that every hook passes: a hook that begins while the same thread is in
+ * the shim (the unwinder allocates, a signal handler allocates) passes through.
+ *
+ * The thread-local part is small, because static TLS comes out of every thread's stack; the rest is in the arena, reused by
+ * later threads. */
+#ifndef SHIM_THREAD_H
+#define SHIM_THREAD_H
+
+#include "compiler.h"
+#include "ledger_format.h"
+#include "records.h"
+
+#include <stdbool.h>
+
+struct thread {
+    struct ledger_thread *counters;
+    uint32_t id; /* LEDGER_THREADS id */
+    struct records_cache records;
+    struct unwind_thread *unwind;
+    struct pyframes_thread *python;
+    uint32_t last_native, last_python, last_trace; /* the newest trace, not to be looked up again */
+    uint32_t generation;                           /* ledger generation for which `counters` is valid */
+    uint32_t ticks;                                /* events, for what is looked at now and then */
+    struct thread *next_free;
+    struct thread *next_all;
+};
+
+/* A hook further out that wants the block recorded in its own name: PyMem_RawMalloc or operator new around malloc. */
+struct origin {
+    enum block_domain domain;
+    void *const *frame; /* __builtin_frame_address(0) of the hook */
+};
+
+enum thread_busy {
+    BUSY_SHIM = 1,   /* the shim works: an event now comes from a signal handler or from what the shim calls */
+    BUSY_NESTED = 2, /* a recorded request is served by other hooked functions: they must not record it again */
+};
+
+enum thread_after {
+    AFTER_ENDING = 1, /* the thread's destructors have run: `self` is borrowed for one event at a time */
+    AFTER_LOAD = 2,   /* this thread has called dlopen in a way that left nobody to look at the result (loader.c) */
+};
+
+struct thread_local_state {
+    struct thread *self;
+    const struct origin *origin;
+    uint32_t generation; /* == *thread_generation while `self` is valid */
+    uint8_t busy;        /* enum thread_busy */
+    uint8_t after;       /* enum thread_after: what thread_leave has to do */
+};
+
+extern _Thread_local struct thread_local_state thread_local_state _initial_exec_;
+
+/* Number of the ledger in use: 0 = this process is a fork whose ledger is not made yet (the kernel wipes the word), or
+ * THREAD_INACTIVE. */
+#define THREAD_INACTIVE UINT32_MAX
+extern volatile uint32_t *thread_generation;
+
+/* Prepares for threads: the generation word and the key whose destructor ends them. Returns 0 or -errno. */
+int thread_init(void);
+
+/* Recording begins (again) with ledger number `generation`. */
+void thread_activate(uint32_t generation);
+
+/* No more recording in this process: hooks pass through, frees of recorded blocks still find their way. */
+void thread_deactivate(void);
+
+/* In a forked child: only the calling thread lives on. */
+void thread_fork_child(void);
+
+struct thread *thread_enter_slow(void);
+void thread_leave_slow(void);
+
+/* Opens the guard. Returns NULL when the event must pass through; otherwise thread_leave must follow. */
+static inline struct thread *thread_enter(void)
+{
+    struct thread_local_state *state = &thread_local_state;
+
+    if (unlikely(state->generation != *thread_generation || state->busy))
+        return thread_enter_slow();
+    state->busy = BUSY_SHIM;
+    return state->self;
+}
+
+static inline void thread_leave(void)
+{
+    struct thread_local_state *state = &thread_local_state;
+
+    state->busy = 0;
+    if (unlikely(state->after))
+        thread_leave_slow();
+}
+
+#endif
