@@ -100,4 +100,7 @@ struct model {
 /* Frees everything; harmless on a zeroed model. */
 void model_clear(struct model *model);
 
+/* Frees one process that is in no model; NULL is fine. */
+void process_free(struct process *process);
+
 #endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libdwfl with one module, loaded at its own ELF addresses. The function comes from the debug information, which knows
+ * inlined ones, or else from the symbol table. */
+#include "debuginfo.h"
+
+#include "compiler.h"
+#include "demangle.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwfl.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct debuginfo {
+    Dwfl *dwfl;
+    Dwfl_Module *module;
+};
+
+/* A regular file only: opening must not wait for the writer of a pipe, nor reading go on for ever. */
+static int open_regular(const char *path)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+struct debuginfo *debuginfo_open(const char *path)
+{
+    static char *debuginfo_path; /* NULL: libdw's default */
+    static const Dwfl_Callbacks callbacks = {
+        .find_elf = dwfl_build_id_find_elf,
+        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .section_address = dwfl_offline_section_address,
+        .debuginfo_path = &debuginfo_path,
+    };
+    struct debuginfo *info = calloc(1, sizeof(*info));
+    GElf_Addr bias;
+    int fd;
+
+    if (!info)
+        return NULL;
+    fd = open_regular(path);
+    info->dwfl = fd >= 0 ? dwfl_begin(&callbacks) : NULL;
+    if (info->dwfl) {
+        dwfl_report_begin(info->dwfl);
+        info->module = dwfl_report_elf(info->dwfl, path, path, fd, 0, true);
+        dwfl_report_end(info->dwfl, NULL, NULL);
+    }
+    if (!info->module && fd >= 0)
+        close(fd);
+    if (!info->module || !dwfl_module_getelf(info->module, &bias)) {
+        debuginfo_close(info);
+        return NULL;
+    }
+    return info;
+}
+
+void debuginfo_close(struct debuginfo *info)
+{
+    if (!info)
+        return;
+    if (info->dwfl)
+        dwfl_end(info->dwfl);
+    free(info);
+}
+
+size_t debuginfo_build_id(struct debuginfo *info, const uint8_t **ret)
+{
+    GElf_Addr address;
+    int size = dwfl_module_build_id(info->module, ret, &address);
+
+    return size > 0 ? (size_t)size : 0;
+}
+
+static const char *keep_text(struct chunks *texts, const char *text, size_t length)
+{
+    char *copy = chunks_take(texts, length + 1);
+
+    if (!copy)
+        return NULL;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    return copy;
+}
+
+/* Length of the name without what the compiler adds to the names of the copies and pieces it makes of a function. */
+static size_t plain_length(const char *name)
+{
+    static const char *const suffixes[] = {".cold",      ".constprop.", ".isra.",      ".part.",
+                                           ".lto_priv.", ".llvm.",      ".localalias", ".clone."};
+    size_t length = strlen(name);
+
+    if (strncmp(name, "_Z", 2) == 0)
+        return strcspn(name, ".");
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        const char *found = strstr(name, suffixes[i]);
+
+        if (found && found > name && (size_t)(found - name) < length)
+            length = (size_t)(found - name);
+    }
+    return length;
+}
+
+static const char *readable_name(struct chunks *texts, const char *name)
+{
+    _cleanup_free_ char *readable = NULL;
+    const char *plain = keep_text(texts, name, plain_length(name));
+
+    if (!plain)
+        return NULL;
+    readable = demangle(plain);
+    return readable ? keep_text(texts, readable, strlen(readable)) : plain;
+}
+
+static const char *die_function(Dwarf_Die *die, struct chunks *texts)
+{
+    Dwarf_Attribute attribute;
+    const char *name = NULL;
+
+    if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
+        dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
+        name = dwarf_formstring(&attribute);
+    if (!name)
+        name = dwarf_diename(die);
+    return name ? readable_name(texts, name) : NULL;
+}
+
+/* The function whose symbol covers the address. One that begins before it but has an end before it too must not be taken:
+ * in a stripped file that would be the wrong name for every function without a symbol. */
+static const char *symbol_function(struct debuginfo *info, uint64_t address, struct chunks *texts)
+{
+    GElf_Off offset;
+    GElf_Sym symbol;
+    Dwarf_Addr bias;
+    Elf *elf;
+    GElf_Word section;
+    const char *name = dwfl_module_addrinfo(info->module, address, &offset, &symbol, &section, &elf, &bias);
+    unsigned char type;
+
+    if (!name || !*name)
+        return NULL;
+    type = GELF_ST_TYPE(symbol.st_info);
+    if (type != STT_FUNC && type != STT_NOTYPE && type != STT_GNU_IFUNC)
+        return NULL;
+    if (symbol.st_size != 0 && offset >= symbol.st_size)
+        return NULL;
+    return readable_name(texts, name);
+}
+
+/* The unit of a file that has no table of address ranges (clang makes none). */
+static Dwarf_Die *search_unit(struct debuginfo *info, uint64_t address, Dwarf_Addr *ret_bias)
+{
+    Dwarf_Die *unit = NULL;
+
+    while ((unit = dwfl_module_nextcu(info->module, unit, ret_bias)))
+        if (dwarf_haspc(unit, address - *ret_bias) == 1)
+            return unit;
+    return NULL;
+}
+
+/* The place from which the function of `die` was inlined. */
+static void call_position(Dwarf_Die *unit, Dwarf_Die *die, struct chunks *texts, struct symbol *ret)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word number;
+    Dwarf_Files *files;
+    size_t count;
+
+    ret->file = NULL;
+    ret->line = 0;
+    if (dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attribute), &number) == 0 && number <= INT32_MAX)
+        ret->line = (int)number;
+    if (dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attribute), &number) == 0 &&
+        dwarf_getsrcfiles(unit, &files, &count) == 0 && number < count) {
+        const char *file = dwarf_filesrc(files, number, NULL, NULL);
+
+        ret->file = file ? keep_text(texts, file, strlen(file)) : NULL;
+    }
+}
+
+/* Fills in the functions from the innermost scope outwards; positions[0] has the file and line of the address itself.
+ * Returns the number of positions that have a function. */
+static size_t find_inlined(Dwarf_Die *unit, uint64_t address, struct chunks *texts, struct symbol *positions)
+{
+    _cleanup_free_ Dwarf_Die *scopes = NULL;
+    _cleanup_free_ Dwarf_Die *chain = NULL;
+    size_t found = 0;
+    int count;
+
+    if (dwarf_getscopes(unit, address, &scopes) <= 0)
+        return 0;
+    count = dwarf_getscopes_die(&scopes[0], &chain);
+    for (int i = 0; i < count; i++) {
+        int tag = dwarf_tag(&chain[i]);
+
+        if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
+            continue;
+        positions[found++].function = die_function(&chain[i], texts);
+        if (tag == DW_TAG_subprogram || found == DEBUGINFO_POSITIONS_MAX)
+            break;
+        call_position(unit, &chain[i], texts, &positions[found]);
+    }
+    return found;
+}
+
+static void line_position(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *ret)
+{
+    Dwfl_Line *line = dwfl_module_getsrc(info->module, address);
+    const char *file;
+    int number;
+
+    if (!line)
+        return;
+    file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
+    if (!file)
+        return;
+    ret->file = keep_text(texts, file, strlen(file));
+    ret->line = number > 0 ? number : 0;
+}
+
+size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *texts,
+                      struct symbol positions[static DEBUGINFO_POSITIONS_MAX])
+{
+    Dwarf_Addr bias = 0;
+    Dwarf_Die *unit;
+    size_t count = 0;
+
+    memset(positions, 0, DEBUGINFO_POSITIONS_MAX * sizeof(*positions));
+    unit = dwfl_module_addrdie(info->module, address, &bias);
+    if (!unit)
+        unit = search_unit(info, address, &bias);
+    if (unit) {
+        line_position(info, address, texts, &positions[0]);
+        count = find_inlined(unit, address - bias, texts, positions);
+    }
+    if (count == 0)
+        count = 1;
+    if (!positions[count - 1].function)
+        positions[count - 1].function = symbol_function(info, address, texts);
+    return count > 1 || positions[0].function || positions[0].file ? count : 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The frames of a process as people read them: each raw frame is resolved once, into one frame or, where functions were
+ * inlined, several, that all stacks share. Layer: between symbols and merge. Not thread-safe. */
+#ifndef ANALYZER_FRAMES_H
+#define ANALYZER_FRAMES_H
+
+#include "leaks.h"
+
+enum resolved_flags {
+    RESOLVED_EVALUATION = 1u << 0,  /* native: a C evaluation function, which stands for a run of Python frames */
+    RESOLVED_TAIL_CALL = 1u << 1,   /* and one of those that another evaluation function has entered by a tail call */
+    RESOLVED_INTERPRETER = 1u << 2, /* native: in libpython or a Python executable */
+    RESOLVED_SHIM = 1u << 3,        /* native: in libmemshim.so: of no interest to anyone */
+    RESOLVED_ENTRY = 1u << 4,       /* Python: the outermost frame of its run */
+    RESOLVED_CUT = 1u << 5,
+};
+
+/* A frame and what it is called in fingerprints. */
+struct known_frame {
+    struct frame frame; /* first: stacks point at it */
+    uint64_t identity;
+};
+
+struct resolved {
+    const struct known_frame *frames; /* innermost first; NULL = not resolved yet */
+    uint16_t count;
+    uint16_t flags; /* enum resolved_flags */
+};
+
+struct frame_table;
+
+/* The table of `process`, made on first use; it lives as long as `symbols`. NULL when memory is out. */
+struct frame_table *frame_table_of(struct symbols *symbols, const struct process *process);
+const struct process *frame_table_process(const struct frame_table *table);
+
+/* What frame `id` of the process is. NULL when memory is out. */
+const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t id);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Groups become leaks one by one; one whose fingerprint is known in its process is added to the leak that has it. */
+#include "leaks.h"
+
+#include "chunks.h"
+#include "compiler.h"
+#include "fingerprint.h"
+#include "merge.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct builder {
+    struct leaks *leaks;
+    uint64_t *largest; /* bytes of the group whose stack a leak shows, by leak */
+    uint32_t *slots;   /* hash table of leak index + 1, 0 = free; at most half are used */
+    size_t slot_count; /* a power of two */
+    struct merge merge;
+};
+
+const char *leak_kind_name(enum leak_kind kind)
+{
+    static const char *const names[] = {
+        [LEAK_DEFINITE] = "definite",
+        [LEAK_INDIRECT] = "indirect",
+        [LEAK_POSSIBLE] = "possible",
+        [LEAK_REACHABLE] = "reachable",
+    };
+
+    _Static_assert(ARRAY_SIZE(names) == LEAK_KIND_COUNT, "a name for every kind");
+    return (unsigned int)kind < ARRAY_SIZE(names) ? names[kind] : "??";
+}
+
+int stack_build(const struct process *process, uint32_t trace, struct symbols *symbols, struct stack *ret)
+{
+    struct frame_table *table = frame_table_of(symbols, process);
+    struct merge merge = {0};
+    int r = table ? merge_trace(&merge, table, trace) : -ENOMEM;
+
+    if (r == 0) {
+        ret->frames = TAKE_PTR(merge.frames);
+        ret->size = merge.size;
+    }
+    merge_clear(&merge);
+    return r;
+}
+
+void stack_clear(struct stack *stack)
+{
+    free(stack->frames);
+    *stack = (struct stack){0};
+}
+
+static int builder_init(struct builder *builder, const struct model *model, struct leaks *leaks)
+{
+    size_t groups = 0;
+
+    for (size_t i = 0; i < model->process_count; i++)
+        groups += model->processes[i]->group_count;
+    if (groups >= UINT32_MAX / 4)
+        return -ENOMEM;
+    for (builder->slot_count = 16; builder->slot_count < 2 * groups;)
+        builder->slot_count *= 2;
+    builder->leaks = leaks;
+    builder->slots = calloc(builder->slot_count, sizeof(*builder->slots));
+    builder->largest = malloc((groups + 1) * sizeof(*builder->largest));
+    leaks->items = malloc((groups + 1) * sizeof(*leaks->items));
+    leaks->memory = calloc(1, sizeof(*leaks->memory));
+    return builder->slots && builder->largest && leaks->items && leaks->memory ? 0 : -ENOMEM;
+}
+
+static void builder_done(struct builder *builder)
+{
+    merge_clear(&builder->merge);
+    free(builder->slots);
+    free(builder->largest);
+}
+
+static bool is_same(const struct leak *a, const struct leak *b)
+{
+    return a->process == b->process && a->kind == b->kind && a->known == b->known && a->startup == b->startup &&
+           memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
+}
+
+/* The slot of the leak that `leak` belongs to, or a free one. */
+static uint32_t *find_slot(struct builder *builder, const struct leak *leak)
+{
+    uint64_t hash;
+    size_t at;
+
+    memcpy(&hash, leak->fingerprint, sizeof(hash)); /* 8 hex digits: 32 bits */
+    at = ((hash ^ hash >> 32) * 0x9e3779b97f4a7c15u) >> 32 & (builder->slot_count - 1);
+    while (builder->slots[at] && !is_same(&builder->leaks->items[builder->slots[at] - 1], leak))
+        at = (at + 1) & (builder->slot_count - 1);
+    return &builder->slots[at];
+}
+
+/* Keeps the merged stack as that of `leak`. */
+static int keep_stack(struct builder *builder, struct leak *leak)
+{
+    size_t size = builder->merge.size;
+
+    if (size > leak->stack.size || !leak->stack.frames) {
+        const struct frame **frames = chunks_take(builder->leaks->memory, size * sizeof(*frames));
+
+        if (!frames)
+            return -ENOMEM;
+        leak->stack.frames = frames;
+    }
+    if (size)
+        memcpy(leak->stack.frames, builder->merge.frames, size * sizeof(*leak->stack.frames));
+    leak->stack.size = size;
+    return 0;
+}
+
+/* Sums stop at the largest number: a report can claim anything. */
+static void add(uint64_t *sum, uint64_t value)
+{
+    if (__builtin_add_overflow(*sum, value, sum))
+        *sum = UINT64_MAX;
+}
+
+static int add_group(struct builder *builder, struct frame_table *table, const struct group *group)
+{
+    struct leaks *leaks = builder->leaks;
+    struct leak leak = {
+        .process = frame_table_process(table),
+        .kind = group->kind,
+        .known = group->known,
+        .startup = group->startup,
+        .domain = group->domain,
+        .type = group->type,
+        .blocks = group->blocks,
+        .bytes = group->bytes,
+    };
+    uint32_t *slot;
+    size_t at;
+    int r = merge_trace(&builder->merge, table, group->trace);
+
+    if (r < 0)
+        return r;
+    fingerprint_stack(leak.domain, leak.type, builder->merge.frames, builder->merge.size, leak.fingerprint);
+    slot = find_slot(builder, &leak);
+    if (*slot) {
+        at = *slot - 1;
+        add(&leaks->items[at].blocks, group->blocks);
+        add(&leaks->items[at].bytes, group->bytes);
+        if (group->bytes <= builder->largest[at])
+            return 0;
+    } else {
+        at = leaks->count++;
+        leaks->items[at] = leak;
+        *slot = (uint32_t)at + 1;
+    }
+    builder->largest[at] = group->bytes;
+    return keep_stack(builder, &leaks->items[at]);
+}
+
+static int add_process(struct builder *builder, const struct process *process, struct symbols *symbols)
+{
+    struct frame_table *table = frame_table_of(symbols, process);
+    int r = table ? 0 : -ENOMEM;
+
+    for (size_t i = 0; r == 0 && i < process->group_count; i++)
+        if (process->groups[i].blocks)
+            r = add_group(builder, table, &process->groups[i]);
+    return r;
+}
+
+static int compare_leaks(const void *a, const void *b)
+{
+    const struct leak *p = a, *q = b;
+    int r;
+
+    if (p->bytes != q->bytes)
+        return p->bytes < q->bytes ? 1 : -1;
+    if (p->blocks != q->blocks)
+        return p->blocks < q->blocks ? 1 : -1;
+    r = memcmp(p->fingerprint, q->fingerprint, FINGERPRINT_SIZE);
+    if (r == 0)
+        r = (p->kind > q->kind) - (p->kind < q->kind);
+    if (r == 0)
+        r = (p->process->pid > q->process->pid) - (p->process->pid < q->process->pid);
+    return r ? r : (p->process->sequence > q->process->sequence) - (p->process->sequence < q->process->sequence);
+}
+
+int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret)
+{
+    struct leaks leaks = {0};
+    struct builder builder = {0};
+    int r = builder_init(&builder, model, &leaks);
+
+    for (size_t i = 0; r == 0 && i < model->process_count; i++)
+        r = add_process(&builder, model->processes[i], symbols);
+    builder_done(&builder);
+    if (r < 0) {
+        leaks_clear(&leaks);
+        return r;
+    }
+    if (leaks.count)
+        qsort(leaks.items, leaks.count, sizeof(*leaks.items), compare_leaks);
+    *ret = leaks;
+    return 0;
+}
+
+void leaks_clear(struct leaks *leaks)
+{
+    if (leaks->memory)
+        chunks_clear(leaks->memory);
+    free(leaks->memory);
+    free(leaks->items);
+    *leaks = (struct leaks){0};
+}

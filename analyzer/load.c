@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Files, folders and streams in; lines out to rows.c. Lines are read with a limit on their length, so that a stream
+ * without line ends cannot use up the memory. */
+#include "load.h"
+
+#include "compiler.h"
+#include "ledger_format.h"
+#include "memshim/report.h"
+#include "rows.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_SIZE_MIN ((size_t)64 << 10)
+#define LINE_SIZE_MAX ((size_t)256 << 20) /* the line table of a code object is one line: far below this */
+
+/* A stream cut into lines. */
+struct reader {
+    FILE *in;
+    char *buffer;
+    size_t capacity, start, end; /* the bytes read and not used yet */
+    bool eof;
+};
+
+static _printf_format_(4, 5) int fail(struct load_error *error, const char *source, unsigned long line,
+                                      const char *format, ...)
+{
+    va_list args;
+
+    snprintf(error->source, sizeof(error->source), "%s", source);
+    error->line = line;
+    va_start(args, format);
+    vsnprintf(error->text, sizeof(error->text), format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
+static int fail_errno(struct load_error *error, const char *source, int code)
+{
+    if (code == ENOMEM)
+        return -ENOMEM;
+    fail(error, source, 0, "%s", strerror(code));
+    return -code;
+}
+
+/* Reads on behind `end`. Returns 0, -ENOMEM, -E2BIG or the stream's error. */
+static int reader_fill(struct reader *reader)
+{
+    size_t used = reader->end - reader->start, got;
+
+    if (reader->start > 0) {
+        memmove(reader->buffer, reader->buffer + reader->start, used);
+        reader->start = 0;
+        reader->end = used;
+    }
+    if (used == reader->capacity) {
+        size_t capacity = used ? used * 2 : LINE_SIZE_MIN;
+        char *larger;
+
+        if (capacity > LINE_SIZE_MAX)
+            return -E2BIG;
+        larger = realloc(reader->buffer, capacity);
+        if (!larger)
+            return -ENOMEM;
+        reader->buffer = larger;
+        reader->capacity = capacity;
+    }
+    errno = 0;
+    got = fread(reader->buffer + reader->end, 1, reader->capacity - reader->end, reader->in);
+    reader->end += got;
+    if (got == 0 && ferror(reader->in))
+        return errno ? -errno : -EIO;
+    reader->eof = got == 0;
+    return 0;
+}
+
+/* The next line without its end. Returns 1; 0 at the end of the stream; or what reader_fill returns. */
+static int reader_next(struct reader *reader, const char **ret, size_t *ret_length)
+{
+    size_t searched = 0;
+
+    for (;;) {
+        size_t have = reader->end - reader->start;
+        char *start = reader->buffer + reader->start;
+        char *stop = have > searched ? memchr(start + searched, '\n', have - searched) : NULL;
+        int r;
+
+        if (stop || (reader->eof && have > 0)) {
+            *ret = start;
+            *ret_length = stop ? (size_t)(stop - start) : have;
+            reader->start += *ret_length + (stop != NULL);
+            return 1;
+        }
+        if (reader->eof)
+            return 0;
+        searched = have;
+        r = reader_fill(reader);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* The reading of one stream, which may hold several reports one after the other. */
+struct loading {
+    struct model *model;
+    const char *source;
+    struct load_error *error;
+    struct rows rows; /* process NULL: none begun */
+    unsigned long line;
+};
+
+static int finish_process(struct loading *loading)
+{
+    struct model *model = loading->model;
+    struct process **larger;
+
+    if (!loading->rows.process)
+        return 0;
+    larger = reallocarray(model->processes, model->process_count + 1, sizeof(struct process *));
+    if (!larger)
+        return -ENOMEM;
+    model->processes = larger;
+    model->processes[model->process_count++] = rows_end(&loading->rows);
+    return 0;
+}
+
+static int begin_process(struct loading *loading, struct line *line)
+{
+    char why[ROWS_WHY_MAX];
+    int r = finish_process(loading);
+
+    if (r < 0)
+        return r;
+    r = rows_begin(line, loading->source, &loading->rows, why);
+    return r == -EINVAL ? fail(loading->error, loading->source, loading->line, "%s", why) : r;
+}
+
+static bool is_blank(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!strchr(" \t\r", text[i]) || !text[i])
+            return false;
+    return true;
+}
+
+/* Returns 1 to go on, 0 to stop at damage, -ENOMEM, or -EINVAL: there is nothing to keep. */
+static int load_line(struct loading *loading, const char *text, size_t length)
+{
+    struct line line;
+    char why[256];
+    int r;
+
+    if (is_blank(text, length))
+        return 1;
+    r = line_parse(text, length, &line, why);
+    if (r < 0) {
+        if (r == -EINVAL && !loading->rows.process)
+            return fail(loading->error, loading->source, loading->line, "not a memshim report: %s", why);
+        loading->rows.ended = false;
+        return r == -EINVAL ? 0 : r;
+    }
+    if (!loading->rows.process || line_is(&line, "memshim")) {
+        r = begin_process(loading, &line);
+    } else {
+        r = rows_add(&loading->rows, &line);
+        if (r == -EINVAL)
+            loading->rows.ended = false;
+    }
+    line_clear(&line);
+    if (r == -EINVAL && loading->rows.process)
+        return 0;
+    return r < 0 ? r : 1;
+}
+
+static int load_lines(struct loading *loading, struct reader *reader)
+{
+    const char *text;
+    size_t length;
+    int r;
+
+    for (;;) {
+        loading->line++;
+        r = reader_next(reader, &text, &length);
+        if (r == -E2BIG && loading->rows.process)
+            return 0;
+        if (r == -E2BIG)
+            return fail(loading->error, loading->source, loading->line, "not a memshim report: a line without end");
+        if (r < 0)
+            return fail_errno(loading->error, loading->source, -r);
+        if (r > 0)
+            r = load_line(loading, text, length);
+        if (r <= 0)
+            return r;
+    }
+}
+
+int load_stream(struct model *model, FILE *in, const char *source, struct load_error *error)
+{
+    struct loading loading = {.model = model, .source = source, .error = error};
+    struct reader reader = {.in = in};
+    int r;
+
+    r = load_lines(&loading, &reader);
+    free(reader.buffer);
+    if (r == 0 && !loading.rows.process)
+        r = fail(error, source, 0, "file is empty");
+    if (r == 0)
+        r = finish_process(&loading);
+    process_free(loading.rows.process);
+    return r;
+}
+
+/* A file without a name for the report of a ledger. */
+static FILE *scratch_open(void)
+{
+    FILE *file = tmpfile();
+    int fd;
+
+    if (file)
+        return file;
+    fd = memfd_create("memshim-report", MFD_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    file = fdopen(fd, "w+");
+    if (!file)
+        close(fd);
+    return file;
+}
+
+int load_ledger(struct model *model, const char *path, const struct report_end *end, struct load_error *error)
+{
+    _cleanup_fclose_ FILE *report = NULL;
+    struct ledger_view view = {0};
+    const char *why = NULL;
+    int r;
+
+    r = ledger_view_open(&view, path, &why);
+    if (r < 0)
+        return r == -EINVAL && why ? fail(error, path, 0, "%s", why) : fail_errno(error, path, -r);
+    report = scratch_open();
+    r = report ? report_write(&view, end, report) : -errno;
+    ledger_view_close(&view);
+    if (r < 0)
+        return fail_errno(error, path, -r);
+    rewind(report);
+    return load_stream(model, report, path, error);
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), suffix_length = strlen(suffix);
+
+    return length > suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
+}
+
+/* Does the file begin as a ledger? Only asked of regular files: a pipe could not be rewound. */
+static bool is_ledger(FILE *file)
+{
+    uint64_t magic = 0;
+    bool is = fread(&magic, sizeof(magic), 1, file) == 1 && magic == LEDGER_MAGIC;
+
+    rewind(file);
+    return is;
+}
+
+static int load_file(struct model *model, const char *path, struct load_error *error)
+{
+    _cleanup_fclose_ FILE *file = fopen(path, "re");
+    struct stat status;
+
+    if (!file || fstat(fileno(file), &status) < 0)
+        return fail_errno(error, path, errno);
+    if (S_ISREG(status.st_mode) && (has_suffix(path, MEMSHIM_LEDGER_SUFFIX) || is_ledger(file)))
+        return load_ledger(model, path, NULL, error);
+    return load_stream(model, file, path, error);
+}
+
+static int select_name(const struct dirent *entry)
+{
+    return has_suffix(entry->d_name, MEMSHIM_REPORT_SUFFIX) || has_suffix(entry->d_name, MEMSHIM_LEDGER_SUFFIX);
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* Is `name` the ledger of a report that is there too? */
+static bool is_superseded(const char *name, struct dirent **names, size_t count)
+{
+    size_t stem = strlen(name) - strlen(MEMSHIM_LEDGER_SUFFIX);
+
+    if (!has_suffix(name, MEMSHIM_LEDGER_SUFFIX))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(names[i]->d_name, name, stem) == 0 && strcmp(names[i]->d_name + stem, MEMSHIM_REPORT_SUFFIX) == 0)
+            return true;
+    return false;
+}
+
+static int load_names(struct model *model, const char *folder, struct dirent **names, size_t count,
+                      struct load_error *error)
+{
+    const char *slash = has_suffix(folder, "/") ? "" : "/";
+    int r = 0;
+
+    if (count == 0)
+        return fail(error, folder, 0, "no reports in this folder");
+    for (size_t i = 0; i < count && r == 0; i++) {
+        _cleanup_free_ char *path = NULL;
+
+        if (is_superseded(names[i]->d_name, names, count))
+            continue;
+        if (asprintf(&path, "%s%s%s", folder, slash, names[i]->d_name) < 0) {
+            path = NULL;
+            return -ENOMEM;
+        }
+        r = load_file(model, path, error);
+    }
+    return r;
+}
+
+static int load_folder(struct model *model, const char *folder, struct load_error *error)
+{
+    struct dirent **names;
+    int count, r;
+
+    count = scandir(folder, &names, select_name, compare_names);
+    if (count < 0)
+        return fail_errno(error, folder, errno);
+    r = load_names(model, folder, names, (size_t)count, error);
+    for (int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    return r;
+}
+
+int load_path(struct model *model, const char *path, struct load_error *error)
+{
+    struct stat status;
+
+    *error = (struct load_error){0};
+    if (strcmp(path, "-") == 0)
+        return load_stream(model, stdin, "-", error);
+    if (stat(path, &status) < 0)
+        return fail_errno(error, path, errno);
+    return S_ISDIR(status.st_mode) ? load_folder(model, path, error) : load_file(model, path, error);
+}
+
+static int compare_processes(const void *a, const void *b)
+{
+    const struct process *p = *(struct process *const *)a, *q = *(struct process *const *)b;
+    int r = strcmp(p->started, q->started);
+
+    if (r == 0)
+        r = (p->pid > q->pid) - (p->pid < q->pid);
+    if (r == 0)
+        r = (p->sequence > q->sequence) - (p->sequence < q->sequence);
+    return r ? r : strcmp(p->path, q->path);
+}
+
+void load_done(struct model *model)
+{
+    if (model->process_count > 1)
+        qsort(model->processes, model->process_count, sizeof(struct process *), compare_processes);
+}

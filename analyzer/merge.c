@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Both stacks are walked from the inside outwards. No Python frame is ever lost: those that found no evaluation frame,
+ * because the native stack is cut, was not recorded, or runs through code without names, go where they do least harm. */
+#include "merge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHAIN_MAX 1024 /* twice the deepest stack that the shim records; what is beyond is shown as cut */
+
+/* Where the walk stands. */
+struct walk {
+    const struct resolved **native, **python;
+    size_t native_count, python_count, taken; /* Python frames taken so far */
+    size_t runs;                              /* evaluation frames replaced */
+    size_t last_run;                          /* place in the result behind the last of them */
+    size_t interpreter;                       /* place in the result of the innermost interpreter frame */
+    bool has_interpreter;
+};
+
+static const struct known_frame cut_frame = {.frame = {.language = FRAME_CUT, .function = "??"}};
+static const struct resolved cut = {.frames = &cut_frame, .count = 1, .flags = RESOLVED_CUT};
+
+void merge_clear(struct merge *merge)
+{
+    free(merge->frames);
+    free(merge->native);
+    free(merge->python);
+    *merge = (struct merge){0};
+}
+
+static int merge_prepare(struct merge *merge)
+{
+    if (!merge->native)
+        merge->native = calloc(CHAIN_MAX, sizeof(*merge->native));
+    if (!merge->python)
+        merge->python = calloc(CHAIN_MAX, sizeof(*merge->python));
+    merge->size = 0;
+    return merge->native && merge->python ? 0 : -ENOMEM;
+}
+
+/* Resolves the frames from `node` to its root, without those of the shim. Returns their number or -ENOMEM. */
+static int chain_resolve(struct frame_table *table, uint32_t node, const struct resolved **ret)
+{
+    const struct process *process = frame_table_process(table);
+    int count = 0;
+
+    for (; node; node = process->nodes[node].parent) {
+        const struct resolved *resolved = frame_table_resolve(table, process->nodes[node].frame);
+
+        if (!resolved)
+            return -ENOMEM;
+        if (resolved->flags & RESOLVED_SHIM)
+            continue;
+        if (count == CHAIN_MAX - 1) {
+            ret[count++] = &cut;
+            break;
+        }
+        ret[count++] = resolved;
+    }
+    return count;
+}
+
+static int reserve(struct merge *merge, size_t more)
+{
+    size_t capacity = (merge->size + more) * 2;
+    const struct frame **larger;
+
+    if (merge->size + more <= merge->capacity)
+        return 0;
+    larger = reallocarray(merge->frames, capacity, sizeof(*larger));
+    if (!larger)
+        return -ENOMEM;
+    merge->frames = larger;
+    merge->capacity = capacity;
+    return 0;
+}
+
+static int append(struct merge *merge, const struct resolved *resolved)
+{
+    int r = reserve(merge, resolved->count);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < resolved->count; i++)
+        merge->frames[merge->size++] = &resolved->frames[i].frame;
+    return 0;
+}
+
+static bool python_left(const struct walk *walk)
+{
+    return walk->taken < walk->python_count;
+}
+
+/* Appends the Python frames up to the next entry frame. A cut stands for runs of unknown number and is taken alone. */
+static int append_run(struct merge *merge, struct walk *walk)
+{
+    int r = 0;
+
+    while (r == 0 && python_left(walk)) {
+        const struct resolved *next = walk->python[walk->taken];
+
+        if (next->flags & RESOLVED_CUT)
+            break;
+        walk->taken++;
+        r = append(merge, next);
+        if (next->flags & RESOLVED_ENTRY)
+            break;
+    }
+    walk->runs++;
+    walk->last_run = merge->size;
+    return r;
+}
+
+static int append_evaluation(struct merge *merge, struct walk *walk, const struct resolved *native)
+{
+    int r = 0;
+
+    if (!python_left(walk))
+        return append(merge, native);
+    if (!(walk->python[walk->taken]->flags & RESOLVED_CUT))
+        return append_run(merge, walk);
+    r = append(merge, walk->python[walk->taken++]);
+    walk->runs++;
+    walk->last_run = merge->size;
+    return r < 0 ? r : append(merge, native);
+}
+
+static int append_native(struct merge *merge, struct walk *walk)
+{
+    unsigned int before = 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < walk->native_count; i++) {
+        const struct resolved *native = walk->native[i];
+
+        if (native->flags & RESOLVED_INTERPRETER && !walk->has_interpreter) {
+            walk->has_interpreter = true;
+            walk->interpreter = merge->size;
+        }
+        /* The function that made the tail call belongs to the same run. */
+        if (before & RESOLVED_TAIL_CALL && native->flags & RESOLVED_EVALUATION)
+            r = 0;
+        else if (native->flags & RESOLVED_EVALUATION)
+            r = append_evaluation(merge, walk, native);
+        else
+            r = append(merge, native);
+        before = native->flags;
+    }
+    return r;
+}
+
+/* Where the Python frames go for which there was no evaluation frame. */
+static size_t place_for_rest(const struct merge *merge, const struct walk *walk)
+{
+    bool native_cut = walk->native_count && walk->native[walk->native_count - 1]->flags & RESOLVED_CUT;
+
+    if (walk->runs && !native_cut)
+        return walk->last_run;
+    if (!walk->runs && walk->has_interpreter) /* evaluation functions without names are among its frames */
+        return walk->interpreter;
+    return merge->size;
+}
+
+static int insert_rest(struct merge *merge, struct walk *walk)
+{
+    size_t place = place_for_rest(merge, walk), count = 0, moved;
+    bool after_cut = place > 0 && place == merge->size && merge->frames[place - 1]->language == FRAME_CUT;
+    int r;
+
+    for (size_t i = walk->taken; i < walk->python_count; i++)
+        count += walk->python[i]->count;
+    r = reserve(merge, count);
+    if (r < 0)
+        return r;
+    /* One mark is enough where both stacks are cut at the same place. */
+    if (after_cut && walk->python_count - walk->taken == 1 && walk->python[walk->taken]->flags & RESOLVED_CUT)
+        return 0;
+    moved = merge->size - place;
+    memmove(merge->frames + place + count, merge->frames + place, moved * sizeof(*merge->frames));
+    merge->size = place;
+    for (; walk->taken < walk->python_count; walk->taken++)
+        append(merge, walk->python[walk->taken]); /* there is room */
+    merge->size += moved;
+    return 0;
+}
+
+int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
+{
+    const struct trace *of = &frame_table_process(table)->traces[trace];
+    struct walk walk = {0};
+    int native, python, r;
+
+    r = merge_prepare(merge);
+    if (r < 0)
+        return r;
+    native = chain_resolve(table, of->native, merge->native);
+    python = chain_resolve(table, of->python, merge->python);
+    if (native < 0 || python < 0)
+        return -ENOMEM;
+    walk.native = merge->native;
+    walk.native_count = (size_t)native;
+    walk.python = merge->python;
+    walk.python_count = (size_t)python;
+    r = append_native(merge, &walk);
+    if (r == 0 && python_left(&walk))
+        r = insert_rest(merge, &walk);
+    return r;
+}

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One function for each kind of line. Ids must rise, so that a reference to a lower id can neither be wild nor make a
+ * circle, and may leave gaps, which are empty entries; a gap that the length of the report does not justify is damage. */
+#include "rows.h"
+
+#include "compiler.h"
+#include "ledger_format.h"
+#include "memshim/report.h"
+#include "text_pool.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef MEMSHIM_VERSION
+#define MEMSHIM_VERSION "0.1.0"
+#endif
+
+/* Ids may run this far ahead of the number of lines: a ledger cut short can have unpublished entries by the segment. */
+#define ID_SLACK 65536
+#define ID_PER_LINE 16
+
+static const size_t entry_sizes[] = {
+    [ROWS_MODULES] = sizeof(struct module),      [ROWS_CODES] = sizeof(struct code),
+    [ROWS_FRAMES] = sizeof(struct raw_frame),    [ROWS_NODES] = sizeof(struct node),
+    [ROWS_TRACES] = sizeof(struct trace),        [ROWS_GROUPS] = sizeof(struct group),
+    [ROWS_ERRORS] = sizeof(struct memory_error),
+};
+_Static_assert(sizeof(entry_sizes) / sizeof(entry_sizes[0]) == ROWS_TABLE_COUNT, "a size for every table");
+
+static const char *const kind_names[] = {
+    [LEAK_DEFINITE] = "definite",
+    [LEAK_INDIRECT] = "indirect",
+    [LEAK_POSSIBLE] = "possible",
+    [LEAK_REACHABLE] = "reachable",
+};
+_Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == LEAK_KIND_COUNT, "a name for every kind");
+
+/* Where a table and its count are in the process. */
+static void **table_of(struct process *process, enum rows_table table, size_t **ret_count)
+{
+    struct {
+        void **items;
+        size_t *count;
+    } const tables[] = {
+        [ROWS_MODULES] = {(void **)&process->modules, &process->module_count},
+        [ROWS_CODES] = {(void **)&process->codes, &process->code_count},
+        [ROWS_FRAMES] = {(void **)&process->frames, &process->frame_count},
+        [ROWS_NODES] = {(void **)&process->nodes, &process->node_count},
+        [ROWS_TRACES] = {(void **)&process->traces, &process->trace_count},
+        [ROWS_GROUPS] = {(void **)&process->groups, &process->group_count},
+        [ROWS_ERRORS] = {(void **)&process->errors, &process->error_count},
+    };
+
+    *ret_count = tables[table].count;
+    return tables[table].items;
+}
+
+/* Makes `id` the last entry of the table, empty as are those of the gap before it. Returns it, or NULL: no memory. */
+static void *table_reach(struct rows *rows, enum rows_table table, size_t id)
+{
+    size_t size = entry_sizes[table];
+    size_t *count;
+    void **items = table_of(rows->process, table, &count);
+
+    if (id >= rows->capacity[table]) {
+        size_t capacity = MAX(id + 1, rows->capacity[table] + rows->capacity[table] / 2 + 64);
+        void *larger = reallocarray(*items, capacity, size);
+
+        if (!larger)
+            return NULL;
+        *items = larger;
+        rows->capacity[table] = capacity;
+    }
+    memset((char *)*items + *count * size, 0, (id + 1 - *count) * size);
+    *count = id + 1;
+    return (char *)*items + id * size;
+}
+
+/* Puts the entry with the id that the line begins with into its table. */
+static int table_put(struct rows *rows, struct line *line, enum rows_table table, const char *key, const void *entry)
+{
+    size_t *count;
+    int64_t id;
+    void *place;
+
+    (void)table_of(rows->process, table, &count);
+    if (!value_number(line_get(line, key), (int64_t)*count, UINT32_MAX, &id) ||
+        (uint64_t)id > ID_SLACK + (uint64_t)rows->lines * ID_PER_LINE)
+        return -EINVAL;
+    place = table_reach(rows, table, (size_t)id);
+    if (!place)
+        return -ENOMEM;
+    memcpy(place, entry, entry_sizes[table]);
+    return 0;
+}
+
+/* The same for a table without ids. */
+static int table_append(struct rows *rows, enum rows_table table, const void *entry)
+{
+    size_t *count;
+    void *place;
+
+    (void)table_of(rows->process, table, &count);
+    place = table_reach(rows, table, *count);
+    if (!place)
+        return -ENOMEM;
+    memcpy(place, entry, entry_sizes[table]);
+    return 0;
+}
+
+/* A text of the line in the pool of the process; `otherwise` when it is not there or is no text. */
+static int get_text(struct rows *rows, struct line *line, const char *key, const char *otherwise, const char **ret)
+{
+    struct value value = line_get(line, key);
+
+    *ret = otherwise;
+    if (value.kind != VALUE_TEXT)
+        return 0;
+    *ret = text_pool_add(rows->process->texts, value.text, value.length);
+    return *ret ? 0 : -ENOMEM;
+}
+
+/* Reads a number that must be there and, for an id, below `limit`. */
+static bool get_id(struct line *line, const char *key, size_t limit, uint32_t *ret)
+{
+    int64_t number;
+
+    if (limit == 0 || !value_number(line_get(line, key), 0, (int64_t)limit - 1, &number))
+        return false;
+    *ret = (uint32_t)number;
+    return true;
+}
+
+static bool get_count(struct line *line, const char *key, uint64_t *ret)
+{
+    int64_t number;
+
+    if (!value_number(line_get(line, key), 0, INT64_MAX, &number))
+        return false;
+    *ret = (uint64_t)number;
+    return true;
+}
+
+/* The same for what may be missing. */
+static uint64_t get_count_or_0(struct line *line, const char *key)
+{
+    uint64_t number = 0;
+
+    return get_count(line, key, &number) ? number : 0;
+}
+
+static int get_int(struct line *line, const char *key, int otherwise)
+{
+    int64_t number;
+
+    return value_number(line_get(line, key), INT_MIN, INT_MAX, &number) ? (int)number : otherwise;
+}
+
+static bool get_bool(struct line *line, const char *key)
+{
+    struct value value = line_get(line, key);
+
+    return value.kind == VALUE_BOOL && value.number;
+}
+
+/* The texts of a list; anything else in it is left out. */
+static int get_list(struct rows *rows, struct line *line, const char *key, const char ***ret, size_t *ret_count)
+{
+    struct value value = line_get(line, key);
+    size_t size = value.kind == VALUE_LIST ? json_array_size(value.list) : 0;
+    const char **texts;
+    size_t count = 0;
+
+    texts = text_pool_take(rows->process->texts, (size + 1) * sizeof(*texts));
+    if (!texts)
+        return -ENOMEM;
+    for (size_t i = 0; i < size; i++) {
+        json_t *item = json_array_get(value.list, i);
+
+        if (!json_is_string(item))
+            continue;
+        texts[count] = text_pool_add(rows->process->texts, json_string_value(item), json_string_length(item));
+        if (!texts[count++])
+            return -ENOMEM;
+    }
+    texts[count] = NULL;
+    *ret = texts;
+    *ret_count = count;
+    return 0;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+static int get_bytes(struct rows *rows, struct line *line, const char *key, const uint8_t **ret, size_t *ret_size)
+{
+    struct value value = line_get(line, key);
+    uint8_t *bytes;
+
+    *ret = NULL;
+    *ret_size = 0;
+    if (value.kind != VALUE_TEXT || value.length == 0)
+        return 0;
+    if (value.length % 2 != 0)
+        return -EINVAL;
+    bytes = text_pool_take(rows->process->texts, value.length / 2);
+    if (!bytes)
+        return -ENOMEM;
+    for (size_t i = 0; i < value.length / 2; i++) {
+        int high = hex_digit(value.text[2 * i]), low = hex_digit(value.text[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return -EINVAL;
+        bytes[i] = (uint8_t)(high << 4 | low);
+    }
+    *ret = bytes;
+    *ret_size = value.length / 2;
+    return 0;
+}
+
+static int add_module(struct rows *rows, struct line *line)
+{
+    struct module module = {0};
+    int r;
+
+    r = get_text(rows, line, "path", NULL, &module.path);
+    if (r < 0)
+        return r;
+    if (!module.path || !value_hex(line_get(line, "start"), &module.start) ||
+        !value_hex(line_get(line, "end"), &module.end) || !value_hex(line_get(line, "bias"), &module.bias))
+        return -EINVAL;
+    r = get_text(rows, line, "build_id", NULL, &module.build_id);
+    if (r < 0)
+        return r;
+    return table_put(rows, line, ROWS_MODULES, "module", &module);
+}
+
+static int table_kind_of(struct value value)
+{
+    if (value_is(value, "lnotab"))
+        return CODE_LNOTAB;
+    if (value_is(value, "linetable-3.10"))
+        return CODE_LINETABLE_310;
+    if (value_is(value, "locations-3.11"))
+        return CODE_LOCATIONS_311;
+    return 0;
+}
+
+static int add_code(struct rows *rows, struct line *line)
+{
+    struct code code = {0};
+    int r;
+
+    r = get_text(rows, line, "file", "??", &code.file);
+    if (r == 0)
+        r = get_text(rows, line, "name", "??", &code.name);
+    if (r == 0)
+        r = get_text(rows, line, "qualname", NULL, &code.qualname);
+    if (r == 0)
+        r = get_bytes(rows, line, "table", &code.table, &code.table_size);
+    if (r < 0)
+        return r;
+    code.first_line = get_int(line, "first_line", 0);
+    code.table_kind = table_kind_of(line_get(line, "table_kind"));
+    return table_put(rows, line, ROWS_CODES, "code", &code);
+}
+
+static int add_frame(struct rows *rows, struct line *line)
+{
+    struct raw_frame frame = {0};
+    struct value language = line_get(line, "language");
+    bool good;
+
+    if (value_is(language, "native")) {
+        frame.language = FRAME_NATIVE;
+        good = get_id(line, "module", rows->process->module_count, &frame.index) &&
+               value_hex(line_get(line, "offset"), &frame.offset);
+        frame.exact = get_bool(line, "exact");
+    } else if (value_is(language, "python")) {
+        frame.language = FRAME_PYTHON;
+        good = get_id(line, "code", rows->process->code_count, &frame.index) &&
+               get_count(line, "instruction", &frame.offset);
+        frame.entry = get_bool(line, "entry");
+    } else {
+        frame.language = FRAME_CUT;
+        good = value_is(language, "cut") && get_count(line, "frames", &frame.offset);
+    }
+    return good ? table_put(rows, line, ROWS_FRAMES, "frame", &frame) : -EINVAL;
+}
+
+static int add_node(struct rows *rows, struct line *line)
+{
+    struct node node;
+
+    if (!get_id(line, "parent", rows->process->node_count, &node.parent) ||
+        !get_id(line, "frame", rows->process->frame_count, &node.frame))
+        return -EINVAL;
+    return table_put(rows, line, ROWS_NODES, "stack", &node);
+}
+
+static int add_trace(struct rows *rows, struct line *line)
+{
+    struct trace trace;
+
+    if (!get_id(line, "native", rows->process->node_count, &trace.native) ||
+        !get_id(line, "python", rows->process->node_count, &trace.python) ||
+        !get_count(line, "allocations", &trace.allocations) || !get_count(line, "bytes", &trace.bytes))
+        return -EINVAL;
+    return table_put(rows, line, ROWS_TRACES, "trace", &trace);
+}
+
+static bool get_kind(struct line *line, enum leak_kind *ret)
+{
+    struct value value = line_get(line, "kind");
+
+    for (unsigned int i = 0; i < LEAK_KIND_COUNT; i++) {
+        if (!value_is(value, kind_names[i]))
+            continue;
+        *ret = (enum leak_kind)i;
+        return true;
+    }
+    return false;
+}
+
+static int add_group(struct rows *rows, struct line *line)
+{
+    struct group group = {0};
+    int r;
+
+    if (!get_id(line, "trace", rows->process->trace_count, &group.trace) || !get_kind(line, &group.kind))
+        return -EINVAL;
+    group.known = get_bool(line, "known");
+    r = get_text(rows, line, "domain", "??", &group.domain);
+    if (r == 0)
+        r = get_text(rows, line, "type", NULL, &group.type);
+    if (r < 0)
+        return r;
+    group.startup = get_bool(line, "startup");
+    if (!get_count(line, "blocks", &group.blocks) || !get_count(line, "bytes", &group.bytes))
+        return -EINVAL;
+    return table_append(rows, ROWS_GROUPS, &group);
+}
+
+static int add_error(struct rows *rows, struct line *line)
+{
+    struct memory_error error = {0};
+    size_t traces = rows->process->trace_count;
+    int r;
+
+    r = get_text(rows, line, "kind", NULL, &error.kind);
+    if (r == 0)
+        r = get_text(rows, line, "domain", "??", &error.domain);
+    if (r == 0)
+        r = get_text(rows, line, "detail", "", &error.detail);
+    if (r < 0)
+        return r;
+    if (!error.kind || !value_hex(line_get(line, "address"), &error.address) || !get_count(line, "size", &error.size) ||
+        !get_count(line, "count", &error.count) || !get_id(line, "trace", traces, &error.trace) ||
+        !get_id(line, "alloc_trace", traces, &error.alloc_trace) ||
+        !get_id(line, "free_trace", traces, &error.free_trace))
+        return -EINVAL;
+    return table_append(rows, ROWS_ERRORS, &error);
+}
+
+static int add_totals(struct rows *rows, struct line *line)
+{
+    struct totals *totals = &rows->process->totals;
+
+    totals->allocations = get_count_or_0(line, "allocations");
+    totals->frees = get_count_or_0(line, "frees");
+    totals->live_blocks = get_count_or_0(line, "live_blocks");
+    totals->live_bytes = get_count_or_0(line, "live_bytes");
+    totals->peak_bytes = get_count_or_0(line, "peak_bytes");
+    totals->dropped = get_count_or_0(line, "dropped");
+    totals->startup_blocks = get_count_or_0(line, "startup_blocks");
+    totals->startup_bytes = get_count_or_0(line, "startup_bytes");
+    totals->inherited_frees = get_count_or_0(line, "inherited_frees");
+    totals->threads = get_count_or_0(line, "threads");
+    totals->self_checks = get_count_or_0(line, "self_checks");
+    totals->self_check_differences = get_count_or_0(line, "self_check_differences");
+    return 0;
+}
+
+static int add_end(struct rows *rows, struct line *line)
+{
+    struct process *process = rows->process;
+    int64_t lines;
+    int r;
+
+    if (!value_number(line_get(line, "lines"), 0, INT64_MAX, &lines))
+        return -EINVAL;
+    r = get_text(rows, line, "ended", "unknown", &process->ended);
+    if (r == 0)
+        r = get_text(rows, line, "time", NULL, &process->ended_at);
+    if (r == 0)
+        r = get_list(rows, line, "lacks", &process->lacks, &process->lacks_count);
+    if (r < 0)
+        return r;
+    process->status = get_int(line, "status", 0);
+    rows->ended = (uint64_t)lines <= rows->lines;
+    return 0;
+}
+
+static const struct {
+    const char *kind;
+    int (*add)(struct rows *rows, struct line *line);
+} row_kinds[] = {
+    /* the frequent ones first */
+    {"stack", add_node},    {"trace", add_trace}, {"group", add_group},   {"frame", add_frame}, {"code", add_code},
+    {"module", add_module}, {"error", add_error}, {"totals", add_totals}, {"end", add_end},
+};
+
+int rows_add(struct rows *rows, struct line *line)
+{
+    rows->lines++;
+    if (rows->ended) /* nothing may stand below the end */
+        return -EINVAL;
+    for (size_t i = 0; i < ARRAY_SIZE(row_kinds); i++)
+        if (line_is(line, row_kinds[i].kind))
+            return row_kinds[i].add(rows, line);
+    return 0;
+}
+
+static int read_first(struct rows *rows, struct line *line)
+{
+    struct process *process = rows->process;
+    int r;
+
+    process->pid = get_int(line, "pid", 0);
+    process->ppid = get_int(line, "ppid", 0);
+    process->sequence = get_int(line, "sequence", 0);
+    process->forked = get_bool(line, "forked");
+    process->ended = "unknown";
+    r = get_text(rows, line, "version", "?", &process->version);
+    if (r == 0)
+        r = get_text(rows, line, "program", "?", &process->program);
+    if (r == 0)
+        r = get_text(rows, line, "python", NULL, &process->python);
+    if (r == 0)
+        r = get_text(rows, line, "started", "", &process->started);
+    if (r == 0)
+        r = get_text(rows, line, "options", "", &process->options);
+    if (r == 0)
+        r = get_list(rows, line, "argv", &process->argv, &process->argc);
+    return r;
+}
+
+static int begin(struct rows *rows, struct line *line, const char *path)
+{
+    struct process *process = rows->process;
+    size_t no_lacks;
+    int r;
+
+    process->texts = text_pool_new();
+    if (!process->texts)
+        return -ENOMEM;
+    process->path = text_pool_add(process->texts, path, strlen(path));
+    if (!process->path)
+        return -ENOMEM;
+    for (unsigned int i = 0; i < ROWS_GROUPS; i++)
+        if (!table_reach(rows, (enum rows_table)i, 0))
+            return -ENOMEM;
+    process->codes[0].file = process->codes[0].name = "??";
+    r = get_list(rows, line, "", &process->lacks, &no_lacks);
+    return r < 0 ? r : read_first(rows, line);
+}
+
+/* Is this the first line of a report that this version can read? */
+static int check_first(struct line *line, char *why)
+{
+    struct value version = line_get(line, "memshim");
+
+    if (!line_is(line, "memshim") || version.kind != VALUE_NUMBER) {
+        snprintf(why, ROWS_WHY_MAX, "not a memshim report");
+        return -EINVAL;
+    }
+    if (version.number != MEMSHIM_REPORT_VERSION) {
+        snprintf(why, ROWS_WHY_MAX,
+                 "report version %" PRId64 " is not supported (this is memshim %s, which reads version %d)",
+                 version.number, MEMSHIM_VERSION, MEMSHIM_REPORT_VERSION);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+int rows_begin(struct line *line, const char *path, struct rows *ret, char why[static ROWS_WHY_MAX])
+{
+    struct rows rows = {.lines = 1};
+    int r;
+
+    r = check_first(line, why);
+    if (r < 0)
+        return r;
+    rows.process = calloc(1, sizeof(*rows.process));
+    if (!rows.process)
+        return -ENOMEM;
+    r = begin(&rows, line, path);
+    if (r < 0) {
+        process_free(rows.process);
+        return r;
+    }
+    *ret = rows;
+    return 0;
+}
+
+struct process *rows_end(struct rows *rows)
+{
+    struct process *process = rows->process;
+
+    process->truncated = !rows->ended;
+    rows->process = NULL;
+    return process;
+}
