@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Python under the shim: every interpreter of this machine, every way to start one, every way to end. */
+#include "pythons.h"
+#include "trace.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(python);
+
+static char *script_path(const char *name)
+{
+    return text_format("%s/tests/targets/%s", test_variable("TEST_SOURCE"), name);
+}
+
+/* PYTHONPATH for the example extension; skips the test when it cannot be compiled. The caller frees it. */
+static char *extension_variable(const struct python *python)
+{
+    char *folder = python_extension(python);
+    if (!folder)
+        cr_skip_test("Python %s has no headers", python->version);
+    char *variable = text_format("PYTHONPATH=%s", folder);
+    free(folder);
+    return variable;
+}
+
+/* Python frames are read from the interpreters whose layout is known. */
+static bool has_python_frames(const struct python *python)
+{
+    return python->minor == 11;
+}
+
+static struct criterion_test_params all_pythons(void)
+{
+    static struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+    return cr_make_param_array(struct python, pythons, count);
+}
+
+/* Runs a script bare and traced, asserts that nothing differs, and returns the traced run. */
+static struct traced same_as_bare(const struct python *python, const char *const *argv, const char *const *environment)
+{
+    struct outcome bare = spawn_run(argv, environment);
+    struct traced traced = trace(BY_PRELOAD, NULL, argv, environment);
+    char *what = text_format("stdout under Python %s (status %d, bare %d; stderr: %.600s)", python->version,
+                             traced.run.status, bare.status, traced.run.err);
+
+    assert_same_text(bare.out, traced.run.out, what);
+    cr_assert_eq(bare.status, traced.run.status, "Python %s: status %d, bare %d\n%s", python->version,
+                 traced.run.status, bare.status, traced.run.err);
+    free(what);
+    outcome_clear(&bare);
+    return traced;
+}
+
+struct planted {
+    const char *c_function, *domain;
+    long long size;
+    const char *python_function, *caller;
+};
+
+/* The four leaks of the example. */
+static const struct planted planted[] = {
+    {"copy_header", "malloc", 64, "read_request", "handle_request"},
+    {"grow_buffer", "mem", 128, "prepare_answer", "handle_request"},
+    {"open_journal", "raw", 96, "write_log", "handle_request"},
+    {"make_token", "obj", 256, "sign_in", "handle_request"},
+};
+
+static void assert_planted(const json_t *report, const struct python *python, long long blocks)
+{
+    for (size_t i = 0; i < sizeof(planted) / sizeof(*planted); i++) {
+        const struct planted *leak = &planted[i];
+        ASSERT_LEAKS(report, blocks, blocks * leak->size, .function = leak->c_function, .file = "leaky.c",
+                     .domain = leak->domain);
+        if (has_python_frames(python))
+            ASSERT_LEAKS(report, blocks, blocks * leak->size, .function = leak->python_function, .file = "app.py",
+                         .language = "python", .caller = leak->caller, .domain = leak->domain);
+    }
+}
+
+ParameterizedTestParameters(python, example)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, example)
+{
+    char *extension = extension_variable(python), *script = script_path("quickstart/app.py");
+    struct traced traced = same_as_bare(python, LIST(python->path, script), LIST(extension));
+
+    assert_planted(traced.report, python, 100);
+    json_t *process = report_process(traced.report, 0);
+    cr_assert_str_eq(process_text(process, "python"), python->version, "the report says Python %s, it is %s",
+                     process_text(process, "python"), python->version);
+    cr_assert_eq(process_total(process, "dropped"), 0);
+    free(extension);
+    free(script);
+    traced_clear(&traced);
+}
+
+/* Innermost first: the C function, then the Python function at the line of its call, then its callers. */
+Test(python, merged_stack)
+{
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons), i = 0;
+    while (i < count && !has_python_frames(&pythons[i]))
+        i++;
+    if (i == count)
+        cr_skip_test("no interpreter whose frames are known");
+    char *extension = extension_variable(&pythons[i]), *script = script_path("quickstart/app.py");
+    struct traced traced = trace(BY_PRELOAD, NULL, LIST(pythons[i].path, script), LIST(extension));
+    json_t *leak = report_leak(traced.report, &(struct query){.function = "copy_header"});
+    static const struct {
+        const char *function, *language;
+        int line;
+    } expected[] = {
+        {"read_request", "python", 7},
+        {"handle_request", "python", 23},
+        {"serve", "python", 31},
+        {"<module>", "python", 35},
+    };
+    size_t at = 0, next = 0;
+    json_t *frame;
+
+    json_array_foreach(json_object_get(leak, "stack"), at, frame)
+    {
+        const char *language = json_string_value(json_object_get(frame, "language"));
+        if (strcmp(language, "python") != 0)
+            continue;
+        const char *function = json_string_value(json_object_get(frame, "function"));
+        int line = (int)json_integer_value(json_object_get(frame, "line"));
+        cr_assert(next < 4, "more Python frames than there are: %s", function);
+        cr_assert(strcmp(function, expected[next].function) == 0 && line == expected[next].line,
+                  "Python frame %zu is %s:%d, not %s:%d", next, function, line, expected[next].function,
+                  expected[next].line);
+        next++;
+    }
+    cr_assert_eq(next, 4, "%zu Python frames, not 4", next);
+    frame = json_array_get(json_object_get(leak, "stack"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(frame, "function")), "copy_header");
+    free(extension);
+    free(script);
+    traced_clear(&traced);
+}
+
+ParameterizedTestParameters(python, exercise)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, exercise)
+{
+    static const char *const allocators[] = {"default", "pymalloc",     "malloc",
+                                             "debug",   "malloc_debug", "pymalloc_debug"};
+    char *script = script_path("exercise.py");
+
+    for (size_t i = 0; i < sizeof(allocators) / sizeof(*allocators); i++) {
+        char *variable = text_format("PYTHONMALLOC=%s", allocators[i]);
+        struct traced traced = same_as_bare(python, LIST(python->path, script), LIST(variable));
+        cr_assert_eq(process_total(report_process(traced.report, 0), "dropped"), 0);
+        traced_clear(&traced);
+        free(variable);
+    }
+    struct traced traced = same_as_bare(python, LIST(python->path, "-X", "dev", "-W", "ignore", script), NULL);
+    traced_clear(&traced);
+    traced = same_as_bare(python, LIST(python->path, "-X", "tracemalloc=5", script), NULL);
+    traced_clear(&traced);
+    free(script);
+}
+
+ParameterizedTestParameters(python, allocator_variants)
+{
+    return all_pythons();
+}
+
+/* The example under each allocator: the same numbers, in the same domains. */
+ParameterizedTest(struct python *python, python, allocator_variants)
+{
+    static const char *const variants[] = {"PYTHONMALLOC=malloc", "PYTHONMALLOC=debug", "PYTHONMALLOC=pymalloc",
+                                           "PYTHONDEVMODE=1", "PYTHONTRACEMALLOC=3"};
+    char *extension = extension_variable(python), *script = script_path("quickstart/app.py");
+
+    for (size_t i = 0; i < sizeof(variants) / sizeof(*variants); i++) {
+        struct traced traced = same_as_bare(python, LIST(python->path, script), LIST(extension, variants[i]));
+        assert_planted(traced.report, python, 100);
+        traced_clear(&traced);
+    }
+    free(extension);
+    free(script);
+}
+
+struct python_end {
+    char how[16];
+    char ended[16];
+    int status, shell;
+};
+
+ParameterizedTestParameters(python, ends)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, ends)
+{
+    static const struct python_end ends[] = {
+        {"return", "exit", 0, 0},   {"_exit", "exit", 11, 11},   {"sys.exit", "exit", 12, 12}, {"raise", "exit", 1, 1},
+        {"kill", "signal", 9, 137}, {"abort", "signal", 6, 134}, {"segv", "signal", 11, 139},
+    };
+    char *extension = extension_variable(python), *script = script_path("lose_and_end.py");
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+        const struct python_end *end = &ends[i];
+        struct traced traced = trace(BY_LAUNCHER, NULL, LIST(python->path, script, end->how), LIST(extension));
+        cr_assert_eq(traced.run.status, end->shell, "Python %s, %s: status %d, not %d\n%s", python->version, end->how,
+                     traced.run.status, end->shell, traced.run.err);
+        ASSERT_LEAKS(traced.report, 30, 30 * 256, .function = "make_token", .domain = "obj");
+        json_t *process = report_process(traced.report, 0);
+        cr_assert_str_eq(process_text(process, "ended"), end->ended, "Python %s, %s: marked \"%s\"", python->version,
+                         end->how, process_text(process, "ended"));
+        cr_assert_eq(process_number(process, "status"), end->status, "Python %s, %s: report has status %lld",
+                     python->version, end->how, process_number(process, "status"));
+        traced_clear(&traced);
+    }
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST(python->path, script, "exec"), LIST(extension));
+    assert_same_text("lost 30 tokens\nsecond image\n", traced.run.out, "stdout");
+    ASSERT_LEAKS(traced.report, 30, 30 * 256, .function = "make_token", .domain = "obj");
+    cr_assert_eq(report_process_count(traced.report), 2, "%zu reports, not 2", report_process_count(traced.report));
+    traced_clear(&traced);
+    free(extension);
+    free(script);
+}
+
+ParameterizedTestParameters(python, multiprocessing)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, multiprocessing)
+{
+    static const char *const methods[] = {"fork", "spawn", "forkserver"};
+    char *extension = extension_variable(python), *script = script_path("lose_children.py");
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(*methods); i++) {
+        struct traced traced = trace(BY_LAUNCHER, NULL, LIST(python->path, script, methods[i]), LIST(extension));
+        assert_same_text("exit codes: [0, 0, 0]\n", traced.run.out, methods[i]);
+        ASSERT_LEAKS(traced.report, 61, 61 * 256, .function = "make_token", .domain = "obj");
+        int with_leaks = 0;
+        for (size_t j = 0; j < report_process_count(traced.report); j++) {
+            int pid = (int)process_number(report_process(traced.report, j), "pid");
+            struct sum sum = report_sum(traced.report, &(struct query){.pid = pid, .function = "make_token"});
+            with_leaks += sum.blocks == 1 || sum.blocks == 10 || sum.blocks == 20 || sum.blocks == 30;
+        }
+        cr_assert_eq(with_leaks, 4, "Python %s, %s: %d processes with 1, 10, 20, 30 tokens:\n%s", python->version,
+                     methods[i], with_leaks, report_describe(traced.report));
+        traced_clear(&traced);
+    }
+    free(extension);
+    free(script);
+}
+
+ParameterizedTestParameters(python, subprocesses_and_threads)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, subprocesses_and_threads)
+{
+    char *extension = extension_variable(python), *script = script_path("lose_in_subprocess.py");
+    struct traced traced = same_as_bare(python, LIST(python->path, script), LIST(extension));
+    ASSERT_LEAKS(traced.report, 5, 5 * 256, .function = "make_token", .domain = "obj");
+    traced_clear(&traced);
+    free(script);
+
+    script = script_path("lose_in_threads.py");
+    traced = same_as_bare(python, LIST(python->path, script), LIST(extension));
+    ASSERT_LEAKS(traced.report, 200, 200 * 256, .function = "make_token", .domain = "obj");
+    ASSERT_LEAKS(traced.report, 200, 200 * 64, .function = "copy_header", .domain = "malloc");
+    if (has_python_frames(python)) {
+        ASSERT_LEAKS(traced.report, 80, 80 * 256, .function = "descend", .domain = "obj", .caller = "work");
+        ASSERT_LEAKS(traced.report, 40, 40 * 256, .function = "generate", .domain = "obj", .caller = "work");
+        ASSERT_LEAKS(traced.report, 40, 40 * 256, .function = "wait", .domain = "obj", .caller = "work");
+        ASSERT_LEAKS(traced.report, 40, 40 * 64, .function = "Last.__del__", .domain = "malloc", .caller = "work");
+    }
+    traced_clear(&traced);
+    free(script);
+    free(extension);
+}
+
+ParameterizedTestParameters(python, module_and_venv)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, module_and_venv)
+{
+    char *folder = python_extension(python);
+    if (!folder)
+        cr_skip_test("Python %s has no headers", python->version);
+    char *path = text_format("PYTHONPATH=%s:%s/tests/targets/quickstart", folder, test_variable("TEST_SOURCE"));
+    struct traced traced = same_as_bare(python, LIST(python->path, "-m", "app"), LIST(path));
+    assert_planted(traced.report, python, 100);
+    traced_clear(&traced);
+
+    char *venv = folder_new(), *inside = text_format("%s/bin/python", venv);
+    struct outcome made = spawn_run(LIST(python->path, "-m", "venv", "--without-pip", venv), NULL);
+    if (made.status == 0) {
+        traced = same_as_bare(python, LIST(inside, "-m", "app"), LIST(path));
+        assert_planted(traced.report, python, 100);
+        traced_clear(&traced);
+    }
+    outcome_clear(&made);
+    folder_remove(venv);
+    free(inside);
+    free(path);
+    free(folder);
+}
+
+ParameterizedTestParameters(python, embedded)
+{
+    return all_pythons();
+}
+
+/* A program that loads libpython late, and initializes it three times. */
+ParameterizedTest(struct python *python, python, embedded)
+{
+    if (!python->library[0])
+        cr_skip_test("Python %s is static", python->version);
+    char *extension = extension_variable(python), *program = target_path("embed_python");
+    char *home = strdup(python->path);
+    for (int i = 0; i < 2 && strrchr(home, '/'); i++)
+        *strrchr(home, '/') = '\0';
+    char *variable = text_format("PYTHONHOME=%s", home);
+    const char *code = "import leaky, json\nfor i in range(50): leaky.token(); leaky.resize()";
+    struct traced traced = same_as_bare(python, LIST(program, python->library, code, "3"), LIST(extension, variable));
+
+    ASSERT_LEAKS(traced.report, 150, 150 * 256, .function = "make_token", .domain = "obj");
+    ASSERT_LEAKS(traced.report, 150, 150 * 128, .function = "grow_buffer", .domain = "mem");
+    traced_clear(&traced);
+    free(extension);
+    free(program);
+    free(home);
+    free(variable);
+}
+
+/* What the interpreter keeps for life by its own doing is not shown as the program's leaks. */
+Test(python, nothing_lost_by_nothing)
+{
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST("/usr/bin/python3", "-c", "pass"), NULL);
+    struct sum objects = report_sum(traced.report, &(struct query){.domain = "obj"});
+    cr_assert_eq(traced.run.status, 0);
+    cr_assert_leq(objects.blocks, 20, "python3 -c pass leaves %lld objects:\n%s", objects.blocks,
+                  report_describe(traced.report));
+    traced_clear(&traced);
+}
+
+Test(python, numpy)
+{
+    const char *code = "import numpy as n\na = n.arange(90000, dtype=float).reshape(300, 300)\n"
+                       "print(n.__version__, (a @ a).sum(), n.linalg.solve(a[:3, :3] + n.eye(3), [1, 2, 3]).round(6))";
+    struct outcome found = spawn_run(LIST("/usr/bin/python3", "-c", "import numpy"), NULL);
+    if (found.status)
+        cr_skip_test("python3-numpy is not installed");
+    struct outcome bare = spawn_run(LIST("/usr/bin/python3", "-c", code), NULL);
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST("/usr/bin/python3", "-c", code), NULL);
+    assert_same_text(bare.out, traced.run.out, "numpy's results");
+    cr_assert_eq(traced.run.status, 0, "status %d\n%s", traced.run.status, traced.run.err);
+    outcome_clear(&found);
+    outcome_clear(&bare);
+    traced_clear(&traced);
+}

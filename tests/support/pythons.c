@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "pythons.h"
+#include "spawn.h"
+
+#include <criterion/criterion.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OLDEST_MINOR 8
+
+/* Five lines: the executable, the version, the minor version, the folder of Python.h, libpython. */
+static const char describe[] = "import os, sys, sysconfig\n"
+                               "v = sysconfig.get_config_var\n"
+                               "include = sysconfig.get_path('include')\n"
+                               "library = os.path.join(v('LIBDIR') or '', v('INSTSONAME') or '')\n"
+                               "print(os.path.realpath(sys.executable))\n"
+                               "print(sys.version.split()[0])\n"
+                               "print(sys.version_info[1] if sys.version_info[0] == 3 else 0)\n"
+                               "print(include if os.path.exists(include + '/Python.h') else '')\n"
+                               "print(library if v('Py_ENABLE_SHARED') and os.path.exists(library) else '')\n";
+
+static void take_line(char **rest, char *line, size_t size)
+{
+    char *end = strchrnul(*rest, '\n');
+    snprintf(line, size, "%.*s", (int)(end - *rest), *rest);
+    *rest = *end ? end + 1 : end;
+}
+
+static bool python_describe(const char *path, struct python *ret)
+{
+    struct outcome outcome = spawn_run(LIST(path, "-I", "-c", describe), NULL);
+    bool good = outcome.status == 0;
+    char *rest = outcome.out, minor[16];
+
+    if (good) {
+        take_line(&rest, ret->path, sizeof(ret->path));
+        take_line(&rest, ret->version, sizeof(ret->version));
+        take_line(&rest, minor, sizeof(minor));
+        take_line(&rest, ret->include, sizeof(ret->include));
+        take_line(&rest, ret->library, sizeof(ret->library));
+        ret->minor = atoi(minor);
+    }
+    outcome_clear(&outcome);
+    return good && ret->minor >= OLDEST_MINOR;
+}
+
+static size_t add(struct python *pythons, size_t count, const char *path)
+{
+    if (count == PYTHONS_MAX || access(path, X_OK) || !python_describe(path, &pythons[count]))
+        return count;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(pythons[i].path, pythons[count].path) == 0)
+            return count;
+    return count + 1;
+}
+
+static size_t add_pattern(struct python *pythons, size_t count, const char *pattern)
+{
+    glob_t paths;
+
+    if (glob(pattern, 0, NULL, &paths) == 0) {
+        for (size_t i = 0; i < paths.gl_pathc; i++)
+            count = add(pythons, count, paths.gl_pathv[i]);
+        globfree(&paths);
+    }
+    return count;
+}
+
+/* `pyenv root`, without running it: the variable, or the folder where it is by default. */
+static char *pyenv_root(void)
+{
+    const char *root = getenv("PYENV_ROOT"), *home = getenv("HOME");
+    return root && *root ? strdup(root) : text_format("%s/.pyenv", home ? home : "");
+}
+
+size_t pythons_find(struct python pythons[PYTHONS_MAX])
+{
+    const char *more = getenv("TEST_PYTHONS");
+    char *root = pyenv_root(), *pattern = text_format("%s/versions/3.*/bin/python3", root);
+    char *list = strdup(more ? more : ""), *rest = NULL;
+
+    size_t count = add(pythons, 0, "/usr/bin/python3");
+    count = add_pattern(pythons, count, pattern);
+    for (char *path = strtok_r(list, ":", &rest); path; path = strtok_r(NULL, ":", &rest))
+        count = add(pythons, count, path);
+    free(root);
+    free(pattern);
+    free(list);
+    return count;
+}
+
+static bool newer(const char *path, const char *than)
+{
+    struct stat a, b;
+    return stat(path, &a) == 0 && stat(than, &b) == 0 && a.st_mtime > b.st_mtime;
+}
+
+char *python_extension(const struct python *python)
+{
+    if (!python->include[0])
+        return NULL;
+    char *folder = text_format("%s/extension-%s-%s", test_variable("TEST_TARGETS"), python->version,
+                               python->library[0] ? "shared" : "static");
+    char *library = text_format("%s/leaky.so", folder), *partial = text_format("%s.%d", library, getpid());
+    char *source = text_format("%s/tests/targets/quickstart/leaky.c", test_variable("TEST_SOURCE"));
+    char *include = text_format("-I%s", python->include);
+    struct outcome made = spawn_run(LIST("mkdir", "-p", folder), NULL);
+
+    outcome_clear(&made);
+    /* Tests run side by side: each compiles to a name of its own, and the last one wins. */
+    if (!newer(library, source)) {
+        made = spawn_run(LIST("cc", "-shared", "-fPIC", "-g", "-O1", include, source, "-o", partial), NULL);
+        cr_assert(made.status == 0, "compiling leaky.c for Python %s: %s", python->version, made.err);
+        cr_assert(rename(partial, library) == 0);
+        outcome_clear(&made);
+    }
+    free(library);
+    free(partial);
+    free(source);
+    free(include);
+    return folder;
+}
