@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -35,6 +37,13 @@ int ledger_descriptor(void)
     return ledger_file_descriptor(&file);
 }
 
+/* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ, which would end the program. */
+static bool may_grow_to(off_t size)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY || (rlim_t)size <= limit.rlim_cur;
+}
+
 /* Maps `count` more segments behind the end of the file. posix_fallocate, so that a full disk is an error here and not a
  * SIGBUS at the first write. */
 static int map_more(uint32_t count)
@@ -44,6 +53,8 @@ static int map_more(uint32_t count)
         return fd;
     off_t offset = (off_t)segment_count << LEDGER_SEGMENT_SHIFT;
     size_t size = (size_t)count << LEDGER_SEGMENT_SHIFT;
+    if (!may_grow_to(offset + (off_t)size))
+        return -EFBIG;
     int error = posix_fallocate(fd, offset, (off_t)size);
     if (error)
         return -error;

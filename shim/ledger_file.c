@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -126,17 +125,25 @@ static bool shared_memory_has_room(void)
     return statvfs(SHARED_MEMORY, &room) == 0 && (uint64_t)room.f_bavail * room.f_bsize >= SHARED_MEMORY_ROOM;
 }
 
+/* The name is that of the process, so that an image that exec put in the place of another finds the other's ledger. */
+void ledger_file_shared_name(char *path, size_t size, unsigned n)
+{
+    snprintf(path, size, SHARED_MEMORY "/memshim-%d-%llx-%u" MEMSHIM_LEDGER_SUFFIX, getpid(),
+             (unsigned long long)ledger_file_process_start(), n);
+}
+
 static int create_in_shared_memory(struct ledger_file *file)
 {
-    uint64_t random = 0;
+    int fd = -EEXIST;
 
     if (!shared_memory_has_room())
         return -ENOSPC;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
-        random = ledger_file_process_start();
-    snprintf(file->path, sizeof(file->path), SHARED_MEMORY "/memshim-%d-%016llx" MEMSHIM_LEDGER_SUFFIX, getpid(),
-             (unsigned long long)random);
-    int fd = create_exclusive(file->path);
+    for (unsigned n = 0; fd == -EEXIST && n < NAMES_MAX; n++) {
+        ledger_file_shared_name(file->path, sizeof(file->path), n);
+        fd = create_exclusive(file->path);
+    }
+    if (fd == -EEXIST)
+        return -ENOSPC;
     if (fd >= 0 && symlink(file->path, file->link) < 0) {
         int error = errno;
         close(fd);

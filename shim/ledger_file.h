@@ -6,6 +6,7 @@
 
 #include "ledger_format.h"
 
+#include <stddef.h>
 #include <sys/types.h>
 
 struct ledger_file {
@@ -32,6 +33,9 @@ void ledger_file_remove(struct ledger_file *file);
 
 /* Field 22 of /proc/self/stat, start time in clock ticks; 0 when /proc cannot tell. */
 uint64_t ledger_file_process_start(void);
+
+/* The n-th name of a ledger of this process in shared memory. */
+void ledger_file_shared_name(char *path, size_t size, unsigned n);
 
 /* ledger_text.c: forgets the interned texts (a new ledger begins) and frees the lock. */
 void ledger_text_reset(void);

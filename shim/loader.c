@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hooks of dlopen and dlclose: the modules in the ledger follow what is loaded, a libpython that comes late is found, and
- * stacks forget code that is gone. */
+ * Hooks of dlopen, dlsym and dlclose: the modules in the ledger follow what is loaded, a libpython that comes late is found,
+ * stacks forget code that is gone, and nobody comes to libc's allocator past the hooks. */
 #include "loader.h"
 
 #include "compiler.h"
+#include "log.h"
 #include "modules.h"
 #include "pymem.h"
 #include "real.h"
@@ -13,10 +14,12 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <string.h>
 
 _exported_ void *dlopen(const char *name, int flags);
+_exported_ void *dlsym(void *handle, const char *name);
 _exported_ int dlclose(void *handle);
 
 static _cold_ void note_changes(void *handle)
@@ -70,12 +73,17 @@ static bool depends_on_caller(const char *name, const void *caller)
     return false;
 }
 
+/* With RTLD_DEEPBIND a library would find libc's free before ours, and give it blocks with a prefix. */
 void *dlopen(const char *name, int flags)
 {
     if (unlikely(!real_ready))
         real_init();
     if (!real.dlopen)
         return NULL;
+    if (flags & RTLD_DEEPBIND) {
+        log_line(1, "RTLD_DEEPBIND is left out for '%s'", name ? name : "");
+        flags &= ~RTLD_DEEPBIND;
+    }
     if (depends_on_caller(name, __builtin_return_address(0))) {
         thread_local_state.after |= AFTER_LOAD;
         return real.dlopen(name, flags); /* a jump, not a call: the loader sees the caller's address */
@@ -84,6 +92,47 @@ void *dlopen(const char *name, int flags)
     if (handle)
         note_changes(handle);
     return handle;
+}
+
+/* Functions of the allocator that were looked up in libc itself (ctypes.CDLL("libc.so.6").free, for one): they must be the
+ * hooks, since the blocks that they get are those of the hooks. */
+static void *hook_of(const char *name, void *function)
+{
+    static const struct {
+        const char *name;
+        void *hook;
+    } hooks[] = {
+        {"malloc", (void *)malloc},
+        {"calloc", (void *)calloc},
+        {"realloc", (void *)realloc},
+        {"reallocarray", (void *)reallocarray},
+        {"free", (void *)free},
+        {"posix_memalign", (void *)posix_memalign},
+        {"aligned_alloc", (void *)aligned_alloc},
+        {"memalign", (void *)memalign},
+        {"valloc", (void *)valloc},
+        {"pvalloc", (void *)pvalloc},
+        {"malloc_usable_size", (void *)malloc_usable_size},
+    };
+    Dl_info found, allocator;
+
+    for (size_t i = 0; i < ARRAY_SIZE(hooks); i++)
+        if (strcmp(name, hooks[i].name) == 0 && dladdr(function, &found) &&
+            dladdr((void *)(uintptr_t)real.free, &allocator) && found.dli_fbase == allocator.dli_fbase)
+            return hooks[i].hook;
+    return function;
+}
+
+void *dlsym(void *handle, const char *name)
+{
+    if (unlikely(!real_ready))
+        real_init();
+    if (!real.dlsym)
+        return NULL;
+    if (!name || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
+        return real.dlsym(handle, name); /* a jump: these look from the caller's place */
+    void *function = real.dlsym(handle, name);
+    return function ? hook_of(name, function) : NULL;
 }
 
 int dlclose(void *handle)

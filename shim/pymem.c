@@ -203,7 +203,7 @@ static bool wants_python(void)
     return start_options.domains & (1u << DOMAIN_RAW | 1u << DOMAIN_MEM | 1u << DOMAIN_OBJ);
 }
 
-void pymem_describe(void)
+static void describe(void)
 {
     ledger_header->python_hex = api.hex;
     memcpy(ledger_header->python, api.version, sizeof(ledger_header->python));
@@ -217,7 +217,7 @@ void pymem_start(void *handle)
         dlerror(); /* what the failed search left behind is not the program's business */
         return;
     }
-    pymem_describe();
+    describe();
     /* Free-threaded builds: their collector walks the heap's blocks itself and would take a prefix for an object. */
     bool supported = pyframes_init(&api, (unsigned)start_options.stack_depth) == 0;
     bool free_threaded = ledger_header->lacks & LACK_FREE_THREADED;
@@ -228,6 +228,13 @@ void pymem_start(void *handle)
         return;
     install();
     pymem_watching = PYMEM_WATCH_EACH;
+}
+
+void pymem_fork_child(void)
+{
+    lock_give(&lock);
+    if (pymem_present)
+        describe();
 }
 
 void pymem_module_gone(void)

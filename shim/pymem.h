@@ -25,8 +25,8 @@ extern bool pymem_present;
 /* Hooks the interpreter found through dlsym(handle, ..), if there is one. From the constructor and after dlopen. */
 void pymem_start(void *handle);
 
-/* Writes the interpreter's version into a new ledger. */
-void pymem_describe(void);
+/* In a forked child: describes the interpreter in the new ledger. */
+void pymem_fork_child(void);
 
 /* After dlclose: forgets the interpreter if its code is gone. */
 void pymem_module_gone(void);

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <stdint.h>
+#include <string.h>
 
 #define POOL_SIZE (64u << 10)
 
@@ -31,6 +32,20 @@ size_t real_early_room(const void *pointer)
     return (size_t)(pool + POOL_SIZE - (const uint8_t *)pointer);
 }
 
+/* dlsym itself is hooked: the real one is found by its version, which dlvsym takes. */
+static void *find_next(const char *name)
+{
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
+    static void *(*next_dlsym)(void *, const char *);
+
+    for (size_t i = 0; !next_dlsym && i < ARRAY_SIZE(versions); i++)
+        next_dlsym = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    if (!next_dlsym || strcmp(name, "dlsym") == 0)
+        return (void *)(uintptr_t)next_dlsym;
+    void *function = next_dlsym(RTLD_NEXT, name);
+    return function;
+}
+
 void real_init(void)
 {
     static bool busy;
@@ -39,7 +54,7 @@ void real_init(void)
         return;
     busy = true; /* dlsym may call calloc: that comes back here */
     struct real found;
-#define REAL_FIND(name, result, parameters) found.name = (result(*) parameters)dlsym(RTLD_NEXT, #name);
+#define REAL_FIND(name, result, parameters) found.name = (result(*) parameters)find_next(#name);
     REAL_FUNCTIONS(REAL_FIND)
 #undef REAL_FIND
     real = found;

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* name, result, parameters: the one list of what is looked up with RTLD_NEXT. An absent one is NULL. */
+/* name, result, parameters: the one list of what is looked up after the shim. An absent one is NULL. */
 #define REAL_FUNCTIONS(X) \
     X(malloc, void *, (size_t)) \
     X(calloc, void *, (size_t, size_t)) \
@@ -19,6 +19,7 @@
     X(memalign, void *, (size_t, size_t)) \
     X(malloc_usable_size, size_t, (void *)) \
     X(dlopen, void *, (const char *, int)) \
+    X(dlsym, void *, (void *, const char *))                             \
     X(dlclose, int, (void *)) \
     X(_exit, void, (int)) \
     X(quick_exit, void, (int)) \

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "memshim/report.h"
 #include "modules.h"
+#include "predecessor.h"
 #include "pyframes.h"
 #include "pymem.h"
 #include "real.h"
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
@@ -186,13 +188,12 @@ static void leave_environment(void)
         unsetenv("LD_PRELOAD");
 }
 
+/* Where the kernel does not wipe the word itself. The child's ledger is made at its first event: most children of a fork do
+ * nothing but exec, and shall not pay for one. */
 static void fork_child(void)
 {
     if (*thread_generation != THREAD_INACTIVE)
         *thread_generation = 0;
-    struct thread *thread = thread_enter();
-    if (thread)
-        thread_leave();
 }
 
 static void at_exit(int status, void *context)
@@ -234,6 +235,8 @@ static void begin(void)
         folder[0] = '\0';
     if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
         block_secret = (uint64_t)(uintptr_t)&folder ^ (uint64_t)time(NULL) << 20;
+    report_use_memory(real.malloc, real.free);
+    predecessor_report();
     if (open_ledger(false) < 0 || register_handlers() < 0)
         return;
     if (!start_options.children)
@@ -277,8 +280,7 @@ uint32_t start_forked_child(void)
         thread_deactivate();
         return THREAD_INACTIVE;
     }
-    if (pymem_present)
-        pymem_describe();
+    pymem_fork_child();
     modules_update();
     thread_activate(++generation);
     return generation;
@@ -293,6 +295,24 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+/* Writing beyond RLIMIT_FSIZE sends SIGXFSZ: it is taken back, and the failed write is noticed as such. */
+static int write_report_file(const struct ledger_view *view)
+{
+    sigset_t limit, before;
+    const struct timespec at_once = {0};
+
+    sigemptyset(&limit);
+    sigaddset(&limit, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &limit, &before);
+    int result = report_write_file(view, NULL, ledger_header->output);
+    if (!sigismember(&before, SIGXFSZ)) {
+        while (sigtimedwait(&limit, NULL, &at_once) > 0)
+            ;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
 /* Leaves the ledger in place when the report cannot be written: the analyzer makes it later. */
 static void write_report(void)
 {
@@ -302,8 +322,7 @@ static void write_report(void)
     int result = fd < 0 ? fd : ledger_view_open_fd(&view, fd, &why);
 
     if (result == 0) {
-        report_use_memory(real.malloc, real.free);
-        result = report_write_file(&view, NULL, ledger_header->output);
+        result = write_report_file(&view);
         ledger_view_close(&view);
     }
     if (result == 0)
@@ -322,6 +341,8 @@ void start_process_ends(int status)
 {
     uint8_t busy = thread_local_state.busy;
 
+    if (*thread_generation == 0 && thread_enter())
+        thread_leave(); /* a fork without an event so far */
     if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
         return;
     thread_local_state.busy = BUSY_NESTED;
