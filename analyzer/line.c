@@ -133,7 +133,7 @@ static int parse_by_jansson(const char *text, size_t length, struct line *ret, c
     void *first;
 
     ret->count = 0;
-    ret->json = json_loadb(text, length, 0, &error);
+    ret->json = json_loadb(text, length, JSON_ALLOW_NUL, &error);
     if (!ret->json && json_error_code(&error) == json_error_out_of_memory)
         return -ENOMEM;
     if (!json_is_object(ret->json)) {

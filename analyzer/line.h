@@ -16,7 +16,7 @@ enum value_kind { VALUE_NONE, VALUE_NULL, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, 
 struct value {
     enum value_kind kind; /* VALUE_NONE: there is no such key */
     int64_t number;       /* VALUE_NUMBER, and 0 or 1 of VALUE_BOOL */
-    const char *text;     /* VALUE_TEXT: `length` bytes of valid UTF-8 without NUL, not terminated */
+    const char *text;     /* VALUE_TEXT: `length` bytes of valid UTF-8, NUL possible, not terminated */
     size_t length;
     json_t *list; /* VALUE_LIST */
 };

@@ -113,6 +113,31 @@ static int table_append(struct rows *rows, enum rows_table table, const void *en
     return 0;
 }
 
+/* Texts of the model are C strings, so a NUL becomes the four characters that the writer has for a byte that is not
+ * UTF-8. */
+static const char *pool_escaped(struct rows *rows, const char *text, size_t length)
+{
+    _cleanup_free_ char *escaped = length < SIZE_MAX / 4 ? malloc(4 * length + 1) : NULL;
+    char *to = escaped;
+
+    if (!escaped)
+        return NULL;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i])
+            *to++ = text[i];
+        else
+            to = mempcpy(to, "\\x00", 4);
+    }
+    return text_pool_add(rows->process->texts, escaped, (size_t)(to - escaped));
+}
+
+static const char *pool_text(struct rows *rows, const char *text, size_t length)
+{
+    if (memchr(text, '\0', length))
+        return pool_escaped(rows, text, length);
+    return text_pool_add(rows->process->texts, text, length);
+}
+
 /* A text of the line in the pool of the process; `otherwise` when it is not there or is no text. */
 static int get_text(struct rows *rows, struct line *line, const char *key, const char *otherwise, const char **ret)
 {
@@ -121,7 +146,7 @@ static int get_text(struct rows *rows, struct line *line, const char *key, const
     *ret = otherwise;
     if (value.kind != VALUE_TEXT)
         return 0;
-    *ret = text_pool_add(rows->process->texts, value.text, value.length);
+    *ret = pool_text(rows, value.text, value.length);
     return *ret ? 0 : -ENOMEM;
 }
 
@@ -184,7 +209,7 @@ static int get_list(struct rows *rows, struct line *line, const char *key, const
 
         if (!json_is_string(item))
             continue;
-        texts[count] = text_pool_add(rows->process->texts, json_string_value(item), json_string_length(item));
+        texts[count] = pool_text(rows, json_string_value(item), json_string_length(item));
         if (!texts[count++])
             return -ENOMEM;
     }
