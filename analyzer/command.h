@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the commands share: the shape of a command, exit codes, error lines, the options that choose what is shown, and the
+ * way from paths to leaks. Only main.c, command.c and cmd_*.c print errors and choose exit codes. */
+#ifndef ANALYZER_COMMAND_H
+#define ANALYZER_COMMAND_H
+
+#include "compiler.h"
+#include "leaks.h"
+#include "model.h"
+#include "output.h"
+#include "symbols.h"
+#include "term.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+
+enum command_exit {
+    EXIT_DONE = 0,
+    EXIT_FOUND = 1,   /* the gate failed, or a difference was found */
+    EXIT_USAGE = 2,   /* wrong usage or unreadable input: there is no answer */
+    EXIT_TROUBLE = 3, /* out of resources, or internal */
+};
+
+struct command {
+    const char *name;
+    const char *summary; /* one line of `memshim --help` */
+    void (*help)(FILE *out);
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
+};
+
+extern const struct command command_run, command_report, command_gate, command_diff, command_info;
+
+/* Writes "memshim: ..." and a newline to stderr; whatever could steer a terminal is escaped. */
+void command_error(const char *format, ...) _printf_format_(1, 2);
+
+/* The error line of a failed file: -errno `error`. Returns the exit code that goes with it. */
+int command_failed(const char *what, int error);
+
+/* Options of every command that shows something. */
+struct view {
+    struct output_options options;
+    enum color_mode color;
+    const char *format; /* --format or NULL */
+    const char *path;   /* -o or NULL */
+    const struct output *output;
+    bool pager, debuginfod;
+};
+
+enum view_option {
+    VIEW_TOP = 0x100,
+    VIEW_SHOW,
+    VIEW_FRAMES,
+    VIEW_MIN_BYTES,
+    VIEW_FORMAT,
+    VIEW_COLOR,
+    VIEW_NO_PAGER,
+    VIEW_NO_DEBUGINFOD,
+    VIEW_OPTION_END,
+};
+
+/* Rows for getopt_long. */
+#define VIEW_LIMITS \
+    {"top", required_argument, NULL, VIEW_TOP}, {"show", required_argument, NULL, VIEW_SHOW}, \
+    { \
+        "color", required_argument, NULL, VIEW_COLOR \
+    }
+#define VIEW_DOCUMENT \
+    {"format", required_argument, NULL, VIEW_FORMAT}, {"output", required_argument, NULL, 'o'}, \
+        {"frames", required_argument, NULL, VIEW_FRAMES}, {"min-bytes", required_argument, NULL, VIEW_MIN_BYTES}, \
+        {"no-pager", no_argument, NULL, VIEW_NO_PAGER}, \
+    { \
+        "no-debuginfod", no_argument, NULL, VIEW_NO_DEBUGINFOD \
+    }
+
+void view_init(struct view *view);
+
+/* Takes one option that getopt_long returned. Returns EXIT_DONE, or EXIT_USAGE after an error line (also for '?' and ':',
+ * and codes that it does not know). `argv` is what getopt walks over. */
+int view_option(struct view *view, int code, const char *argument, char *const *argv);
+
+/* Chooses the format. Returns EXIT_DONE or, after an error line, EXIT_USAGE. */
+int view_choose(struct view *view);
+
+/* Help lines for the options above. */
+void view_help(FILE *out, bool document);
+
+/* Where a document goes: file, pager or stdout. */
+struct document {
+    struct output_file file;
+    struct pager pager;
+    FILE *out;
+};
+
+/* Opens what `view` asks for and decides on colour. Returns EXIT_DONE or, after an error line, another exit code. */
+int document_open(struct document *document, struct view *view);
+
+/* Finishes the document; `r` is what writing it returned (0 or -errno). Returns EXIT_DONE or, after an error line, another
+ * exit code. A reader that closed the pipe is no failure. */
+int document_close(struct document *document, const struct view *view, int r);
+
+/* Reports read from paths, with their leaks. */
+struct reading {
+    struct model model;
+    struct leaks leaks;
+    struct symbols *symbols;
+};
+
+/* Adds what is at `path` to the model. Returns EXIT_DONE or, after an error line, another exit code. */
+int reading_add(struct reading *reading, const char *path);
+
+/* After the last reading_add: puts the model in order and builds the leaks. Returns as reading_add. */
+int reading_finish(struct reading *reading, bool debuginfod);
+
+/* reading_add for each path, then reading_finish. No path at all is wrong usage. */
+int reading_open(struct reading *reading, char *const *paths, size_t count, bool debuginfod);
+
+/* Harmless on a zeroed or half-filled one. */
+void reading_close(struct reading *reading);
+
+#endif
