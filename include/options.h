@@ -72,6 +72,9 @@ void options_defaults(struct options *options);
  * in which case the field keeps its value. */
 const char *option_set(struct options *options, const struct option_row *row, const char *value, size_t length);
 
+/* Writes what a value of `row` has to be ("a number from 1 to 512") for messages and help; as snprintf. */
+int option_expected(const struct option_row *row, char *buffer, size_t size);
+
 /* The row called `name` (`length` bytes; '-' counts as '_'), or NULL. */
 const struct option_row *option_find(const char *name, size_t length);
 
@@ -81,8 +84,9 @@ const struct option_row *option_nearest(const char *name, size_t length);
 /* Receives one line about a problem, without a newline. */
 typedef void (*option_warning)(void *context, const char *message);
 
-/* Parses key=value pairs joined by ':' (a value may be quoted with ' or "), as the sanitizers have it, on top of what
- * `options` holds. A bad pair is reported to `warn` (may be NULL) and skipped. `text` NULL is an empty string. */
+/* Parses key=value pairs joined by ':', as the sanitizers have it, on top of what `options` holds. A value may be quoted
+ * with ' or ", without escapes; quoted pieces may follow each other ('it'"'"'s'). A bad pair is reported to `warn` (may
+ * be NULL) and skipped. `text` NULL is an empty string. */
 void options_parse(struct options *options, const char *text, option_warning warn, void *context);
 
 /* Writes `options` as a string that options_parse reads back, leaving out defaults. Returns its length; a result >= `size`

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a ledger to the rows of a report (report_gather.h). The ledger may change while it is read and may hold anything:
+ * fields are loaded once, and what makes no sense is counted in `damaged` and left out. */
+#include "report_gather.h"
+
+#include "options.h"
+#include "report_modules.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+/* In id_maps: a node whose callers are being looked up, and an entry that is not there. */
+#define NUMBER_PENDING UINT32_MAX
+#define NUMBER_DAMAGED (UINT32_MAX - 1)
+
+#define BLOCK_SIZE_MAX (1ULL << 47) /* no block of a process is larger */
+#define EPOCH_MASK 0xffffffu
+#define BATCH 32 /* records whose table slots are fetched together */
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    uint64_t sum;
+
+    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static void fail(struct gathered *gathered)
+{
+    gathered->error = -ENOMEM;
+}
+
+static uint32_t intern(struct gathered *gathered, struct table *table, struct row_key key)
+{
+    uint32_t number = table_intern(table, key);
+
+    if (number == 0)
+        fail(gathered);
+    return number;
+}
+
+static void put_number(struct gathered *gathered, struct id_map *map, uint32_t id, uint32_t number)
+{
+    if (!id_map_put(map, id, number))
+        fail(gathered);
+}
+
+/* Live blocks */
+
+struct block {
+    struct row_key key;
+    uint64_t hash;
+    uint64_t size;
+};
+
+/* Reads a record. Returns false for a free one, one that changes at this moment, and a damaged one. */
+static bool read_record(struct gathered *gathered, const struct ledger_record *record, struct block *block)
+{
+    uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
+    uint32_t flags = ledger_owner_flags(owner);
+    uint32_t kind = (flags & RECORD_KIND_MASK) >> RECORD_KIND_SHIFT;
+    uint32_t domain = ledger_owner_domain(owner);
+
+    if (owner == 0)
+        return false;
+    block->size = LOAD(record->size);
+    block->key.a = (uint64_t)LOAD(record->trace) << 32 | LOAD(record->type);
+    block->key.b =
+        domain << GROUP_DOMAIN_SHIFT | kind << GROUP_KIND_SHIFT | (flags & RECORD_STARTUP ? GROUP_STARTUP : 0);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (LOAD(record->owner) != owner)
+        return false;
+    if (domain >= DOMAIN_COUNT || kind >= BLOCK_KIND_COUNT || block->size > BLOCK_SIZE_MAX) {
+        gathered->damaged++;
+        return false;
+    }
+    return true;
+}
+
+static void add_block(struct gathered *gathered, const struct block *block)
+{
+    uint32_t number = table_intern_hashed(&gathered->groups, block->key, block->hash);
+    struct group_row *group;
+
+    if (number == 0) {
+        fail(gathered);
+        return;
+    }
+    group = table_row(&gathered->groups, number);
+    group->blocks++;
+    group->bytes = add_saturated(group->bytes, block->size);
+}
+
+/* Adds up to BATCH records. Reading them all first gives the memory time to fetch the slots that the second loop needs:
+ * with a million groups nearly each one is a cache miss. */
+static void gather_batch(struct gathered *gathered, const struct ledger_record *records, size_t count)
+{
+    const struct table *groups = &gathered->groups;
+    struct block blocks[BATCH];
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct block *block = &blocks[used];
+
+        if (!read_record(gathered, &records[i], block))
+            continue;
+        block->hash = row_hash(block->key);
+        if (groups->slots)
+            __builtin_prefetch(&groups->index[(uint32_t)block->hash & (groups->slots - 1)]);
+        used++;
+    }
+    for (size_t i = 0; i < used && groups->slots; i++) {
+        uint32_t guess = (uint32_t)groups->index[(uint32_t)blocks[i].hash & (groups->slots - 1)];
+
+        if (guess)
+            __builtin_prefetch(table_row(groups, guess), 1);
+    }
+    for (size_t i = 0; i < used; i++)
+        add_block(gathered, &blocks[i]);
+}
+
+static void gather_groups(struct gathered *gathered)
+{
+    const struct ledger_record *records;
+    size_t per = ledger_per_segment(LEDGER_RECORDS);
+
+    for (uint32_t n = 0; (records = ledger_view_segment(gathered->view, LEDGER_RECORDS, n)); n++) {
+        for (size_t i = n == 0; i < per && !gathered->error; i += BATCH)
+            gather_batch(gathered, records + i, MIN(per - i, (size_t)BATCH));
+    }
+}
+
+/* Tables */
+
+static uint64_t frame_key(enum frame_language language, bool flag, uint32_t number)
+{
+    return (uint64_t)language << 40 | (uint64_t)flag << 32 | number;
+}
+
+/* Nodes keep 24 bits of their epoch; the missing ones follow from the newest epoch. */
+static uint32_t whole_epoch(const struct gathered *gathered, uint32_t epoch)
+{
+    uint32_t newest = LOAD(gathered->view->header->epoch);
+
+    return newest - ((newest - epoch) & EPOCH_MASK);
+}
+
+static struct row_key native_frame(struct gathered *gathered, uint64_t address, uint32_t meta)
+{
+    bool exact = meta & NODE_EXACT;
+    uint32_t epoch = whole_epoch(gathered, meta >> NODE_EPOCH_SHIFT);
+    const struct module_range *range;
+    uint32_t module;
+
+    range = module_ranges_find(gathered->ranges, gathered->range_count, address - !exact, epoch);
+    if (!range)
+        return (struct row_key){frame_key(FRAME_NATIVE, exact, 0), address};
+    module = intern(gathered, &gathered->modules, (struct row_key){range->id, 0});
+    return (struct row_key){frame_key(FRAME_NATIVE, exact, module), address - range->bias};
+}
+
+static struct row_key python_frame(struct gathered *gathered, uint64_t key, uint32_t meta)
+{
+    uint32_t id = (uint32_t)(key >> 32);
+    uint32_t code = 0;
+
+    if (ledger_view_entry(gathered->view, LEDGER_CODES, id))
+        code = intern(gathered, &gathered->codes, (struct row_key){id, 0});
+    else
+        gathered->damaged++;
+    return (struct row_key){frame_key(FRAME_PYTHON, meta & NODE_ENTRY, code), (uint32_t)key};
+}
+
+/* The number of a node's frame. A node that is of no known kind is read as a cut: the stack is not known from here on. */
+static uint32_t gather_frame(struct gathered *gathered, uint64_t key, uint32_t meta)
+{
+    struct row_key row = {frame_key(FRAME_CUT, false, 0), 0};
+
+    if (meta & NODE_CUT)
+        row.b = key;
+    else if (meta & NODE_NATIVE)
+        row = native_frame(gathered, key, meta);
+    else if (meta & NODE_PYTHON)
+        row = python_frame(gathered, key, meta);
+    else
+        gathered->damaged++;
+    return intern(gathered, &gathered->frames, row);
+}
+
+/* Notes node `id` at place `depth` of the path. Returns its parent, or 0 at the end of what can be followed. */
+static uint32_t follow_node(struct gathered *gathered, uint32_t id, size_t depth)
+{
+    const struct ledger_node *node = ledger_view_entry(gathered->view, LEDGER_NODES, id);
+
+    if (!bytes_reserve(&gathered->path, (depth + 1) * sizeof(id))) {
+        fail(gathered);
+        return 0;
+    }
+    memcpy(gathered->path.data + depth * sizeof(id), &id, sizeof(id));
+    put_number(gathered, &gathered->node_numbers, id, NUMBER_PENDING);
+    return LOAD(node->parent);
+}
+
+/* The number of a node, giving numbers to all its callers first. A chain that loops or leads nowhere ends there. */
+static uint32_t gather_node(struct gathered *gathered, uint32_t id)
+{
+    size_t depth = 0;
+    uint32_t number = 0;
+
+    while (id && !gathered->error) {
+        number = id_map_get(&gathered->node_numbers, id);
+        if (number)
+            break;
+        if (!ledger_view_entry(gathered->view, LEDGER_NODES, id)) {
+            gathered->damaged++;
+            break;
+        }
+        id = follow_node(gathered, id, depth);
+        depth++;
+    }
+    if (number == NUMBER_PENDING) {
+        gathered->damaged++;
+        number = 0;
+    }
+    while (depth-- > 0 && !gathered->error) {
+        const struct ledger_node *node;
+        uint32_t frame;
+
+        memcpy(&id, gathered->path.data + depth * sizeof(id), sizeof(id));
+        node = ledger_view_entry(gathered->view, LEDGER_NODES, id);
+        frame = node ? gather_frame(gathered, LOAD(node->key), LOAD(node->meta)) : gather_frame(gathered, 0, 0);
+        number = intern(gathered, &gathered->nodes, (struct row_key){(uint64_t)number << 32 | frame, 0});
+        put_number(gathered, &gathered->node_numbers, id, number);
+    }
+    return gathered->error ? 0 : number;
+}
+
+static void gather_trace(struct gathered *gathered, uint32_t id)
+{
+    const struct ledger_trace *trace;
+    struct trace_row *row;
+    uint32_t native, python, number;
+
+    if (id == 0 || id_map_get(&gathered->trace_numbers, id) != 0 || gathered->error)
+        return;
+    trace = ledger_view_entry(gathered->view, LEDGER_TRACES, id);
+    if (!trace) {
+        gathered->damaged++;
+        if (id < gathered->trace_numbers.limit)
+            put_number(gathered, &gathered->trace_numbers, id, NUMBER_DAMAGED);
+        return;
+    }
+    native = gather_node(gathered, LOAD(trace->native));
+    python = gather_node(gathered, LOAD(trace->python));
+    number = intern(gathered, &gathered->traces, (struct row_key){(uint64_t)native << 32 | python, 0});
+    if (gathered->error)
+        return;
+    row = table_row(&gathered->traces, number);
+    row->allocations = add_saturated(row->allocations, LOAD(trace->allocations));
+    row->bytes = add_saturated(row->bytes, LOAD(trace->bytes));
+    put_number(gathered, &gathered->trace_numbers, id, number);
+}
+
+uint32_t gathered_trace(const struct gathered *gathered, uint32_t id)
+{
+    uint32_t number = id_map_get(&gathered->trace_numbers, id);
+
+    return number >= NUMBER_DAMAGED ? 0 : number;
+}
+
+static void gather_group_traces(struct gathered *gathered)
+{
+    for (uint32_t n = 1; n <= gathered->groups.count; n++) {
+        const struct group_row *group = table_row(&gathered->groups, n);
+        gather_trace(gathered, (uint32_t)(group->key.a >> 32));
+    }
+}
+
+static void gather_errors(struct gathered *gathered)
+{
+    uint32_t limit = ledger_view_limit(gathered->view, LEDGER_ERRORS);
+
+    for (uint32_t id = 1; id < limit && !gathered->error; id++) {
+        const struct ledger_error *entry = ledger_view_entry(gathered->view, LEDGER_ERRORS, id);
+        struct ledger_error error;
+        uint32_t number;
+
+        if (!entry)
+            continue;
+        memcpy(&error, entry, sizeof(error));
+        if (error.kind == ERROR_NONE || error.kind >= ERROR_KIND_COUNT || error.domain >= DOMAIN_COUNT) {
+            gathered->damaged++;
+            continue;
+        }
+        number = intern(gathered, &gathered->errors, (struct row_key){id, 0});
+        if (number == 0)
+            return;
+        ((struct error_row *)table_row(&gathered->errors, number))->error = error;
+        gather_trace(gathered, error.trace);
+        gather_trace(gathered, error.alloc_trace);
+        gather_trace(gathered, error.free_trace);
+    }
+}
+
+/* Totals */
+
+static void gather_live(struct gathered *gathered)
+{
+    struct totals *totals = &gathered->totals;
+
+    for (uint32_t n = 1; n <= gathered->groups.count; n++) {
+        const struct group_row *group = table_row(&gathered->groups, n);
+
+        totals->live_blocks += group->blocks;
+        totals->live_bytes = add_saturated(totals->live_bytes, group->bytes);
+        if (group->key.b & GROUP_STARTUP) {
+            totals->startup_blocks += group->blocks;
+            totals->startup_bytes = add_saturated(totals->startup_bytes, group->bytes);
+        }
+    }
+}
+
+/* A thread counts the allocations of its newest trace in its own slot first. */
+static void add_pending(struct gathered *gathered, const struct ledger_thread *thread)
+{
+    uint32_t number = gathered_trace(gathered, LOAD(thread->pending_trace));
+    struct trace_row *row;
+
+    if (number == 0)
+        return;
+    row = table_row(&gathered->traces, number);
+    row->allocations = add_saturated(row->allocations, LOAD(thread->pending_allocations));
+    row->bytes = add_saturated(row->bytes, LOAD(thread->pending_bytes));
+}
+
+/* The peak: header.peak_bytes knows it up to the threads' last flushes. Since then the process has at most had the bytes
+ * it has now and what the one thread that fell most has freed since its own high: the threads' highs do not come at one
+ * time, so they are not added up. Exact with one thread. Signed sums wrap in unsigned words: damage must not trap. */
+static void gather_threads(struct gathered *gathered)
+{
+    uint32_t limit = ledger_view_limit(gathered->view, LEDGER_THREADS);
+    const struct ledger_header *header = gathered->view->header;
+    struct totals *totals = &gathered->totals;
+    uint64_t now = (uint64_t)LOAD(header->live_bytes);
+    int64_t fall = 0;
+
+    for (uint32_t id = 1; id < limit; id++) {
+        const struct ledger_thread *thread = ledger_view_entry(gathered->view, LEDGER_THREADS, id);
+        uint64_t balance;
+
+        if (!thread)
+            continue;
+        balance = (uint64_t)LOAD(thread->balance);
+        now += balance;
+        fall = MAX(fall, (int64_t)((uint64_t)LOAD(thread->high) - balance));
+        totals->threads++;
+        totals->allocations = add_saturated(totals->allocations, LOAD(thread->allocations));
+        totals->frees = add_saturated(totals->frees, LOAD(thread->frees));
+        totals->dropped = add_saturated(totals->dropped, LOAD(thread->dropped));
+        add_pending(gathered, thread);
+    }
+    totals->peak_bytes = (uint64_t)MAX(MAX(LOAD(header->peak_bytes), (int64_t)(now + (uint64_t)fall)), 0);
+    totals->peak_bytes = MAX(totals->peak_bytes, totals->live_bytes);
+}
+
+static bool leak_check_wanted(struct gathered *gathered)
+{
+    const char *text = gathered->view->header->options;
+    struct options options;
+
+    options_defaults(&options);
+    if (!bytes_reserve(&gathered->path, LEDGER_OPTIONS_MAX + 1)) {
+        fail(gathered);
+        return true;
+    }
+    memcpy(gathered->path.data, text, LEDGER_OPTIONS_MAX);
+    gathered->path.data[LEDGER_OPTIONS_MAX] = 0;
+    options_parse(&options, gathered->path.data, NULL, NULL);
+    return options.leak_check;
+}
+
+int gathered_init(struct gathered *gathered, const struct ledger_view *view)
+{
+    *gathered = (struct gathered){
+        .view = view,
+        .groups = TABLE_OF(struct group_row),
+        .errors = TABLE_OF(struct error_row),
+        .traces = TABLE_OF(struct trace_row),
+        .nodes = TABLE_OF(struct node_row),
+        .frames = TABLE_OF(struct frame_row),
+        .codes = TABLE_OF(struct id_row),
+        .modules = TABLE_OF(struct id_row),
+    };
+    gathered->ranges = module_ranges_new(view, &gathered->range_count);
+    if (!gathered->ranges || !id_map_init(&gathered->trace_numbers, ledger_view_limit(view, LEDGER_TRACES)) ||
+        !id_map_init(&gathered->node_numbers, ledger_view_limit(view, LEDGER_NODES)))
+        return -ENOMEM;
+    gathered->leak_check = leak_check_wanted(gathered);
+    gather_groups(gathered);
+    if (gathered->leak_check)
+        gather_group_traces(gathered);
+    gather_errors(gathered);
+    gather_live(gathered);
+    gather_threads(gathered);
+    return gathered->error;
+}
+
+void gathered_done(struct gathered *gathered)
+{
+    struct table *tables[] = {&gathered->groups, &gathered->errors, &gathered->traces, &gathered->nodes,
+                              &gathered->frames, &gathered->codes,  &gathered->modules};
+
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        table_done(tables[i]);
+    id_map_done(&gathered->trace_numbers);
+    id_map_done(&gathered->node_numbers);
+    bytes_done(&gathered->path);
+    report_free(gathered->ranges);
+    gathered->ranges = NULL;
+}
