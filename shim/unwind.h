@@ -35,8 +35,12 @@ struct unwind_thread *unwind_thread_new(void);
 /* Makes the state usable by another thread. */
 void unwind_thread_reset(struct unwind_thread *thread);
 
-/* The node of the stack that begins at `start`, or 0. At most the depth given to unwind_init; the rest is a NODE_CUT root.
- * Nodes carry the current module epoch (modules.h). */
+/* The node of the stack that begins at `start`, or 0. Nodes carry the current module epoch (modules.h).
+ *
+ * A stack of fewer than twice as many frames as the depth given to unwind_init is kept whole; of a deeper one at least
+ * `depth` and fewer than twice as many innermost frames are kept, and the rest is a NODE_CUT root whose key says how many
+ * frames that is (0 = not known). Readers show the innermost `depth` frames of a chain and add the others to the number cut:
+ * only so can the stacks of a deep recursion share their nodes. */
 uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start);
 
 /* Code was unloaded or loaded at used addresses: every thread forgets its rules and last stack before its next capture. */

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "unwind_rules.h"
+
+#define BUSY 1u
+
+struct rules_slot rules_slots[(1u << RULES_SHIFT) + RULES_PROBES];
+uint32_t rules_generation = 1;
+
+static bool slot_usable(uint64_t found, uint64_t key)
+{
+    return found != BUSY && (found == 0 || found >> 48 != key >> 48);
+}
+
+static bool slot_fill(struct rules_slot *slot, uint64_t found, uint64_t key, uint64_t rule)
+{
+    if (!__atomic_compare_exchange_n(&slot->key, &found, BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&slot->rule, rule, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->key, key, __ATOMIC_RELEASE);
+    return true;
+}
+
+void rules_enter(uint64_t key, uint64_t rule)
+{
+    struct rules_slot *first = &rules_slots[rules_place(key)];
+
+    for (unsigned i = 0; i < RULES_PROBES; i++) {
+        uint64_t found = __atomic_load_n(&first[i].key, __ATOMIC_RELAXED);
+        if (found == key && __atomic_load_n(&first[i].rule, __ATOMIC_RELAXED) == rule)
+            return;
+        if ((found == key || slot_usable(found, key)) && slot_fill(&first[i], found, key, rule))
+            return;
+    }
+    /* All taken: one of them makes room, which one depends on the key so that they do not all fight for the first. */
+    struct rules_slot *slot = &first[key % RULES_PROBES];
+    uint64_t found = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
+    if (found != BUSY)
+        slot_fill(slot, found, key, rule);
+}
+
+void rules_flush(void)
+{
+    uint32_t generation = __atomic_load_n(&rules_generation, __ATOMIC_RELAXED), next;
+
+    do {
+        next = generation % UINT16_MAX + 1;
+        /* Once in 65535 flushes the numbers begin anew: no entry of the last round may remain. */
+        for (uint32_t i = 0; next == 1 && i < ARRAY_SIZE(rules_slots); i++)
+            __atomic_store_n(&rules_slots[i].key, 0, __ATOMIC_RELAXED);
+    } while (
+        !__atomic_compare_exchange_n(&rules_generation, &generation, next, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a thread keeps between captures: its last stack, root first, with the words of memory that prove it.
+ *
+ * A stack is the same as the last one from some frame outwards if that frame has the same address, stack pointer and (where
+ * older frames depend on it) frame pointer, and every word that led from it to the root still has its value. The words are
+ * looked at in the order in which a new walk would read them, up to the first that differs, so that nothing is read that
+ * a new walk would not read. */
+#ifndef SHIM_UNWIND_STATE_H
+#define SHIM_UNWIND_STATE_H
+
+#include "unwind.h"
+#include "unwind_memory.h"
+
+/* Frames kept of one stack at most; beyond it the outer half is given up (and the number of frames cut is unknown). */
+#define FRAMES_MAX 65536u
+#define FRAMES_FIRST 256u
+
+/* A step reads at most three words: return address, saved frame pointer, saved CFA. */
+#define WORDS_PER_FRAME 3u
+
+struct unwind_frame {
+    uintptr_t pc;
+    uintptr_t sp;
+    uintptr_t fp;
+    /* Node of the stack whose innermost frame this is, 0 = not known yet. Two, because the frame can belong to chains that
+     * begin at two different places (chain_node): [0] for even ones, [1] for odd ones. */
+    uint32_t node[2];
+    uint32_t words; /* words that the steps of this and all older frames read */
+    bool exact;     /* interrupted at pc */
+    bool fp_used;   /* fp takes part in finding older frames */
+};
+
+struct unwind_word {
+    const uintptr_t *address;
+    uintptr_t value;
+};
+
+/* A frame met in a new walk, innermost first, and where the step to its caller reads; 0 = nothing. */
+struct unwind_fresh {
+    uintptr_t pc, sp, fp;
+    uintptr_t pc_slot, fp_slot, sp_slot; /* of the caller's pc, fp and sp */
+    bool exact;
+    bool fp_used; /* the step itself takes fp */
+    bool fp_kept; /* the caller's fp is this frame's */
+};
+
+struct unwind_thread {
+    struct unwind_frame *frames; /* root first */
+    struct unwind_word *words;   /* root first; of one frame: in the reverse of the order of reading */
+    struct unwind_fresh *fresh;
+    uint32_t count;   /* frames of the last stack, 0 = nothing known */
+    uint32_t size;    /* room in frames and fresh; WORDS_PER_FRAME times as many words */
+    uint32_t dropped; /* frames older than frames[0] that were given up */
+    bool rootless;    /* there are more frames, nobody knows how many */
+    /* Where the chain of a stack of chain_low to chain_low + chain_span - 1 frames begins (chain_begin). Frame numbers count
+     * from the root, `dropped` ones included. */
+    uint32_t chain_first, chain_low, chain_span, chain_parity;
+    uint32_t generation;     /* of the rules */
+    uint32_t epoch;          /* module epoch of the nodes */
+    uint64_t countdown;      /* captures until the next self-check */
+    struct slow_frame *slow; /* room for FRAMES_MAX, or NULL */
+    struct memory memory;
+};
+
+/* Frames kept of a stack: the depth given to unwind_init. */
+extern unsigned unwind_depth;
+
+/* Room for more frames, four times as many as before. Returns false when there is none or FRAMES_MAX is reached. */
+bool state_grow(struct unwind_thread *thread);
+
+/* The slow part of chain_begin. */
+void chain_locate(struct unwind_thread *thread, uint32_t total);
+
+/* The index in thread->frames of the frame at which the chain of a stack of `total` frames (dropped ones included) begins. */
+static inline uint32_t chain_begin(struct unwind_thread *thread, uint32_t total)
+{
+    if (unlikely(total - thread->chain_low >= thread->chain_span))
+        chain_locate(thread, total);
+    return thread->chain_first > thread->dropped ? thread->chain_first - thread->dropped : 0;
+}
+
+/* The node of the stack in thread->frames, or 0. */
+uint32_t chain_node(struct unwind_thread *thread);
+
+/* Puts a stack found by libunwind (innermost first) in place of the last one. It can be given to chain_node, but the next
+ * capture must not build upon it. */
+bool state_replace(struct unwind_thread *thread, const struct slow_frame *frames, unsigned count);
+
+/* Room for FRAMES_MAX frames found by libunwind, or NULL. */
+struct slow_frame *state_slow(struct unwind_thread *thread);
+
+/* The architecture's way: brings thread->frames up to date with the stack that begins at `start`. Returns false when the
+ * stack cannot be told this way: then libunwind's result has to be taken. */
+bool walk_stack(struct unwind_thread *thread, const struct unwind_start *start);
+
+/* Prepares walk_stack. */
+void walk_init(void);
+
+#endif
