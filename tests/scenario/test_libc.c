@@ -14,7 +14,7 @@ TestSuite(libc);
 /* Targets that print what they observe, which must not depend on the shim. */
 static const char *const observers[] = {
     "zero_sizes",   "huge_sizes",   "alignment",  "usable_size",  "realloc_contents",
-    "errno_kept",   "clean",        "own_malloc", "signal_churn", "constructor",
+    "errno_kept",   "no_leak",      "own_malloc", "signal_churn", "constructor",
     "free_foreign", "fork_threads", "deep_stack", "new_delete",   "threads_leak",
 };
 
@@ -145,9 +145,9 @@ Test(libc, operators)
 
 Test(libc, clean_program_has_no_leaks)
 {
-    struct traced traced = trace_target("clean");
+    struct traced traced = trace_target("no_leak");
     /* stdout's buffer is the C library's and stays to the end. */
-    ASSERT_LEAKS(traced.report, 0, 0, .file = "clean.c", .domain = "new");
+    ASSERT_LEAKS(traced.report, 0, 0, .file = "no_leak.c", .domain = "new");
     struct sum all = report_sum(traced.report, &(struct query){.caller = "main"});
     struct sum buffer = report_sum(traced.report, &(struct query){.caller = "puts"});
     cr_assert_eq(all.blocks, buffer.blocks, "leaks of a clean program:\n%s", report_describe(traced.report));

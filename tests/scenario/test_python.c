@@ -329,7 +329,7 @@ ParameterizedTestParameters(python, embedded)
 ParameterizedTest(struct python *python, python, embedded)
 {
     if (!python->library[0])
-        cr_skip_test("Python %s is static", python->version);
+        cr_skip_test("Python %s has no shared library", python->version);
     char *extension = extension_variable(python), *program = target_path("embed_python");
     char *home = strdup(python->path);
     for (int i = 0; i < 2 && strrchr(home, '/'); i++)

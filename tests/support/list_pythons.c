@@ -11,7 +11,7 @@ int main(void)
     size_t count = pythons_find(pythons);
 
     for (size_t i = 0; i < count; i++)
-        printf("%s (%s, %s%s)\n", pythons[i].path, pythons[i].version, pythons[i].library[0] ? "shared" : "static",
+        printf("%s (%s, %s%s)\n", pythons[i].path, pythons[i].version, pythons[i].linked,
                pythons[i].include[0] ? "" : ", no headers: skipped where the extension is needed");
     return count ? 0 : 1;
 }

@@ -12,7 +12,7 @@
 
 #define OLDEST_MINOR 8
 
-/* Five lines: the executable, the version, the minor version, the folder of Python.h, libpython. */
+/* Six lines: the executable, the version, the minor version, the folder of Python.h, libpython, how it is linked. */
 static const char describe[] = "import os, sys, sysconfig\n"
                                "v = sysconfig.get_config_var\n"
                                "include = sysconfig.get_path('include')\n"
@@ -21,7 +21,8 @@ static const char describe[] = "import os, sys, sysconfig\n"
                                "print(sys.version.split()[0])\n"
                                "print(sys.version_info[1] if sys.version_info[0] == 3 else 0)\n"
                                "print(include if os.path.exists(include + '/Python.h') else '')\n"
-                               "print(library if v('Py_ENABLE_SHARED') and os.path.exists(library) else '')\n";
+                               "print(library if v('Py_ENABLE_SHARED') and os.path.exists(library) else '')\n"
+                               "print('shared' if 'libpython' in open('/proc/self/maps').read() else 'static')\n";
 
 static void take_line(char **rest, char *line, size_t size)
 {
@@ -42,6 +43,7 @@ static bool python_describe(const char *path, struct python *ret)
         take_line(&rest, minor, sizeof(minor));
         take_line(&rest, ret->include, sizeof(ret->include));
         take_line(&rest, ret->library, sizeof(ret->library));
+        take_line(&rest, ret->linked, sizeof(ret->linked));
         ret->minor = atoi(minor);
     }
     outcome_clear(&outcome);
@@ -103,8 +105,7 @@ char *python_extension(const struct python *python)
 {
     if (!python->include[0])
         return NULL;
-    char *folder = text_format("%s/extension-%s-%s", test_variable("TEST_TARGETS"), python->version,
-                               python->library[0] ? "shared" : "static");
+    char *folder = text_format("%s/extension-%s-%s", test_variable("TEST_TARGETS"), python->version, python->linked);
     char *library = text_format("%s/leaky.so", folder), *partial = text_format("%s.%d", library, getpid());
     char *source = text_format("%s/tests/targets/quickstart/leaky.c", test_variable("TEST_SOURCE"));
     char *include = text_format("-I%s", python->include);

@@ -11,7 +11,8 @@ struct python {
     char version[32]; /* "3.11.2" */
     int minor;
     char include[512]; /* folder of Python.h, "" when there are no headers */
-    char library[512]; /* libpython, "" for a static interpreter */
+    char library[512]; /* libpython, "" when there is none */
+    char linked[16];   /* "shared" or "static": whether the executable needs libpython */
 };
 
 #define PYTHONS_MAX 32
