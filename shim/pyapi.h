@@ -26,8 +26,13 @@ struct pyapi {
     int (*is_initialized)(void);
     void *(*current_thread_state)(void); /* PyThreadState_GetUnchecked or _PyThreadState_UncheckedGet */
     const uint8_t *runtime;              /* _PyRuntime, NULL if the build does not export it */
-    uint32_t hex;                        /* PY_VERSION_HEX */
-    char version[64];                    /* "3.11.2" */
+    const uint8_t *type_type;            /* PyType_Type and other type objects; NULL if not exported */
+    const uint8_t *code_type;
+    const uint8_t *frame_type;
+    const uint8_t *unicode_type;
+    const uint8_t *bytes_type;
+    uint32_t hex;     /* PY_VERSION_HEX */
+    char version[64]; /* "3.11.2" */
 };
 
 /* Looks the names up with dlsym(handle, ..) (RTLD_DEFAULT for an interpreter that is linked in). Returns true and fills

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Each thread keeps the stack of its last capture, root first: for every frame its address, its position, and its node. A
+ * new capture walks from the innermost frame until it meets a frame of that stack, and then compares, one by one, what lies
+ * below with what memory holds now: links, code and positions. Only frames from the lowest difference on get new nodes.
+ * The comparison follows links that it has just read, never a pointer that is merely remembered, so it cannot meet freed
+ * frames; and it looks at everything that a node is made of, so frames that were freed and made again at the same address
+ * cannot be mistaken. A code object that is freed makes all threads forget (`generation`).
+ *
+ * What is left of earlier, deeper stacks above the current one stays in the arrays: when the same frame is pushed again, its
+ * node is found there without hashing.
+ *
+ * Of a stack deeper than the limit, the frames below the kept ones are only counted (their links are compared, no more), and
+ * of one with more than PLACES_MAX frames the innermost PLACES_OPEN are known. */
+#include "pyframes.h"
+
+#include "arena.h"
+#include "codes.h"
+#include "ledger.h"
+#include "pyapi.h"
+#include "pycompat.h"
+#include "stacks.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#define PLACES_MAX 2048u
+#define PLACES_OPEN 1280u /* > twice the largest depth: every frame may have a C entry of its own */
+#define DEPTH_MAX 512u
+#define HINTS 256u
+#define NOWHERE UINT32_MAX
+
+/* Compared with memory at each capture. */
+struct place {
+    uintptr_t frame;
+    uint64_t position; /* position_of() */
+    uintptr_t code;    /* SHAPE_OBJECTS compares it; otherwise it only says whose id struct known has */
+};
+
+struct known {
+    uint64_t key; /* of the node */
+    uint32_t node, parent, meta;
+    uint32_t id;    /* LEDGER_CODES id of place.code, 0 = not known */
+    uint32_t level; /* Python frames from the root to here */
+    bool skipped;   /* not a Python frame: C entry */
+};
+
+struct pyframes_thread {
+    uintptr_t state; /* last thread state that proved to be this thread's (since 3.12) */
+    uint32_t generation;
+    uint32_t count; /* places of the last stack */
+    uint32_t high;  /* places ever used */
+    uint32_t start; /* first place that has a node */
+    uint32_t cut;   /* frames below it */
+    bool open;      /* place 0 is not the root: the rest is not known */
+    uint32_t fresh_count;
+    uint16_t hints[HINTS];       /* where a frame may be */
+    uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
+    struct place places[PLACES_MAX];
+    struct known known[PLACES_MAX];
+};
+
+uint64_t pyframes_code_size; /* 0: no block comes here */
+
+static struct pycompat compat;
+static bool active;
+static unsigned depth_limit;
+static uint32_t generation = 1;
+static bool program_started;
+
+/* ---- frames in memory ---- */
+
+static inline uintptr_t back_of(uintptr_t frame)
+{
+    return pycompat_load(frame, compat.frame_back);
+}
+
+static inline uintptr_t code_of(uintptr_t frame)
+{
+    return pycompat_load(frame, compat.frame_code) & ~(uintptr_t)compat.tag_mask;
+}
+
+/* All that can change in a frame without its code changing. Since 3.11 it tells the code as well: a pointer to one of its
+ * instructions. */
+static _always_inline_ uint64_t position_of(uintptr_t frame, enum pycompat_shape shape)
+{
+    switch (shape) {
+    case SHAPE_OBJECTS:
+        return pycompat_load32(frame, compat.frame_instr);
+    case SHAPE_311:
+        return pycompat_load(frame, compat.frame_instr) | (uint64_t)pycompat_load8(frame, compat.frame_entry) << 63;
+    default:
+        return pycompat_load(frame, compat.frame_instr);
+    }
+}
+
+static _always_inline_ bool is_skipped(uintptr_t frame, enum pycompat_shape shape)
+{
+    return shape == SHAPE_312 && pycompat_load8(frame, compat.frame_owner) >= compat.entry_owner;
+}
+
+/* What NODE_PYTHON keys hold (pycompat.h). */
+static inline uint32_t offset_of(uint64_t position, uintptr_t code)
+{
+    if (compat.shape == SHAPE_OBJECTS)
+        return (int32_t)position < 0 ? PYCOMPAT_NOT_BEGUN : (uint32_t)position * compat.lasti_unit;
+    int64_t offset = (int64_t)((position & INT64_MAX) - code - compat.code_bytes);
+    return offset < 0 || offset > INT32_MAX ? PYCOMPAT_NOT_BEGUN : (uint32_t)offset;
+}
+
+/* ---- the thread's state ---- */
+
+static inline uintptr_t holder_state(void)
+{
+    return (uintptr_t)__atomic_load_n((const uint64_t *)(compat.runtime + compat.runtime_thread), __ATOMIC_ACQUIRE);
+}
+
+static inline bool is_own_state(uintptr_t state)
+{
+    return pycompat_plausible(state) && pycompat_load(state, compat.thread_id) == (uint64_t)pthread_self();
+}
+
+/* The thread state that the calling thread holds, or 0. Up to 3.11 there is one current state in the process, that of the
+ * thread with the GIL, and it says whose it is. */
+static inline uintptr_t current_state(struct pyframes_thread *thread)
+{
+    if (compat.runtime_thread) {
+        uintptr_t state = holder_state();
+        return state && is_own_state(state) ? state : 0;
+    }
+    uintptr_t state = (uintptr_t)compat.current_thread_state();
+    if (state && state != thread->state) {
+        if (!is_own_state(state))
+            return 0;
+        thread->state = state;
+    }
+    return state;
+}
+
+static inline uintptr_t top_frame(struct pyframes_thread *thread)
+{
+    uintptr_t holder = current_state(thread);
+
+    if (holder && compat.thread_cframe)
+        holder = pycompat_load(holder, compat.thread_cframe);
+    return holder ? pycompat_load(holder, compat.thread_frame) : 0;
+}
+
+bool pyframes_attached(void)
+{
+    if (!active)
+        return false;
+    uintptr_t state = compat.runtime_thread ? holder_state() : (uintptr_t)compat.current_thread_state();
+    return state && is_own_state(state);
+}
+
+/* ---- finding what is left of the last stack ---- */
+
+static inline uint16_t *hint_of(struct pyframes_thread *thread, uintptr_t frame)
+{
+    return &thread->hints[(frame >> 3 ^ frame >> 11) % HINTS];
+}
+
+/* The place below `limit` that is known to be this frame, or NOWHERE (also where a hint was lost: only slower). */
+static inline uint32_t find_place(struct pyframes_thread *thread, uintptr_t frame, uint32_t limit)
+{
+    if (likely(limit && thread->places[limit - 1].frame == frame))
+        return limit - 1;
+    uint32_t hint = *hint_of(thread, frame);
+    return hint < limit && thread->places[hint].frame == frame ? hint : NOWHERE;
+}
+
+static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
+{
+    if (unlikely(thread->fresh_count == PLACES_MAX || !pycompat_plausible(frame)))
+        return false;
+    thread->fresh[thread->fresh_count++] = frame;
+    return true;
+}
+
+/* Compares places from `at` down to the root with memory, `at` itself being in the chain. Returns the place whose caller is
+ * another now, or NOWHERE if the chain is the same; *ret_changed receives the lowest place that has moved on. */
+static _always_inline_ uint32_t compare_places(const struct pyframes_thread *thread, uint32_t at, uint32_t *ret_changed,
+                                               enum pycompat_shape shape)
+{
+    const struct place *places = thread->places;
+    uint32_t i = at, start = thread->start, changed = *ret_changed;
+
+    for (; i > start; i--) {
+        uintptr_t frame = places[i].frame;
+        if (position_of(frame, shape) != places[i].position ||
+            (shape == SHAPE_OBJECTS && code_of(frame) != places[i].code))
+            changed = i;
+        if (back_of(frame) != places[i - 1].frame)
+            return i;
+    }
+    *ret_changed = changed;
+    if (i == start) {
+        uintptr_t frame = places[i].frame;
+        if (position_of(frame, shape) != places[i].position ||
+            (shape == SHAPE_OBJECTS && code_of(frame) != places[i].code))
+            *ret_changed = i;
+    }
+    for (; i > 0; i--)
+        if (back_of(places[i].frame) != places[i - 1].frame)
+            return i;
+    return thread->open || !back_of(places[0].frame) ? NOWHERE : 0;
+}
+
+/* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and
+ * *ret_changed the lowest place whose node is not. False: too long, or not as expected. */
+static _always_inline_ bool walk(struct pyframes_thread *thread, uintptr_t top, uint32_t *ret_kept,
+                                 uint32_t *ret_changed, enum pycompat_shape shape)
+{
+    uint32_t limit = thread->count;
+    uintptr_t frame = top;
+
+    thread->fresh_count = 0;
+    while (frame) {
+        uint32_t at = find_place(thread, frame, limit);
+        if (at == NOWHERE) {
+            if (!push_fresh(thread, frame))
+                return false;
+            frame = back_of(frame);
+            continue;
+        }
+        uint32_t changed = at + 1, broken = compare_places(thread, at, &changed, shape);
+        if (likely(broken == NOWHERE)) {
+            *ret_kept = at + 1;
+            *ret_changed = changed;
+            return true;
+        }
+        for (uint32_t i = at + 1; i-- > broken;)
+            if (!push_fresh(thread, thread->places[i].frame))
+                return false;
+        limit = broken;
+        frame = back_of(thread->places[broken].frame);
+    }
+    *ret_kept = *ret_changed = 0;
+    return true;
+}
+
+/* The innermost frames of a chain that is too long to be known as a whole. */
+static bool walk_open(struct pyframes_thread *thread, uintptr_t top)
+{
+    thread->fresh_count = 0;
+    for (uintptr_t frame = top; frame && thread->fresh_count < PLACES_OPEN; frame = back_of(frame))
+        if (!push_fresh(thread, frame))
+            return false;
+    return true;
+}
+
+/* ---- nodes ---- */
+
+static _always_inline_ void append_fresh(struct pyframes_thread *thread, uint32_t kept, enum pycompat_shape shape)
+{
+    uint32_t i = kept, level = kept ? thread->known[kept - 1].level : 0;
+
+    for (uint32_t left = thread->fresh_count; left-- > 0; i++) {
+        uintptr_t frame = thread->fresh[left];
+        bool skipped = is_skipped(frame, shape);
+        level += !skipped;
+        thread->places[i].frame = frame;
+        thread->known[i].skipped = skipped;
+        thread->known[i].level = level;
+        *hint_of(thread, frame) = (uint16_t)i;
+    }
+    thread->count = i;
+    if (i > thread->high)
+        thread->high = i;
+}
+
+/* Chooses the places that get nodes. Returns the first of them whose node must be made. */
+static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint32_t changed)
+{
+    uint32_t total = thread->known[thread->count - 1].level;
+    uint32_t cut = total > depth_limit ? total - depth_limit : 0, start = 0;
+
+    if (likely(cut == thread->cut && (kept > thread->start || (!cut && !thread->start))))
+        return MAX(changed, thread->start);
+    if (cut) /* the first place above so many frames */
+        for (start = thread->count - 1; thread->known[start].level > cut + 1 || thread->known[start].skipped;)
+            start--;
+    thread->cut = cut;
+    thread->start = start;
+    return start;
+}
+
+static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
+{
+    if (shape == SHAPE_312)
+        return i == 0 || thread->known[i - 1].skipped;
+    return shape == SHAPE_OBJECTS || thread->places[i].position >> 63;
+}
+
+static inline void notice_start(const struct pyframes_thread *thread, uint32_t id, const struct known *known)
+{
+    if (unlikely(!program_started) && known->level == 1 && !thread->open && codes_begins_program(id))
+        __atomic_store_n(&program_started, true, __ATOMIC_RELAXED);
+}
+
+/* Makes the node of place `i`, called from the node `parent`. False: there is none to be had. */
+static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent,
+                                      enum pycompat_shape shape)
+{
+    struct place *place = &thread->places[i];
+    struct known *known = &thread->known[i];
+    uintptr_t code = code_of(place->frame);
+
+    place->position = position_of(place->frame, shape);
+    if (known->skipped) {
+        known->node = parent;
+        known->key = 0;
+        return true;
+    }
+    if (code != place->code || !known->id) {
+        known->id = codes_id(&compat, code);
+        place->code = code;
+        if (unlikely(!known->id))
+            return false;
+    }
+    if (unlikely(known->id == CODES_INTERNAL)) {
+        known->node = parent;
+        known->key = 0;
+        return true;
+    }
+    uint64_t key = (uint64_t)known->id << 32 | offset_of(place->position, code);
+    uint32_t meta = NODE_PYTHON | (is_entry(thread, i, shape) ? NODE_ENTRY : 0u);
+    if (key == known->key && parent == known->parent && meta == known->meta)
+        return true;
+    notice_start(thread, known->id, known);
+    known->key = key;
+    known->parent = parent;
+    known->meta = meta;
+    known->node = stacks_node(parent, key, meta);
+    if (unlikely(!known->node))
+        known->key = 0;
+    return known->node;
+}
+
+static inline uint32_t cut_node(const struct pyframes_thread *thread)
+{
+    return thread->cut ? stacks_node(0, thread->open ? 0 : thread->cut, NODE_CUT) : 0;
+}
+
+static _cold_ void forget_stack(struct pyframes_thread *thread)
+{
+    for (uint32_t i = 0; i < thread->high; i++) {
+        thread->places[i].code = 0;
+        thread->known[i].key = 0;
+        thread->known[i].id = 0;
+    }
+    thread->count = thread->high = thread->start = thread->cut = 0;
+    thread->open = false;
+    thread->generation = __atomic_load_n(&generation, __ATOMIC_RELAXED);
+}
+
+static _always_inline_ uint32_t make_nodes(struct pyframes_thread *thread, uint32_t kept, uint32_t changed,
+                                           enum pycompat_shape shape)
+{
+    append_fresh(thread, kept, shape);
+    uint32_t from = choose_start(thread, kept, changed);
+    uint32_t parent = from > thread->start ? thread->known[from - 1].node : cut_node(thread);
+
+    if (unlikely(!parent && thread->cut)) { /* no room for it: without it the stack would seem whole */
+        forget_stack(thread);
+        return 0;
+    }
+    for (uint32_t i = from; i < thread->count; i++) {
+        if (unlikely(!make_node(thread, i, parent, shape))) {
+            forget_stack(thread);
+            return 0;
+        }
+        parent = thread->known[i].node;
+    }
+    return parent;
+}
+
+/* ---- captures ---- */
+
+static _cold_ uint32_t capture_anew(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+{
+    uint32_t kept, changed;
+
+    forget_stack(thread);
+    if (!walk(thread, top, &kept, &changed, shape)) {
+        if (thread->fresh_count < PLACES_MAX || !walk_open(thread, top))
+            return 0;
+        thread->open = true;
+    }
+    return make_nodes(thread, 0, 0, shape);
+}
+
+static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+{
+    uint32_t kept, changed;
+
+    if (unlikely(!walk(thread, top, &kept, &changed, shape) || kept + thread->fresh_count > PLACES_MAX))
+        return capture_anew(thread, top, shape);
+    if (unlikely(thread->open) && kept + thread->fresh_count <= 2 * depth_limit)
+        return capture_anew(thread, top, shape);
+    if (likely(!thread->fresh_count && kept == thread->count && changed == kept))
+        return thread->known[kept - 1].node;
+    return make_nodes(thread, kept, changed, shape);
+}
+
+uint32_t pyframes_capture(struct pyframes_thread *thread)
+{
+    if (unlikely(!active))
+        return 0;
+    uintptr_t top = top_frame(thread);
+    if (!top)
+        return 0;
+    if (unlikely(thread->generation != __atomic_load_n(&generation, __ATOMIC_RELAXED)))
+        forget_stack(thread);
+    switch (compat.shape) {
+    case SHAPE_OBJECTS:
+        return capture(thread, top, SHAPE_OBJECTS);
+    case SHAPE_311:
+        return capture(thread, top, SHAPE_311);
+    default:
+        return capture(thread, top, SHAPE_312);
+    }
+}
+
+/* ---- the rest ---- */
+
+static void forget_everywhere(void)
+{
+    __atomic_fetch_add(&generation, 1, __ATOMIC_RELAXED);
+}
+
+int pyframes_init(const struct pyapi *api, unsigned depth)
+{
+    enum ledger_lack lack;
+
+    active = false;
+    codes_reset();
+    forget_everywhere();
+    int r = pycompat_find(api, &compat, &lack);
+    if (r < 0) {
+        pyframes_code_size = 0;
+        ledger_lacks(lack);
+        return r;
+    }
+    depth_limit = MAX(MIN(depth, DEPTH_MAX), 1u);
+    pyframes_code_size = compat.code_size;
+    active = true;
+    return 0;
+}
+
+struct pyframes_thread *pyframes_thread_new(void)
+{
+    return arena_alloc(sizeof(struct pyframes_thread));
+}
+
+void pyframes_thread_reset(struct pyframes_thread *thread)
+{
+    forget_stack(thread);
+    thread->state = 0;
+}
+
+bool pyframes_program_started(void)
+{
+    return __atomic_load_n(&program_started, __ATOMIC_RELAXED);
+}
+
+void pyframes_code_freed(uintptr_t address)
+{
+    if (active && codes_forget(address))
+        forget_everywhere();
+}
+
+void pyframes_reset(void)
+{
+    codes_reset();
+    forget_everywhere();
+}
