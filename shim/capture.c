@@ -175,18 +175,19 @@ static _cold_ void forget_alone(struct block_ref ref)
 
 static inline void forget_block(struct thread *thread, const void *p, struct block_ref ref)
 {
-    if (unlikely(!is_own(ref))) {
-        __atomic_fetch_add(&ledger_header->inherited_frees, 1, __ATOMIC_RELAXED);
-        return;
-    }
+    bool own = is_own(ref);
     size_t size = 0;
-    if (likely(ref.record)) {
+
+    if (likely(own && ref.record)) {
         size = records_get(ref.record)->size;
         records_give(&thread->records, ref.record);
     }
-    if (ref.domain == DOMAIN_OBJ && size)
+    if (ref.domain == DOMAIN_OBJ)
         pyframes_block_freed((uintptr_t)p, size);
-    count_free(thread->counters, size);
+    if (likely(own))
+        count_free(thread->counters, size);
+    else
+        __atomic_fetch_add(&ledger_header->inherited_frees, 1, __ATOMIC_RELAXED);
 }
 
 /* Frees a recorded block the way it was made, whatever function was called for it. */

@@ -129,7 +129,7 @@ void *dlsym(void *handle, const char *name)
         real_init();
     if (!real.dlsym)
         return NULL;
-    if (!name || handle == RTLD_NEXT || handle == RTLD_DEFAULT)
+    if (handle == RTLD_NEXT || handle == RTLD_DEFAULT)
         return real.dlsym(handle, name); /* a jump: these look from the caller's place */
     void *function = real.dlsym(handle, name);
     return function ? hook_of(name, function) : NULL;

@@ -86,7 +86,7 @@ static void read_file_name(void)
     }
     path[length] = '\0';
     const char *slash = strrchr(path, '/');
-    snprintf(program, sizeof(program), "%s", slash ? slash + 1 : path);
+    snprintf(program, sizeof(program), "%.255s", slash ? slash + 1 : path);
 }
 
 /* Writes the report's path for this process: %p, %n, %% replaced, and absolute. Returns false when it is too long. */
