@@ -52,4 +52,7 @@ size_t ledger_view_text_read(const struct ledger_view *view, uint32_t ref, char 
  * the id n * ledger_per_segment(kind), unpublished ones included. NULL when there is no such segment. */
 const void *ledger_view_segment(const struct ledger_view *view, enum ledger_kind kind, uint32_t n);
 
+/* The reader is done with the n-th segment of `kind`: its pages leave this process' memory (they come back when used). */
+void ledger_view_drop(const struct ledger_view *view, enum ledger_kind kind, uint32_t n);
+
 #endif

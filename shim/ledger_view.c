@@ -204,6 +204,15 @@ const void *ledger_view_segment(const struct ledger_view *view, enum ledger_kind
     return view->base + ((size_t)view->segments[kind][n] << LEDGER_SEGMENT_SHIFT);
 }
 
+void ledger_view_drop(const struct ledger_view *view, enum ledger_kind kind, uint32_t n)
+{
+    const void *segment = ledger_view_segment(view, kind, n);
+
+    /* Of a shared file mapping this drops the pages' entries only, never what is in them. */
+    if (segment)
+        madvise((void *)(uintptr_t)segment, LEDGER_SEGMENT_SIZE, MADV_DONTNEED);
+}
+
 static bool entry_is_published(enum ledger_kind kind, const uint8_t *entry)
 {
     const uint8_t *word = entry + publishing_words[kind].offset;

@@ -129,6 +129,7 @@ static void gather_groups(struct gathered *gathered)
     for (uint32_t n = 0; (records = ledger_view_segment(gathered->view, LEDGER_RECORDS, n)); n++) {
         for (size_t i = n == 0; i < per && !gathered->error; i += BATCH)
             gather_batch(gathered, records + i, MIN(per - i, (size_t)BATCH));
+        ledger_view_drop(gathered->view, LEDGER_RECORDS, n);
     }
 }
 
@@ -189,18 +190,41 @@ static uint32_t gather_frame(struct gathered *gathered, uint64_t key, uint32_t m
     return intern(gathered, &gathered->frames, row);
 }
 
-/* Notes node `id` at place `depth` of the path. Returns its parent, or 0 at the end of what can be followed. */
-static uint32_t follow_node(struct gathered *gathered, uint32_t id, size_t depth)
-{
-    const struct ledger_node *node = ledger_view_entry(gathered->view, LEDGER_NODES, id);
+/* A node on the way from a leaf to a caller that has a number. */
+struct step {
+    uint64_t key;
+    uint32_t meta;
+    uint32_t id;
+};
 
-    if (!bytes_reserve(&gathered->path, (depth + 1) * sizeof(id))) {
+/* Notes node `id` at place `depth` of the path. Returns its parent, or 0 at the end of what can be followed. */
+static uint32_t follow_node(struct gathered *gathered, const struct ledger_node *node, uint32_t id, size_t depth)
+{
+    struct step *path;
+
+    if (!bytes_reserve(&gathered->path, (depth + 1) * sizeof(*path))) {
         fail(gathered);
         return 0;
     }
-    memcpy(gathered->path.data + depth * sizeof(id), &id, sizeof(id));
+    path = (struct step *)(void *)gathered->path.data;
+    path[depth] = (struct step){LOAD(node->key), LOAD(node->meta), id};
     put_number(gathered, &gathered->node_numbers, id, NUMBER_PENDING);
     return LOAD(node->parent);
+}
+
+/* Gives numbers to the first `depth` nodes of the path, callers (the last ones) first. `number` is of the last one's
+ * caller. Returns the number of the first. */
+static uint32_t number_path(struct gathered *gathered, size_t depth, uint32_t number)
+{
+    const struct step *path = (const struct step *)(void *)gathered->path.data;
+
+    while (depth-- > 0 && !gathered->error) {
+        uint32_t frame = gather_frame(gathered, path[depth].key, path[depth].meta);
+
+        number = intern(gathered, &gathered->nodes, (struct row_key){(uint64_t)number << 32 | frame, 0});
+        put_number(gathered, &gathered->node_numbers, path[depth].id, number);
+    }
+    return number;
 }
 
 /* The number of a node, giving numbers to all its callers first. A chain that loops or leads nowhere ends there. */
@@ -210,31 +234,23 @@ static uint32_t gather_node(struct gathered *gathered, uint32_t id)
     uint32_t number = 0;
 
     while (id && !gathered->error) {
+        const struct ledger_node *node;
+
         number = id_map_get(&gathered->node_numbers, id);
         if (number)
             break;
-        if (!ledger_view_entry(gathered->view, LEDGER_NODES, id)) {
+        node = ledger_view_entry(gathered->view, LEDGER_NODES, id);
+        if (!node) {
             gathered->damaged++;
             break;
         }
-        id = follow_node(gathered, id, depth);
-        depth++;
+        id = follow_node(gathered, node, id, depth++);
     }
     if (number == NUMBER_PENDING) {
         gathered->damaged++;
         number = 0;
     }
-    while (depth-- > 0 && !gathered->error) {
-        const struct ledger_node *node;
-        uint32_t frame;
-
-        memcpy(&id, gathered->path.data + depth * sizeof(id), sizeof(id));
-        node = ledger_view_entry(gathered->view, LEDGER_NODES, id);
-        frame = node ? gather_frame(gathered, LOAD(node->key), LOAD(node->meta)) : gather_frame(gathered, 0, 0);
-        number = intern(gathered, &gathered->nodes, (struct row_key){(uint64_t)number << 32 | frame, 0});
-        put_number(gathered, &gathered->node_numbers, id, number);
-    }
-    return gathered->error ? 0 : number;
+    return number_path(gathered, depth, number);
 }
 
 static void gather_trace(struct gathered *gathered, uint32_t id)

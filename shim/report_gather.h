@@ -67,7 +67,7 @@ struct gathered {
     struct totals totals;
     struct module_range *ranges; /* of the ledger's modules, by start */
     size_t range_count;
-    struct bytes path; /* work space: ids of nodes */
+    struct bytes path; /* work space */
 };
 
 /* Reads the ledger. Returns 0 or -ENOMEM; gathered_done in any case. */

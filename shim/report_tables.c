@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define TABLE_ROOM_FIRST 64u
-#define PAGE_IDS 1024u
 #define BYTES_FIRST 512u
 
 static void *(*memory_allocate)(size_t) = malloc;
@@ -92,7 +91,7 @@ bool table_grow(struct table *table)
 
 bool id_map_init(struct id_map *map, uint32_t limit)
 {
-    size_t pages = (size_t)limit / PAGE_IDS + 1;
+    size_t pages = (size_t)limit / ID_PAGE + 1;
 
     map->limit = 0;
     map->pages = report_malloc(pages * sizeof(*map->pages));
@@ -105,30 +104,23 @@ bool id_map_init(struct id_map *map, uint32_t limit)
 
 void id_map_done(struct id_map *map)
 {
-    for (size_t page = 0; map->pages && page <= map->limit / PAGE_IDS; page++)
+    for (size_t page = 0; map->pages && page <= map->limit / ID_PAGE; page++)
         report_free(map->pages[page]);
     report_free(map->pages);
     *map = (struct id_map){0};
 }
 
-uint32_t id_map_get(const struct id_map *map, uint32_t id)
-{
-    const uint32_t *page = id < map->limit ? map->pages[id / PAGE_IDS] : NULL;
-
-    return page ? page[id % PAGE_IDS] : 0;
-}
-
 bool id_map_put(struct id_map *map, uint32_t id, uint32_t number)
 {
-    uint32_t **page = &map->pages[id / PAGE_IDS];
+    uint32_t **page = &map->pages[id / ID_PAGE];
 
     if (!*page) {
-        *page = report_malloc(PAGE_IDS * sizeof(**page));
+        *page = report_malloc(ID_PAGE * sizeof(**page));
         if (!*page)
             return false;
-        memset(*page, 0, PAGE_IDS * sizeof(**page));
+        memset(*page, 0, ID_PAGE * sizeof(**page));
     }
-    (*page)[id % PAGE_IDS] = number;
+    (*page)[id % ID_PAGE] = number;
     return true;
 }
 

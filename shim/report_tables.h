@@ -83,6 +83,8 @@ static inline uint32_t table_intern(struct table *table, struct row_key key)
     return table_intern_hashed(table, key, row_hash(key));
 }
 
+#define ID_PAGE 1024u
+
 /* Numbers by ledger id, 0 where none was put: pages of them, so that memory follows the ids in use. */
 struct id_map {
     uint32_t **pages;
@@ -94,7 +96,12 @@ bool id_map_init(struct id_map *map, uint32_t limit);
 void id_map_done(struct id_map *map);
 
 /* The number put for `id`; 0 for one at or above the limit. */
-uint32_t id_map_get(const struct id_map *map, uint32_t id);
+static inline uint32_t id_map_get(const struct id_map *map, uint32_t id)
+{
+    const uint32_t *page = id < map->limit ? map->pages[id / ID_PAGE] : NULL;
+
+    return page ? page[id % ID_PAGE] : 0;
+}
 
 /* Returns false when memory is out. `id` is below the limit. */
 bool id_map_put(struct id_map *map, uint32_t id, uint32_t number);

@@ -119,8 +119,8 @@ static void write_module(struct writer *writer, uint32_t n, uint32_t id)
         build_id = text_json_hex(&writer->space, module.build_id, module.build_id_size);
     sink_object(&writer->sink,
                 json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "module", number(n), "path",
-                          text_json_ref(&writer->space, writer->view, module.path, ""), "start", hex(module.start),
-                          "end", hex(module.end), "bias", hex(module.bias), "build_id", build_id));
+                          text_json_ref(&writer->space, writer->view, module.path, "[unknown]"), "start",
+                          hex(module.start), "end", hex(module.end), "bias", hex(module.bias), "build_id", build_id));
 }
 
 /* Without a line table the line has neither "table_kind" nor "table". */
@@ -134,8 +134,8 @@ static void write_code(struct writer *writer, uint32_t n, uint32_t id)
     if (entry)
         memcpy(&code, entry, sizeof(code));
     object = json_pack("{s:I, s:o, s:o, s:o, s:i}", "code", number(n), "file",
-                       text_json_ref(&writer->space, writer->view, code.file, ""), "name",
-                       text_json_ref(&writer->space, writer->view, code.name, ""), "qualname",
+                       text_json_ref(&writer->space, writer->view, code.file, NULL), "name",
+                       text_json_ref(&writer->space, writer->view, code.name, NULL), "qualname",
                        text_json_ref(&writer->space, writer->view, code.qualname, NULL), "first_line", code.first_line);
     if (code.table && code.table_kind > 0 && code.table_kind < ARRAY_SIZE(table_kinds)) {
         error |= json_object_set_new(object, "table_kind", json_string(table_kinds[code.table_kind]));

@@ -27,6 +27,11 @@
  *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "threads":1, "self_checks":0, "self_check_differences":0}
  *   {"end":true, "ended":"exit", "status":0, "time":"2026-01-31T12:00:01.000000Z" or null, "lacks":["text", ..], "lines":123}
  *
+ * Numbers are at most INT64_MAX. Text that is not valid UTF-8 has \xNN in place of each bad byte, and may hold NUL. A code
+ * without a line table has neither "table_kind" nor "table", and "file", "name" and "qualname" may be null. "lines" counts
+ * all lines of the file, the end line included. A damaged ledger may give "module", "code" or "trace" 0 in place of a row
+ * that cannot be read; "lacks" says so.
+ *
  * Without the end line, or with fewer lines than it says, the file is truncated. */
 #ifndef MEMSHIM_REPORT_H
 #define MEMSHIM_REPORT_H
