@@ -4,6 +4,7 @@
  * "z..."); everything else is -ENOTSUP, so that the caller can ask libunwind. */
 #include "cfi.h"
 
+#include "cfi_format.h"
 #include "compiler.h"
 
 #include <dlfcn.h>
@@ -13,51 +14,6 @@
 #include <string.h>
 
 #define REMEMBER_MAX 4
-
-enum { /* pointer encodings of .eh_frame */
-       PE_ABSOLUTE = 0x00,
-       PE_UDATA2 = 0x02,
-       PE_UDATA4 = 0x03,
-       PE_UDATA8 = 0x04,
-       PE_SDATA2 = 0x0a,
-       PE_SDATA4 = 0x0b,
-       PE_SDATA8 = 0x0c,
-       PE_FORMAT = 0x0f,
-       PE_PCREL = 0x10,
-       PE_DATAREL = 0x30,
-       PE_BASE = 0x70,
-       PE_OMIT = 0xff,
-};
-
-enum { /* operations of call frame programs; the first three carry an operand in their low six bits */
-       CFA_ADVANCE_LOC = 0x40,
-       CFA_OFFSET = 0x80,
-       CFA_RESTORE = 0xc0,
-       CFA_NOP = 0x00,
-       CFA_SET_LOC,
-       CFA_ADVANCE_LOC1,
-       CFA_ADVANCE_LOC2,
-       CFA_ADVANCE_LOC4,
-       CFA_OFFSET_EXTENDED,
-       CFA_RESTORE_EXTENDED,
-       CFA_UNDEFINED,
-       CFA_SAME_VALUE,
-       CFA_REGISTER,
-       CFA_REMEMBER_STATE,
-       CFA_RESTORE_STATE,
-       CFA_DEF_CFA,
-       CFA_DEF_CFA_REGISTER,
-       CFA_DEF_CFA_OFFSET,
-       CFA_DEF_CFA_EXPRESSION,
-       CFA_EXPRESSION,
-       CFA_OFFSET_EXTENDED_SF,
-       CFA_DEF_CFA_SF,
-       CFA_DEF_CFA_OFFSET_SF,
-       CFA_VAL_OFFSET,
-       CFA_VAL_OFFSET_SF,
-       CFA_VAL_EXPRESSION,
-       CFA_GNU_ARGS_SIZE = 0x2e,
-};
 
 /* An object that holds the pc. */
 struct object {

@@ -19,9 +19,12 @@
 #if defined(__x86_64__)
 #define GETCONTEXT_NAME "_Ux86_64_getcontext"
 #define slow_getcontext(context) unw.getcontext(context)
+/* unw_is_signal_frame is true of the interrupted frame, not of the trampoline below it. */
+#define SIGNAL_FRAME_IS_INTERRUPTED true
 #else
 #define GETCONTEXT_NAME NULL /* a macro of assembly, no function */
 #define slow_getcontext(context) unw_tdep_getcontext(context)
+#define SIGNAL_FRAME_IS_INTERRUPTED false
 #endif
 
 static struct {
@@ -80,6 +83,21 @@ bool slow_present(void)
     return unw.loaded;
 }
 
+#define PAGES_KNOWN 32u
+
+/* Whether the code at `pc` can be read; pages found readable in this walk are remembered in `pages`. */
+static bool code_readable(uintptr_t *pages, uintptr_t pc)
+{
+    uintptr_t page = pc >> 12, *known = &pages[page % PAGES_KNOWN];
+
+    if (*known == page)
+        return true;
+    if (!memory_probe(pc))
+        return false;
+    *known = page;
+    return true;
+}
+
 /* Steps out to the frame whose stack pointer is start->sp. */
 static bool find_start(unw_cursor_t *cursor, const struct unwind_start *start)
 {
@@ -100,6 +118,7 @@ __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, s
     unw_cursor_t cursor;
     unw_word_t pc, sp, last = start->sp;
     unsigned count = 1, backward = 0;
+    uintptr_t pages[PAGES_KNOWN] = {0};
 
     if (!max)
         return 0;
@@ -111,7 +130,7 @@ __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, s
         return 1;
     while (count < max) {
         /* libunwind repairs a jump to a bad address by a guess from its own frame; here such a pc ends the stack. */
-        if (!memory_probe(frames[count - 1].pc))
+        if (!code_readable(pages, frames[count - 1].pc))
             break;
         bool exact = unw.is_signal_frame(&cursor) > 0;
         if (unw.step(&cursor) <= 0 || unw.get_reg(&cursor, UNW_REG_IP, &pc) < 0 || pc < CODE_MIN)
@@ -119,6 +138,8 @@ __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, s
         if (unw.get_reg(&cursor, UNW_REG_SP, &sp) < 0 || (sp <= last && ++backward > BACKWARD_MAX))
             break;
         last = sp;
+        if (SIGNAL_FRAME_IS_INTERRUPTED)
+            exact = unw.is_signal_frame(&cursor) > 0;
         frames[count++] = (struct slow_frame){pc, exact};
     }
     return count;

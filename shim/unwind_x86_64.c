@@ -6,9 +6,10 @@
  * frame information of one address and holds for every frame there. What cannot be said that way (a CFA that hangs on
  * another register) is a job for libunwind. Code without call frame information is treated as libunwind treats it. */
 #include "cfi.h"
+#include "cfi_format.h"
+#include "unwind_last.h"
 #include "unwind_rules.h"
 #include "unwind_slow.h"
-#include "unwind_state.h"
 
 #include <errno.h>
 #include <string.h>
@@ -76,30 +77,6 @@ struct affine {
     enum base base;
     bool deref;
     int64_t offset;
-};
-
-enum { /* operations of expressions */
-       OP_DEREF = 0x06,
-       OP_CONST1U = 0x08,
-       OP_CONST1S,
-       OP_CONST2U,
-       OP_CONST2S,
-       OP_CONST4U,
-       OP_CONST4S,
-       OP_CONST8U,
-       OP_CONST8S,
-       OP_CONSTU,
-       OP_CONSTS,
-       OP_AND = 0x1a,
-       OP_MINUS = 0x1c,
-       OP_PLUS = 0x22,
-       OP_PLUS_UCONST,
-       OP_SHL,
-       OP_GE = 0x2a,
-       OP_LIT0 = 0x30,
-       OP_LIT31 = 0x4f,
-       OP_BREG0 = 0x70,
-       OP_BREG31 = 0x8f,
 };
 
 #define EXPRESSION_STACK 8
@@ -332,15 +309,7 @@ static _cold_ uint64_t rule_learn(uintptr_t pc, bool exact, uint64_t key)
 
 /* ---- walking ---- */
 
-struct cursor {
-    uintptr_t pc, sp, fp;
-    bool exact;
-};
-
 enum step { STEP_ON, STEP_END, STEP_COMPLEX };
-
-/* Stacks of other functions, which the sanitizer may have poisoned. */
-#define reads_stacks __attribute__((no_sanitize("address", "undefined")))
 
 reads_stacks static inline uintptr_t load(uintptr_t address)
 {
@@ -440,99 +409,6 @@ reads_stacks static inline enum step step(struct memory *memory, struct unwind_f
         cursor->fp = load(fp_slot);
     cursor->exact = kind == RULE_SIGNAL;
     return unlikely(pc < CODE_MIN || (pc == last_pc && cfa == last_sp)) ? STEP_END : STEP_ON;
-}
-
-/* ---- the last stack ---- */
-
-static inline void push_word(struct unwind_word **top, uintptr_t address, uintptr_t value)
-{
-    *(*top)++ = (struct unwind_word){(const uintptr_t *)address, value};
-}
-
-/* Puts `count` new frames (thread->fresh) on top of the first `kept` ones; `last` is where the outermost step led. */
-static void push_fresh(struct unwind_thread *thread, uint32_t kept, uint32_t count, const struct cursor *last)
-{
-    struct unwind_frame *frame = &thread->frames[kept];
-    struct unwind_word *top = thread->words + (kept ? frame[-1].words : 0);
-    uintptr_t pc = last->pc, sp = last->sp, fp = last->fp;
-    bool fp_used = kept ? frame[-1].fp_used : false; /* by the caller of the frame at hand, or older ones */
-
-    for (uint32_t i = count; i-- > 0; frame++) {
-        const struct unwind_fresh *fresh = &thread->fresh[i];
-        /* In the reverse of the order in which they were read: a later one's address may come from an earlier one. */
-        if (fresh->fp_slot && fp_used)
-            push_word(&top, fresh->fp_slot, fp);
-        if (fresh->pc_slot)
-            push_word(&top, fresh->pc_slot, pc);
-        if (fresh->sp_slot)
-            push_word(&top, fresh->sp_slot, sp);
-        fp_used = fresh->fp_used || (fresh->fp_kept && fp_used);
-        pc = fresh->pc;
-        sp = fresh->sp;
-        fp = fresh->fp;
-        *frame = (struct unwind_frame){pc, sp, fp, {0, 0}, (uint32_t)(top - thread->words), fresh->exact, fp_used};
-    }
-    thread->count = kept + count;
-}
-
-/* Gives up the outer half of the last stack, to make room. */
-static _cold_ void drop_outer(struct unwind_thread *thread, uint32_t *kept)
-{
-    uint32_t half = *kept / 2;
-    uint32_t words = thread->frames[half - 1].words;
-
-    memmove(thread->words, thread->words + words, (thread->frames[*kept - 1].words - words) * sizeof(*thread->words));
-    memmove(thread->frames, thread->frames + half, (*kept - half) * sizeof(*thread->frames));
-    *kept -= half;
-    for (uint32_t i = 0; i < *kept; i++)
-        thread->frames[i].words -= words;
-    thread->dropped += half;
-}
-
-/* Looks whether all words from the frame `from` out to the frame `begin` are as they were. Returns from + 1 if they are,
- * else the number of frames older than the step that reads otherwise. */
-reads_stacks static inline uint32_t verify(const struct unwind_thread *thread, uint32_t from, uint32_t begin)
-{
-    const struct unwind_word *word = thread->words + thread->frames[from].words;
-    const struct unwind_word *end = thread->words + (begin ? thread->frames[begin].words : 0);
-
-    while (word - end >= 4) {
-        if (unlikely(*word[-1].address != word[-1].value) || unlikely(*word[-2].address != word[-2].value) ||
-            unlikely(*word[-3].address != word[-3].value) || unlikely(*word[-4].address != word[-4].value))
-            break;
-        word -= 4;
-    }
-    while (word > end && likely(*word[-1].address == word[-1].value))
-        word--;
-    if (likely(word <= end))
-        return from + 1;
-    uint32_t differs = (uint32_t)(word - thread->words) - 1;
-    while (from > 0 && thread->frames[from - 1].words > differs)
-        from--;
-    return from;
-}
-
-/* Looks for the frame at the cursor in the last stack, of which *kept frames are still candidates and `fresh` new ones
- * lie below it. Returns whether it and all that is older is unchanged; *kept then counts up to it. */
-static inline bool meet(struct unwind_thread *thread, const struct cursor *cursor, uint32_t *kept, uint32_t fresh)
-{
-    const struct unwind_frame *frames = thread->frames;
-    uint32_t k = *kept;
-
-    while (k && frames[k - 1].sp < cursor->sp)
-        k--;
-    *kept = k;
-    if (!k || frames[k - 1].sp != cursor->sp || frames[k - 1].pc != cursor->pc ||
-        frames[k - 1].exact != cursor->exact || (frames[k - 1].fp_used && frames[k - 1].fp != cursor->fp))
-        return false;
-    uint32_t begin = chain_begin(thread, thread->dropped + k + fresh);
-    if (unlikely(thread->chain_first < thread->dropped)) {
-        *kept = 0;
-        return false;
-    }
-    uint32_t same = begin < k ? verify(thread, k - 1, begin) : k;
-    *kept = same;
-    return same == k;
 }
 
 static _cold_ bool no_room(struct unwind_thread *thread, uint32_t fresh)
