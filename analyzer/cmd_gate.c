@@ -99,7 +99,7 @@ static unsigned int failed_kinds(const struct gate_verdict *verdict)
 static int write_evidence(struct output_job *job, const struct gate_command *gate, const struct gate_verdict *verdict,
                           const struct reading *reading)
 {
-    if (verdict->passed || gate->view.output != output_find("text", NULL))
+    if (verdict->reason_count == 0 || gate->view.output != output_find("text", NULL))
         return 0;
     struct output_options options = gate->view.options;
     options.brief = true;
@@ -146,12 +146,16 @@ static int check_complete(const struct model *model)
     return code;
 }
 
-static int judge(struct gate_command *gate, const struct reading *reading)
+/* `command_end`: how the command failed, or NULL. */
+static int judge(struct gate_command *gate, const struct reading *reading, const char *command_end)
 {
     struct gate_counts counts;
     struct gate_verdict verdict;
     gate_count(&reading->model, &reading->leaks, &counts);
     gate_decide(&gate->limits, &counts, &verdict);
+    verdict.command_end = command_end;
+    if (command_end)
+        verdict.passed = false;
     int complete = check_complete(&reading->model);
     if (verdict.passed && complete != EXIT_DONE)
         return complete;
@@ -165,13 +169,13 @@ static int judge_paths(struct gate_command *gate, char **paths, size_t count)
     struct reading reading = {0};
     int code = reading_open(&reading, paths, count, gate->view.debuginfod);
     if (code == EXIT_DONE)
-        code = judge(gate, &reading);
+        code = judge(gate, &reading, NULL);
     reading_close(&reading);
     return code;
 }
 
 /* The reports of a run that has ended. */
-static int judge_session(struct gate_command *gate, const struct session *session)
+static int judge_session(struct gate_command *gate, const struct session *session, const char *command_end)
 {
     struct reading reading = {0};
     size_t reports = 0;
@@ -183,21 +187,42 @@ static int judge_session(struct gate_command *gate, const struct session *sessio
     if (code == EXIT_DONE)
         code = reading_finish(&reading, gate->view.debuginfod);
     if (code == EXIT_DONE)
-        code = judge(gate, &reading);
+        code = judge(gate, &reading, command_end);
     reading_close(&reading);
     return code;
 }
 
-/* A line when the command itself failed, whatever it leaked. */
-static bool command_succeeded(const struct launch_result *result, const char *name)
+/* Says how the command failed: *ret malloc'ed, or NULL if it succeeded. Returns 0 or -ENOMEM. */
+static int describe_end(const struct launch_result *result, const char *name, char **ret)
 {
+    int r = 0;
+    *ret = NULL;
     if (WIFSIGNALED(result->status))
-        command_error("gate failed: \"%s\" was killed by signal %d", name, WTERMSIG(result->status));
+        r = asprintf(ret, "\"%s\" was killed by signal %d", name, WTERMSIG(result->status));
     else if (WEXITSTATUS(result->status) != 0)
-        command_error("gate failed: \"%s\" exited with status %d", name, WEXITSTATUS(result->status));
+        r = asprintf(ret, "\"%s\" exited with status %d", name, WEXITSTATUS(result->status));
+    return r < 0 ? -ENOMEM : 0;
+}
+
+/* A command that failed fails the gate, also where there is nothing to judge. */
+static int judge_ended(struct gate_command *gate, const struct session *session, const char *name)
+{
+    char *text = NULL;
+    if (describe_end(&session->result, name, &text) < 0) {
+        command_error("out of memory");
+        return EXIT_TROUBLE;
+    }
+    _cleanup_free_ char *command_end = text;
+    int code = EXIT_USAGE;
+    if (session->folder)
+        code = judge_session(gate, session, command_end);
     else
-        return true;
-    return false;
+        command_error("\"%s\" was not traced: there is nothing to judge", name);
+    if (command_end && code != EXIT_FOUND) {
+        command_error("gate failed: %s", command_end);
+        code = EXIT_FOUND;
+    }
+    return code;
 }
 
 static int judge_command(struct gate_command *gate, char **argv)
@@ -206,19 +231,8 @@ static int judge_command(struct gate_command *gate, char **argv)
     int code = session_run(&session, &gate->session, argv);
     launch_unblock();
     signal(SIGPIPE, SIG_IGN);
-    if (code == EXIT_DONE && session.result.error) {
-        code = EXIT_USAGE;
-    } else if (code == EXIT_DONE) {
-        bool succeeded = command_succeeded(&session.result, argv[0]);
-        if (session.folder) {
-            code = judge_session(gate, &session);
-        } else {
-            command_error("\"%s\" was not traced: there is nothing to judge", argv[0]);
-            code = EXIT_USAGE;
-        }
-        if (!succeeded && code == EXIT_DONE)
-            code = EXIT_FOUND;
-    }
+    if (code == EXIT_DONE)
+        code = session.result.error ? EXIT_USAGE : judge_ended(gate, &session, argv[0]);
     session_done(&session, &gate->session);
     return code;
 }

@@ -97,18 +97,24 @@ static void long_options_clear(struct long_options *options)
     free(options->names);
 }
 
-static void help_row(FILE *out, const struct option_row *row)
+/* The name of a row as an option is commonly written. */
+static const char *dashed(char buffer[static NAME_SIZE], const char *name)
 {
-    char name[NAME_SIZE], left[2 * NAME_SIZE];
-    snprintf(name, sizeof(name), "%s", row->name);
-    for (char *p = name; *p; p++) {
+    snprintf(buffer, NAME_SIZE, "%s", name);
+    for (char *p = buffer; *p; p++) {
         if (*p == '_')
             *p = '-';
     }
+    return buffer;
+}
+
+static void help_row(FILE *out, const struct option_row *row)
+{
+    char name[NAME_SIZE], left[2 * NAME_SIZE];
     if (row->type == OPTION_BOOL)
-        snprintf(left, sizeof(left), "--[no-]%s", name);
+        snprintf(left, sizeof(left), "--[no-]%s", dashed(name, row->name));
     else
-        snprintf(left, sizeof(left), "--%s=%s", name, row->argument);
+        snprintf(left, sizeof(left), "--%s=%s", dashed(name, row->name), row->argument);
     fprintf(out, "      %-24s %s (%s)\n", left, row->help, row->value);
 }
 
@@ -146,9 +152,9 @@ static int take_row(struct run *run, const struct option_row *row, const char *v
     struct options scratch;
     options_defaults(&scratch);
     if (option_set(&scratch, row, value, strlen(value))) {
-        char expected[256];
+        char expected[256], name[NAME_SIZE];
         option_expected(row, expected, sizeof(expected));
-        command_error("option \"--%s\": \"%s\" is not %s", row->name, value, expected);
+        command_error("option \"--%s\": \"%s\" is not %s", dashed(name, row->name), value, expected);
         return EXIT_USAGE;
     }
     if (launch_option(&run->session.options, row->name, value) == 0)

@@ -43,6 +43,7 @@ struct gate_verdict {
     struct gate_counts counts;
     struct gate_reason reasons[GATE_ERRORS * GATE_SCOPES + 1];
     size_t reason_count;
+    const char *command_end; /* how the command failed that was to be judged, or NULL; set by who ran it, with passed */
 };
 
 /* Parses "N" or "KIND=N" for rule GATE_BYTES or GATE_BLOCKS, "N" for GATE_ERRORS. Returns NULL, or a static text that says

@@ -22,6 +22,7 @@
 
 /* For all processes together that are still alive when the command has ended (helpers of multiprocessing end just then). */
 #define GRACE_MS 500
+#define ROUNDS_MAX 4
 
 void names_clear(struct names *names)
 {
@@ -239,8 +240,10 @@ static int image_finish(const struct image *images, size_t count, struct image *
     }
     struct report_end end;
     int r = report_write_file(&image->view, end_of(images, count, image, result, &end), report);
-    if (r < 0 && r != -EEXIST) /* a report that is there was written by the process itself */
-        return add_problem(harvest, report, r, NULL);
+    if (r < 0 && r != -EEXIST) { /* a report that is there was written by the process itself */
+        int added = add_problem(harvest, report, r, NULL);
+        return added < 0 ? added : names_add(&harvest->reports, image->path);
+    }
     unlink(image->path);
     if (strcmp(image->path, image->target) != 0)
         unlink(image->target);
@@ -271,12 +274,12 @@ static int finish_images(struct image *images, size_t count, const struct launch
     return 0;
 }
 
-static int open_images(const char *folder, const struct names *found, const struct names *before, struct image *images,
+static int open_images(const char *folder, const struct names *found, const struct names *done, struct image *images,
                        size_t *count, struct harvest *harvest)
 {
     for (size_t i = 0; i < found->count; i++) {
         const char *name = found->items[i];
-        if (!text_ends_with(name, MEMSHIM_LEDGER_SUFFIX) || names_have(before, name))
+        if (!text_ends_with(name, MEMSHIM_LEDGER_SUFFIX) || names_have(done, name))
             continue;
         struct image *image = &images[*count];
         if (asprintf(&image->path, "%s/%s", folder, name) < 0) {
@@ -291,57 +294,56 @@ static int open_images(const char *folder, const struct names *found, const stru
     return 0;
 }
 
-static int harvest_ledgers(const char *folder, const struct names *found, const struct names *before,
-                           const struct launch_result *result, struct harvest *harvest)
+/* Turns the ledgers among `found` that `done` does not have into reports; *ret_count receives their number. */
+static int harvest_ledgers(const char *folder, const struct names *found, const struct names *done,
+                           const struct launch_result *result, struct harvest *harvest, size_t *ret_count)
 {
     struct image *images = calloc(found->count + 1, sizeof(*images));
     size_t count = 0;
     if (!images)
         return -ENOMEM;
-    int r = open_images(folder, found, before, images, &count, harvest);
+    int r = open_images(folder, found, done, images, &count, harvest);
     if (r == 0) {
         find_alive(images, count);
         r = finish_images(images, count, result, harvest);
     }
     images_clear(images, count);
+    *ret_count = count;
     return r;
 }
 
-static bool is_running(const struct harvest *harvest, const char *ledger)
+/* Looks again as long as there are new ledgers: a process that was just forked makes its own a moment later. */
+static int harvest_rounds(const char *folder, const struct names *before, const struct launch_result *result,
+                          struct harvest *harvest)
 {
-    struct ledger_view view = {0};
-    if (harvest->running_count == 0 || !text_ends_with(ledger, MEMSHIM_LEDGER_SUFFIX) ||
-        ledger_view_open(&view, ledger, NULL) < 0)
-        return false;
-    bool found = false;
-    for (size_t i = 0; i < harvest->running_count; i++)
-        found |= harvest->running[i] == view.header->pid;
-    ledger_view_close(&view);
-    return found;
-}
-
-static bool is_problem(const struct harvest *harvest, const char *path)
-{
-    for (size_t i = 0; i < harvest->problem_count; i++) {
-        if (strcmp(harvest->problems[i].path, path) == 0)
-            return true;
+    struct names done = {0};
+    int r = 0;
+    size_t count = 1;
+    for (int round = 0; r == 0 && count > 0 && round < ROUNDS_MAX; round++) {
+        struct names found = {0};
+        r = names_read(folder, &found);
+        if (r == 0)
+            r = harvest_ledgers(folder, &found, round == 0 ? before : &done, result, harvest, &count);
+        names_clear(&done);
+        done = found;
     }
-    return false;
+    names_clear(&done);
+    return r;
 }
 
-/* The second look at the folder: what is there to read now. */
+/* The second look at the folder: the reports that are there now. */
 static int collect(const char *folder, const struct names *before, struct harvest *harvest)
 {
     struct names found = {0};
     int r = names_read(folder, &found);
     for (size_t i = 0; r == 0 && i < found.count; i++) {
-        _cleanup_free_ char *path = NULL;
-        if (names_have(before, found.items[i]))
+        if (!text_ends_with(found.items[i], MEMSHIM_REPORT_SUFFIX) || names_have(before, found.items[i]))
             continue;
+        _cleanup_free_ char *path = NULL;
         if (asprintf(&path, "%s/%s", folder, found.items[i]) < 0) {
             path = NULL;
             r = -ENOMEM;
-        } else if (!is_problem(harvest, path) && !is_running(harvest, path)) {
+        } else {
             r = names_add(&harvest->reports, path);
         }
     }
@@ -353,11 +355,7 @@ int harvest_folder(const char *folder, const struct names *before, const struct 
                    struct harvest *ret)
 {
     *ret = (struct harvest){0};
-    struct names found = {0};
-    int r = names_read(folder, &found);
-    if (r == 0)
-        r = harvest_ledgers(folder, &found, before, result, ret);
-    names_clear(&found);
+    int r = harvest_rounds(folder, before, result, ret);
     int collected = collect(folder, before, ret);
     return r < 0 ? r : collected;
 }

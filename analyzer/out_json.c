@@ -37,7 +37,7 @@ int out_json_item(FILE *out, uint64_t number, json_t *item)
         return -ENOMEM;
     fputs(number > 1 ? ",\n" : "\n", out);
     /* A failed write stays in the stream, where output.c looks; what is left is memory. */
-    int r = json_dumpf(item, out, JSON_COMPACT);
+    int r = json_dumpf(item, out, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(item);
     return r < 0 && !ferror(out) ? -ENOMEM : 0;
 }

@@ -71,6 +71,13 @@ static json_t *gate_reason(const struct gate_verdict *verdict, const struct gate
                      out_json_number(reason->limit), "found", out_json_number(found), "default", reason->by_default);
 }
 
+static json_t *counts_of(const struct gate_counts *counts)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "leaks", out_json_number(counts->leaks[GATE_TOTAL]), "blocks",
+                     out_json_number(counts->blocks[GATE_TOTAL]), "bytes", out_json_number(counts->bytes[GATE_TOTAL]),
+                     "errors", out_json_number(counts->errors));
+}
+
 /* The verdict only: the leaks themselves are what `memshim report --format json` is for. */
 int out_json_gate(struct output_job *job, const struct gate_limits *limits, const struct gate_verdict *verdict)
 {
@@ -83,12 +90,12 @@ int out_json_gate(struct output_job *job, const struct gate_limits *limits, cons
         if (r < 0)
             return r;
     }
-    fputs("],\n\"counts\":", job->out);
-    int r =
-        out_json_item(job->out, 1,
-                      json_pack("{s:o, s:o, s:o, s:o}", "leaks", out_json_number(counts->leaks[GATE_TOTAL]), "blocks",
-                                out_json_number(counts->blocks[GATE_TOTAL]), "bytes",
-                                out_json_number(counts->bytes[GATE_TOTAL]), "errors", out_json_number(counts->errors)));
+    fputs("],\n\"command_end\":", job->out);
+    int r = out_json_item(job->out, 1, out_json_string(verdict->command_end));
+    if (r < 0)
+        return r;
+    fputs(",\n\"counts\":", job->out);
+    r = out_json_item(job->out, 1, counts_of(counts));
     fputs("}\n", job->out);
     return r;
 }

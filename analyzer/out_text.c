@@ -330,7 +330,7 @@ static int text_end(struct output_job *job)
     char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
     put_hidden(job);
     bool bad = job->errors > 0 || job->all.leaks > 0;
-    fprintf(out, "%s%sSUMMARY: ", job->options->brief ? "" : "\n", style(job, bad ? STYLE_STRONG : STYLE_GOOD));
+    fprintf(out, "\n%sSUMMARY: ", style(job, bad ? STYLE_STRONG : STYLE_GOOD));
     if (job->errors > 0)
         fprintf(out, "%s error%s, ", text_number(a, job->errors), text_plural(job->errors));
     put_leak_sums(job);

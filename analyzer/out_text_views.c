@@ -106,6 +106,11 @@ int out_text_gate(struct output_job *job, const struct gate_limits *limits, cons
     FILE *out = job->out;
     char number[TEXT_NUMBER_SIZE];
     const struct gate_counts *counts = &verdict->counts;
+    if (verdict->command_end) {
+        fprintf(out, "%smemshim: gate failed:%s ", style(job, STYLE_BAD), style(job, STYLE_NONE));
+        text_escape(out, verdict->command_end);
+        fputc('\n', out);
+    }
     for (size_t i = 0; i < verdict->reason_count; i++) {
         fprintf(out, "%smemshim: gate failed:%s ", style(job, STYLE_BAD), style(job, STYLE_NONE));
         put_reason(out, verdict, &verdict->reasons[i]);
