@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * One line of a report as keys and values. Layer: below load, which gives the keys their meaning. The lines that make up
- * nearly all of a large report are flat objects of plain numbers and texts; those are taken apart here in place, ten times
- * as fast as by jansson (measured: 0.1 against 1.1 us for a "trace" line), which reads all others. Not thread-safe. */
+ * nearly all of a large report are flat objects of plain numbers and texts; those are taken apart here in place, nine times
+ * as fast as by jansson (measured on 3 million lines: 0.4 s against 3.7 s), which reads all others. Not thread-safe. */
 #ifndef ANALYZER_LINE_H
 #define ANALYZER_LINE_H
 

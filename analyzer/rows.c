@@ -16,10 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef MEMSHIM_VERSION
-#define MEMSHIM_VERSION "0.1.0"
-#endif
-
 /* Ids may run this far ahead of the number of lines: a ledger cut short can have unpublished entries by the segment. */
 #define ID_SLACK 65536
 #define ID_PER_LINE 16

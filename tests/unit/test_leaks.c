@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "leaks.h"
+
+#include "sample_report.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+
+static struct model model;
+static struct symbols *symbols;
+static struct leaks leaks;
+
+static void set_up(void)
+{
+    symbols = symbols_new(false);
+    cr_assert(symbols);
+}
+
+static void tear_down(void)
+{
+    leaks_clear(&leaks);
+    symbols_free(symbols);
+    model_clear(&model);
+}
+
+TestSuite(leaks, .init = set_up, .fini = tear_down);
+
+/* Two functions of one file and one of an extension, in three stacks. */
+#define TABLES(file, line, bias) \
+    SAMPLE_HEAD "{\"module\":1,\"path\":\"" bias \
+                "ext.cpython-311.so\",\"start\":\"0x1\",\"end\":\"0x2\",\"bias\":\"0x1\"}\n" \
+                "{\"module\":2,\"path\":\"" bias \
+                "libpython3.11.so.1.0\",\"start\":\"0x1\",\"end\":\"0x2\",\"bias\":\"0x1\"}\n" \
+                "{\"code\":1,\"file\":\"" file "\",\"name\":\"f\",\"first_line\":" line \
+                ",\"table_kind\":\"lnotab\",\"table\":\"00010201\"}\n" \
+                "{\"code\":2,\"file\":\"" file "\",\"name\":\"g\",\"qualname\":\"C.g\",\"first_line\":" line "}\n" \
+                "{\"frame\":1,\"language\":\"python\",\"code\":1,\"instruction\":0}\n" \
+                "{\"frame\":2,\"language\":\"python\",\"code\":2,\"instruction\":0}\n" \
+                "{\"frame\":3,\"language\":\"native\",\"module\":1,\"offset\":\"0x500\"}\n" \
+                "{\"frame\":4,\"language\":\"native\",\"module\":2,\"offset\":\"0x" line "\"}\n" \
+                "{\"frame\":5,\"language\":\"python\",\"code\":1,\"instruction\":2}\n" \
+                "{\"stack\":1,\"parent\":0,\"frame\":1}\n" \
+                "{\"stack\":2,\"parent\":1,\"frame\":2}\n" \
+                "{\"stack\":3,\"parent\":0,\"frame\":4}\n" \
+                "{\"stack\":4,\"parent\":3,\"frame\":3}\n" \
+                "{\"stack\":5,\"parent\":0,\"frame\":5}\n" \
+                "{\"trace\":1,\"native\":0,\"python\":1,\"allocations\":1,\"bytes\":1}\n" \
+                "{\"trace\":2,\"native\":0,\"python\":2,\"allocations\":1,\"bytes\":1}\n" \
+                "{\"trace\":3,\"native\":4,\"python\":0,\"allocations\":1,\"bytes\":1}\n" \
+                "{\"trace\":4,\"native\":0,\"python\":5,\"allocations\":1,\"bytes\":1}\n"
+
+#define GROUP(trace, kind, domain, type, more) \
+    "{\"group\":1,\"trace\":" trace ",\"kind\":\"" kind "\",\"known\":true,\"domain\":\"" domain "\",\"type\":" type \
+    "," more "}\n"
+
+static void build(const char *text)
+{
+    sample_process(&model, text);
+    cr_assert_eq(leaks_build(&model, symbols, &leaks), 0);
+}
+
+/* The fingerprint of the first leak of a report of its own. */
+static const char *fingerprint_of(const char *text)
+{
+    static char fingerprints[8][FINGERPRINT_SIZE];
+    static unsigned int next;
+    char *fingerprint = fingerprints[next++ % 8];
+    struct symbols *other_symbols = symbols_new(false);
+    struct leaks other = {0};
+    struct model other_model;
+
+    sample_process(&other_model, text);
+    cr_assert_eq(leaks_build(&other_model, other_symbols, &other), 0);
+    cr_assert(other.count >= 1);
+    memcpy(fingerprint, other.items[0].fingerprint, FINGERPRINT_SIZE);
+    leaks_clear(&other);
+    symbols_free(other_symbols);
+    model_clear(&other_model);
+    return fingerprint;
+}
+
+Test(leaks, a_report_without_blocks_has_no_leaks)
+{
+    build(SAMPLE_HEAD);
+    cr_expect_eq(leaks.count, 0);
+}
+
+Test(leaks, most_bytes_come_first)
+{
+    build(TABLES("/srv/a.py", "3", "/x/") GROUP("1", "definite", "obj", "\"list\"", "\"blocks\":1,\"bytes\":10")
+              GROUP("2", "definite", "obj", "\"list\"", "\"blocks\":1,\"bytes\":30")
+                  GROUP("3", "possible", "malloc", "null", "\"blocks\":2,\"bytes\":10")
+                      GROUP("3", "possible", "mem", "null", "\"blocks\":0,\"bytes\":0"));
+    cr_assert_eq(leaks.count, 3, "a group without blocks is no leak");
+    cr_expect_eq(leaks.items[0].bytes, 30);
+    cr_expect_eq(leaks.items[1].blocks, 2);
+    cr_expect_str_eq(leaks.items[1].domain, "malloc");
+    cr_expect_null(leaks.items[1].type);
+    cr_expect_eq(leaks.items[1].kind, LEAK_POSSIBLE);
+    cr_expect_str_eq(leaks.items[2].type, "list");
+    cr_expect_eq(leaks.items[2].process, model.processes[0]);
+    cr_assert_eq(leaks.items[0].stack.size, 2);
+    cr_expect_str_eq(leaks.items[0].stack.frames[0]->function, "C.g");
+    cr_expect_str_eq(leaks.items[0].stack.frames[1]->function, "f");
+    cr_expect_eq(leaks.items[0].stack.frames[1]->line, 4);
+    cr_expect_eq(strlen(leaks.items[0].fingerprint), 32);
+}
+
+Test(leaks, equal_fingerprints_are_one_leak_with_the_stack_of_the_largest)
+{
+    build(TABLES("/srv/a.py", "3", "/x/") GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":10")
+              GROUP("4", "definite", "obj", "null", "\"blocks\":2,\"bytes\":30")
+                  GROUP("1", "definite", "obj", "null", "\"blocks\":4,\"bytes\":20"));
+    cr_assert_eq(leaks.count, 1);
+    cr_expect_eq(leaks.items[0].blocks, 7);
+    cr_expect_eq(leaks.items[0].bytes, 60);
+    cr_assert_eq(leaks.items[0].stack.size, 1);
+    cr_expect_eq(leaks.items[0].stack.frames[0]->line, 5, "4 would be the smaller one");
+}
+
+Test(leaks, what_differs_in_kind_is_not_joined)
+{
+    build(TABLES("/srv/a.py", "3", "/x/") GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":1")
+              GROUP("1", "possible", "obj", "null", "\"blocks\":1,\"bytes\":1")
+                  GROUP("1", "definite", "mem", "null", "\"blocks\":1,\"bytes\":1")
+                      GROUP("1", "definite", "obj", "\"dict\"", "\"blocks\":1,\"bytes\":1")
+                          GROUP("1", "definite", "obj", "null", "\"startup\":true,\"blocks\":1,\"bytes\":1"));
+    cr_expect_eq(leaks.count, 5);
+}
+
+Test(leaks, two_processes_keep_their_leaks)
+{
+    build(SAMPLE SAMPLE);
+    cr_assert_eq(leaks.count, 2);
+    cr_expect_str_eq(leaks.items[0].fingerprint, leaks.items[1].fingerprint);
+    cr_expect_neq(leaks.items[0].process, leaks.items[1].process);
+}
+
+Test(leaks, sums_do_not_wrap)
+{
+    build(TABLES("/srv/a.py", "3", "/x/")
+              GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":9223372036854775807")
+                  GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":9223372036854775807")
+                      GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":9223372036854775807"));
+    cr_expect_eq(leaks.items[0].bytes, UINT64_MAX);
+}
+
+#define ONE(trace) GROUP(trace, "definite", "obj", "\"list\"", "\"blocks\":1,\"bytes\":1")
+
+Test(leaks, a_fingerprint_survives_other_lines_paths_and_addresses)
+{
+    cr_expect_str_eq(fingerprint_of(TABLES("/srv/a.py", "3", "/x/") ONE("2")),
+                     fingerprint_of(TABLES("/home/ci/build-77/a.py", "900", "/y/") ONE("2")));
+    cr_expect_str_eq(fingerprint_of(TABLES("/srv/a.py", "3", "/x/") ONE("3")),
+                     fingerprint_of(TABLES("/srv/a.py", "4", "/opt/") ONE("3")),
+                     "another place in libpython, which is part of the runtime");
+}
+
+Test(leaks, a_fingerprint_tells_leaks_apart)
+{
+    const char *first = fingerprint_of(TABLES("/srv/a.py", "3", "/x/") ONE("2"));
+
+    cr_expect_str_neq(first, fingerprint_of(TABLES("/srv/a.py", "3", "/x/") ONE("1")));
+    cr_expect_str_neq(first, fingerprint_of(TABLES("/srv/b.py", "3", "/x/") ONE("2")));
+    cr_expect_str_neq(first, fingerprint_of(TABLES("/srv/a.py", "3", "/x/")
+                                                GROUP("2", "definite", "mem", "\"list\"", "\"blocks\":1,\"bytes\":1")));
+    cr_expect_str_neq(first, fingerprint_of(TABLES("/srv/a.py", "3", "/x/")
+                                                GROUP("2", "definite", "obj", "\"dict\"", "\"blocks\":1,\"bytes\":1")));
+    cr_expect_str_neq(fingerprint_of(TABLES("/srv/__init__.py", "3", "/x/") ONE("2")),
+                      fingerprint_of(TABLES("/app/__init__.py", "3", "/x/") ONE("2")));
+}
+
+/* A fingerprint is kept in baselines for years: a change of what is hashed needs a new FINGERPRINT_VERSION. */
+Test(leaks, the_fingerprint_of_version_1)
+{
+    cr_expect_str_eq(fingerprint_of(TABLES("/srv/a.py", "3", "/x/") ONE("2")), "1227f30eb206e5d9e7a872453b2843e4");
+    cr_expect_str_eq(fingerprint_of(TABLES("/srv/a.py", "3", "/x/") ONE("3")), "2165e7371d6eb1f97ddda402c9169f12");
+}
+
+Test(leaks, one_stack_alone)
+{
+    struct stack stack = {0};
+
+    sample_process(&model, SAMPLE);
+    cr_assert_eq(stack_build(model.processes[0], 1, symbols, &stack), 0);
+    cr_assert_eq(stack.size, 3);
+    cr_expect_eq(stack.frames[0]->offset, 0x1234);
+    cr_expect_eq(stack.frames[1]->language, FRAME_CUT);
+    cr_expect_str_eq(stack.frames[2]->function, "C.f");
+    cr_expect_eq(stack.frames[2]->line, 6);
+    stack_clear(&stack);
+    cr_assert_eq(stack_build(model.processes[0], 0, symbols, &stack), 0);
+    cr_expect_eq(stack.size, 0);
+    stack_clear(&stack);
+}
+
+Test(leaks, kinds_have_names)
+{
+    cr_expect_str_eq(leak_kind_name(LEAK_DEFINITE), "definite");
+    cr_expect_str_eq(leak_kind_name(LEAK_REACHABLE), "reachable");
+    cr_expect_str_eq(leak_kind_name(LEAK_KIND_COUNT), "??");
+}
