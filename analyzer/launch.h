@@ -24,7 +24,8 @@ struct launch_result {
 
 /* Runs the command to its end and passes on the signals that reach us meanwhile. Returns 0 (also if the command could not
  * be started: ret->error), or -errno if we could not even fork; nothing has run then. Signals are still blocked when it
- * returns, so that a late one cannot change our exit status: launch_unblock lets them through in a process that may die. */
+ * returns, so that a late one cannot change our exit status: launch_unblock lets them through in a process that may die.
+ * SIGCHLD keeps its default action, so that later children can be waited for. */
 int launch_run(const struct launch *launch, struct launch_result *ret);
 void launch_unblock(void);
 
