@@ -199,7 +199,8 @@ enum ledger_lack {                             /* what the report has to say it 
                                         << 3,  /* free-threaded interpreter: no MEM and OBJ blocks, no Python frames */
                    LACK_OPTION = 1u << 4,      /* an option asked for something this build cannot do */
                    LACK_STACKS_FULL = 1u << 5, /* no more room for stacks: some blocks have none */
-    LACK_PYTHON_RESTARTS = 1u << 6, /* the interpreter replaced its allocators too often: no more MEM and OBJ blocks */
+                   LACK_PYTHON_RESTARTS =
+                       1u << 6, /* the interpreter replaced its allocators too often: no more MEM and OBJ blocks */
 };
 
 #define LEDGER_PATH_MAX 4096

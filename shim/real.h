@@ -19,7 +19,7 @@
     X(memalign, void *, (size_t, size_t)) \
     X(malloc_usable_size, size_t, (void *)) \
     X(dlopen, void *, (const char *, int)) \
-    X(dlsym, void *, (void *, const char *))                             \
+    X(dlsym, void *, (void *, const char *)) \
     X(dlclose, int, (void *)) \
     X(_exit, void, (int)) \
     X(quick_exit, void, (int)) \
