@@ -6,6 +6,7 @@
 
 #include "compiler.h"
 #include "demangle.h"
+#include "scopes.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -18,6 +19,7 @@
 struct debuginfo {
     Dwfl *dwfl;
     Dwfl_Module *module;
+    struct scopes scopes;
 };
 
 /* A regular file only: opening must not wait for the writer of a pipe, nor reading go on for ever. */
@@ -68,6 +70,7 @@ void debuginfo_close(struct debuginfo *info)
 {
     if (!info)
         return;
+    scopes_clear(&info->scopes);
     if (info->dwfl)
         dwfl_end(info->dwfl);
     free(info);
@@ -189,27 +192,18 @@ static void call_position(Dwarf_Die *unit, Dwarf_Die *die, struct chunks *texts,
 
 /* Fills in the functions from the innermost scope outwards; positions[0] has the file and line of the address itself.
  * Returns the number of positions that have a function. */
-static size_t find_inlined(Dwarf_Die *unit, uint64_t address, struct chunks *texts, struct symbol *positions)
+static size_t find_inlined(struct debuginfo *info, Dwarf_Die *unit, uint64_t address, struct chunks *texts,
+                           struct symbol *positions)
 {
-    _cleanup_free_ Dwarf_Die *scopes = NULL;
-    _cleanup_free_ Dwarf_Die *chain = NULL;
-    size_t found = 0;
-    int count;
+    Dwarf_Die functions[DEBUGINFO_POSITIONS_MAX];
+    size_t count = scopes_find(&info->scopes, unit, address, functions, DEBUGINFO_POSITIONS_MAX);
 
-    if (dwarf_getscopes(unit, address, &scopes) <= 0)
-        return 0;
-    count = dwarf_getscopes_die(&scopes[0], &chain);
-    for (int i = 0; i < count; i++) {
-        int tag = dwarf_tag(&chain[i]);
-
-        if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
-            continue;
-        positions[found++].function = die_function(&chain[i], texts);
-        if (tag == DW_TAG_subprogram || found == DEBUGINFO_POSITIONS_MAX)
-            break;
-        call_position(unit, &chain[i], texts, &positions[found]);
+    for (size_t i = 0; i < count; i++) {
+        positions[i].function = die_function(&functions[i], texts);
+        if (i + 1 < count)
+            call_position(unit, &functions[i], texts, &positions[i + 1]);
     }
-    return found;
+    return count;
 }
 
 static void line_position(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *ret)
@@ -240,7 +234,7 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *t
         unit = search_unit(info, address, &bias);
     if (unit) {
         line_position(info, address, texts, &positions[0]);
-        count = find_inlined(unit, address - bias, texts, positions);
+        count = find_inlined(info, unit, address - bias, texts, positions);
     }
     if (count == 0)
         count = 1;
