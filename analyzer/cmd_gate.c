@@ -107,8 +107,9 @@ static int write_evidence(struct output_job *job, const struct gate_command *gat
     if (options.top == OUTPUT_TOP_DEFAULT)
         options.top = GATE_TOP;
     FILE *out = job->out;
-    output_job_init(job, gate->view.output, &options, &reading->model, &reading->leaks, out);
-    return output_report(job, gate->view.output, &reading->leaks, reading->symbols);
+    const struct leaks *leaks = reading_leaks(reading, gate->view.output);
+    output_job_init(job, gate->view.output, &options, &reading->model, leaks, out);
+    return output_report(job, gate->view.output, leaks, reading->symbols);
 }
 
 static int write_verdict(struct gate_command *gate, const struct gate_verdict *verdict, const struct reading *reading)

@@ -24,8 +24,9 @@ static int write_report(const struct reading *reading, struct view *view)
     if (code != EXIT_DONE)
         return code;
     struct output_job job;
-    output_job_init(&job, view->output, &view->options, &reading->model, &reading->leaks, document.out);
-    int r = output_report(&job, view->output, &reading->leaks, reading->symbols);
+    const struct leaks *leaks = reading_leaks(reading, view->output);
+    output_job_init(&job, view->output, &view->options, &reading->model, leaks, document.out);
+    int r = output_report(&job, view->output, leaks, reading->symbols);
     return document_close(&document, view, r);
 }
 

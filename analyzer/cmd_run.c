@@ -239,8 +239,9 @@ static void print_report(const struct run *run, const struct reading *reading)
     }
     struct output_job job;
     const struct output *text = output_find("text", NULL);
-    output_job_init(&job, text, &run->view.options, &reading->model, &reading->leaks, out);
-    output_report(&job, text, &reading->leaks, reading->symbols);
+    const struct leaks *leaks = reading_leaks(reading, text);
+    output_job_init(&job, text, &run->view.options, &reading->model, leaks, out);
+    output_report(&job, text, leaks, reading->symbols);
     fclose(out);
 }
 

@@ -3,6 +3,7 @@
  * What the commands share. See command.h. */
 #include "command.h"
 
+#include "joined.h"
 #include "load.h"
 #include "text.h"
 
@@ -241,7 +242,8 @@ int reading_finish(struct reading *reading, bool debuginfod)
 {
     load_done(&reading->model);
     reading->symbols = symbols_new(debuginfod);
-    if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0)
+    if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0 &&
+        joined_build(&reading->leaks, &reading->joined) == 0)
         return EXIT_DONE;
     command_error("out of memory");
     return EXIT_TROUBLE;
@@ -262,8 +264,14 @@ int reading_open(struct reading *reading, char *const *paths, size_t count, bool
     return reading_finish(reading, debuginfod);
 }
 
+const struct leaks *reading_leaks(const struct reading *reading, const struct output *output)
+{
+    return output == output_find("text", NULL) ? &reading->joined : &reading->leaks;
+}
+
 void reading_close(struct reading *reading)
 {
+    joined_clear(&reading->joined);
     leaks_clear(&reading->leaks);
     symbols_free(reading->symbols);
     model_clear(&reading->model);

@@ -102,7 +102,8 @@ int document_close(struct document *document, const struct view *view, int r);
 /* Reports read from paths, with their leaks. */
 struct reading {
     struct model model;
-    struct leaks leaks;
+    struct leaks leaks;  /* of each process */
+    struct leaks joined; /* across processes, for people */
     struct symbols *symbols;
 };
 
@@ -114,6 +115,9 @@ int reading_finish(struct reading *reading, bool debuginfod);
 
 /* reading_add for each path, then reading_finish. No path at all is wrong usage. */
 int reading_open(struct reading *reading, char *const *paths, size_t count, bool debuginfod);
+
+/* The leaks that a report in this format shows: joined across processes for people, else those of each process. */
+const struct leaks *reading_leaks(const struct reading *reading, const struct output *output);
 
 /* Harmless on a zeroed or half-filled one. */
 void reading_close(struct reading *reading);

@@ -36,6 +36,7 @@ struct leak {
     bool known, startup;
     const char *domain, *type; /* type may be NULL */
     uint64_t blocks, bytes;
+    uint32_t processes; /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
     struct stack stack;
     char fingerprint[FINGERPRINT_SIZE];
 };

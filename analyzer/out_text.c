@@ -99,27 +99,50 @@ void out_text_process(struct output_job *job, const struct process *process)
         put_note(job, "leaks were not looked for (leak_check=0)");
 }
 
+/* Nothing to say but that it was there. */
 static bool process_is_plain(const struct process *process)
 {
-    return process->error_count == 0 && !process->truncated && process->lacks_count == 0 &&
-           process->totals.dropped == 0 && process->ended && strcmp(process->ended, "exit") == 0 &&
-           process->status == 0;
+    bool ended = process->ended && (strcmp(process->ended, "exit") == 0 || strcmp(process->ended, "exec") == 0);
+    return ended && process->error_count == 0 && !process->truncated && process->lacks_count == 0 &&
+           process->totals.dropped == 0;
+}
+
+/* Bytes that the program left, startup not counted. */
+static uint64_t weight_of(const struct process *process)
+{
+    const struct totals *totals = &process->totals;
+    return totals->live_bytes > totals->startup_bytes ? totals->live_bytes - totals->startup_bytes : 0;
+}
+
+/* True if `process` is among the PROCESSES_PLAIN_MAX plain ones of most weight. */
+static bool process_is_heavy(const struct model *model, const struct process *process)
+{
+    size_t heavier = 0;
+    bool before = true; /* of equal ones the first are listed */
+    for (size_t i = 0; i < model->process_count && heavier < PROCESSES_PLAIN_MAX; i++) {
+        const struct process *other = model->processes[i];
+        before = before && other != process;
+        if (process_is_plain(other) &&
+            (weight_of(other) > weight_of(process) || (before && weight_of(other) == weight_of(process))))
+            heavier++;
+    }
+    return heavier < PROCESSES_PLAIN_MAX;
 }
 
 static int text_begin(struct output_job *job)
 {
     if (job->options->brief)
         return 0;
-    size_t plain = 0, skipped = 0;
+    size_t skipped = 0;
     for (size_t i = 0; i < job->model->process_count; i++) {
         const struct process *process = job->model->processes[i];
-        if (process_is_plain(process) && ++plain > PROCESSES_PLAIN_MAX)
+        if (process_is_plain(process) && !process_is_heavy(job->model, process))
             skipped++;
         else
             out_text_process(job, process);
     }
     if (skipped > 0)
-        fprintf(job->out, "and %zu more process%s that exited with status 0\n", skipped, skipped == 1 ? "" : "es");
+        fprintf(job->out, "and %zu more process%s that ended by exit or exec\n", skipped, skipped == 1 ? "" : "es");
     return 0;
 }
 
@@ -219,9 +242,11 @@ void out_text_stack(struct output_job *job, const struct stack *stack)
         fputs("    (no stack recorded)\n", job->out);
 }
 
-static void put_process(struct output_job *job, const struct process *process)
+static void put_process(struct output_job *job, const struct process *process, uint32_t processes)
 {
-    if (job->model->process_count > 1)
+    if (processes > 1)
+        fprintf(job->out, ", in %u processes", processes);
+    else if (job->model->process_count > 1)
         fprintf(job->out, ", in process %d", process->pid);
 }
 
@@ -243,7 +268,7 @@ static int text_error(struct output_job *job, const struct process *process, con
     if (error->count > 1)
         fprintf(out, ", %s times", text_number(number, error->count));
     fprintf(out, ", #%" PRIu64 " of %" PRIu64, job->errors_written, job->errors);
-    put_process(job, process);
+    put_process(job, process, 1);
     fputc('\n', out);
     out_text_stack(job, &stacks->found);
     if (error->alloc_trace) {
@@ -276,7 +301,7 @@ static int text_leak(struct output_job *job, const struct leak *leak)
         text_escape(out, leak->type);
     }
     fprintf(out, "), #%" PRIu64 " of %" PRIu64, job->leaks_written, job->matching);
-    put_process(job, leak->process);
+    put_process(job, leak->process, leak->processes);
     fputs(leak->startup ? ", startup\n" : "\n", out);
     out_text_stack(job, &leak->stack);
     return 0;

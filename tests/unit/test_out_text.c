@@ -219,11 +219,31 @@ Test(out_text, nothing_from_a_report_reaches_the_terminal_raw)
 
 Test(out_text, many_quiet_processes_are_one_line)
 {
+    static struct process quiet[30];
     static struct process *many[30];
-    for (size_t i = 0; i < 30; i++)
-        many[i] = &process;
+    for (size_t i = 0; i < 30; i++) {
+        quiet[i] = process;
+        quiet[i].pid = 100 + (int)i;
+        many[i] = &quiet[i];
+    }
+    quiet[20].totals.live_bytes = 1000;
+    quiet[25].ended = "killed";
     model = (struct model){.processes = many, .process_count = 30};
-    expect_has("and 20 more processes that exited with status 0\n");
+    expect_has("and 19 more processes that ended by exit or exec\n");
+    expect_has("process 108: ");
+    expect_lacks("process 109: ");
+    expect_has("process 120: "); /* what left most is always there */
+    expect_has("process 125: "); /* so is what ended badly */
+}
+
+Test(out_text, a_leak_of_several_processes_says_so)
+{
+    static struct process *two[2] = {&process, &process};
+    model = (struct model){.processes = two, .process_count = 2};
+    add_leak(1, 1, false);
+    expect_has("#1 of 1, in process 7\n");
+    items[0].processes = 2;
+    expect_has("#1 of 1, in 2 processes\n");
 }
 
 Test(out_text, a_verdict)

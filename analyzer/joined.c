@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Joins leaks across processes. See joined.h. */
+#include "joined.h"
+
+#include "compiler.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* By what makes two leaks one; the process with the most bytes first. */
+static int compare_identity(const void *a, const void *b)
+{
+    const struct leak *x = a, *y = b;
+    int order = strcmp(x->fingerprint, y->fingerprint);
+    if (order != 0)
+        return order;
+    if (x->kind != y->kind)
+        return x->kind < y->kind ? -1 : 1;
+    if (x->known != y->known)
+        return x->known ? -1 : 1;
+    if (x->startup != y->startup)
+        return x->startup ? 1 : -1;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return 0;
+}
+
+static bool is_same(const struct leak *x, const struct leak *y)
+{
+    return x->kind == y->kind && x->known == y->known && x->startup == y->startup &&
+           strcmp(x->fingerprint, y->fingerprint) == 0;
+}
+
+/* The order of struct leaks. */
+static int compare_size(const void *a, const void *b)
+{
+    const struct leak *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    if (x->blocks != y->blocks)
+        return x->blocks > y->blocks ? -1 : 1;
+    return strcmp(x->fingerprint, y->fingerprint);
+}
+
+int joined_build(const struct leaks *leaks, struct leaks *ret)
+{
+    struct leak *items = calloc(leaks->count + 1, sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    size_t count = 0;
+    if (leaks->count > 0) {
+        memcpy(items, leaks->items, leaks->count * sizeof(*items));
+        qsort(items, leaks->count, sizeof(*items), compare_identity);
+    }
+    for (size_t i = 0; i < leaks->count; i++) {
+        struct leak item = items[i];
+        item.processes = 1;
+        if (count == 0 || !is_same(&items[count - 1], &item)) {
+            items[count++] = item;
+            continue;
+        }
+        struct leak *into = &items[count - 1];
+        into->blocks += item.blocks;
+        into->bytes += item.bytes;
+        into->processes++;
+    }
+    if (count > 0)
+        qsort(items, count, sizeof(*items), compare_size);
+    *ret = (struct leaks){.items = items, .count = count};
+    return 0;
+}
+
+void joined_clear(struct leaks *joined)
+{
+    free(joined->items);
+    *joined = (struct leaks){0};
+}
