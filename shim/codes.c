@@ -12,10 +12,12 @@
 #include "lock.h"
 #include "pycompat.h"
 
+#include <errno.h>
 #include <string.h>
 
-#define CAPACITY_MIN 2048u         /* slots, a power of two */
-#define NAME_MAX_BYTES 4096u       /* longer names are cut */
+#define CAPACITY_MIN 2048u   /* slots, a power of two */
+#define NAME_MAX_BYTES 4096u /* longer names are cut */
+#define WATCHED_MAX 8u
 #define TABLE_MAX_BYTES (4u << 20) /* longer line tables are left out: no lines */
 
 struct slot {
@@ -30,9 +32,19 @@ struct table {
     struct slot slots[];
 };
 
+/* A code type and the tp_dealloc that it had. */
+struct watched {
+    uintptr_t type;
+    void (*dealloc)(void *object);
+};
+
+uint32_t codes_generation = 1;
+
 static struct table *addresses, *contents;
+static struct watched watched[WATCHED_MAX];
 static struct lock lock;
-static char name_buffer[NAME_MAX_BYTES]; /* under the lock: it would be too much for a small stack */
+static _Thread_local bool locked _initial_exec_; /* by this thread: a signal handler must not wait for it */
+static char name_buffer[NAME_MAX_BYTES];         /* under the lock: it would be too much for a small stack */
 
 static inline uint32_t hash_key(uint64_t key)
 {
@@ -208,12 +220,30 @@ static uint32_t enter(const struct pycompat *compat, uintptr_t address, const st
     return id;
 }
 
+static bool take_lock(void)
+{
+    if (locked)
+        return false;
+    locked = true;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    lock_take(&lock);
+    return true;
+}
+
+static void give_lock(void)
+{
+    lock_give(&lock);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    locked = false;
+}
+
 static _cold_ uint32_t enter_locked(const struct pycompat *compat, uintptr_t address, const struct pycompat_code *code,
                                     uint32_t identity)
 {
-    lock_take(&lock);
+    if (!take_lock())
+        return 0;
     uint32_t id = enter(compat, address, code, identity);
-    lock_give(&lock);
+    give_lock();
     return id;
 }
 
@@ -278,19 +308,47 @@ static bool is_known(uintptr_t address)
     return false;
 }
 
-/* An entry that is just being moved may be missed here: another thread, of another interpreter, frees code at the same
- * instant. codes_id then notices by the identity. */
-bool codes_forget(uintptr_t address)
+void codes_forget(uintptr_t address)
 {
-    if (likely(!is_known(address)))
-        return false;
-    lock_take(&lock);
+    if (!is_known(address) || !take_lock())
+        return;
     struct slot *slot = find(addresses, address);
-    bool known = slot->key;
-    if (known)
+    if (slot->key) {
         remove_slot(addresses, slot);
-    lock_give(&lock);
-    return known;
+        __atomic_fetch_add(&codes_generation, 1, __ATOMIC_RELAXED);
+    }
+    give_lock();
+}
+
+/* ---- watching ---- */
+
+static struct watched *find_watched(uintptr_t type)
+{
+    for (unsigned i = 0; i < WATCHED_MAX; i++)
+        if (!watched[i].type || watched[i].type == type)
+            return &watched[i];
+    return NULL;
+}
+
+static void forget_and_dealloc(void *code)
+{
+    codes_forget((uintptr_t)code);
+    find_watched(pycompat_load((uintptr_t)code, PYCOMPAT_OB_TYPE))->dealloc(code);
+}
+
+int codes_watch(const struct pycompat *compat)
+{
+    void (**slot)(void *) = (void (**)(void *))(compat->code_type + PYCOMPAT_TP_DEALLOC);
+    struct watched *entry = find_watched(compat->code_type);
+
+    if (*slot == forget_and_dealloc)
+        return 0;
+    if (!entry)
+        return -ENOSPC;
+    entry->dealloc = *slot;
+    entry->type = compat->code_type;
+    __atomic_store_n(slot, forget_and_dealloc, __ATOMIC_RELEASE);
+    return 0;
 }
 
 static void drop(struct table **place)
@@ -304,5 +362,7 @@ void codes_reset(void)
 {
     drop(&addresses);
     drop(&contents);
+    __atomic_fetch_add(&codes_generation, 1, __ATOMIC_RELAXED);
+    locked = false;
     lock_give(&lock);
 }

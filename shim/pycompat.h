@@ -63,6 +63,7 @@ struct pycompat {
 
 #define PYCOMPAT_OB_TYPE 8
 #define PYCOMPAT_OB_SIZE 16
+#define PYCOMPAT_TP_DEALLOC 48
 #define PYCOMPAT_BYTES_DATA 32
 
 /* The layout of the interpreter in `api`. Returns 0, or -ENOTSUP with *ret_lack = LACK_PYTHON_UNKNOWN or

@@ -5,7 +5,7 @@
  * below with what memory holds now: links, code and positions. Only frames from the lowest difference on get new nodes.
  * The comparison follows links that it has just read, never a pointer that is merely remembered, so it cannot meet freed
  * frames; and it looks at everything that a node is made of, so frames that were freed and made again at the same address
- * cannot be mistaken. A code object that is freed makes all threads forget (`generation`).
+ * cannot be mistaken. A code object that is freed makes all threads forget (codes_generation).
  *
  * What is left of earlier, deeper stacks above the current one stays in the arrays: when the same frame is pushed again, its
  * node is found there without hashing.
@@ -60,12 +60,9 @@ struct pyframes_thread {
     struct known known[PLACES_MAX];
 };
 
-uint64_t pyframes_code_size; /* 0: no block comes here */
-
 static struct pycompat compat;
 static bool active;
 static unsigned depth_limit;
-static uint32_t generation = 1;
 static bool program_started;
 
 /* ---- frames in memory ---- */
@@ -352,7 +349,7 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
     }
     thread->count = thread->high = thread->start = thread->cut = 0;
     thread->open = false;
-    thread->generation = __atomic_load_n(&generation, __ATOMIC_RELAXED);
+    thread->generation = __atomic_load_n(&codes_generation, __ATOMIC_RELAXED);
 }
 
 static _always_inline_ uint32_t make_nodes(struct pyframes_thread *thread, uint32_t kept, uint32_t changed,
@@ -411,7 +408,7 @@ uint32_t pyframes_capture(struct pyframes_thread *thread)
     uintptr_t top = top_frame(thread);
     if (!top)
         return 0;
-    if (unlikely(thread->generation != __atomic_load_n(&generation, __ATOMIC_RELAXED)))
+    if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
         forget_stack(thread);
     switch (compat.shape) {
     case SHAPE_OBJECTS:
@@ -425,26 +422,20 @@ uint32_t pyframes_capture(struct pyframes_thread *thread)
 
 /* ---- the rest ---- */
 
-static void forget_everywhere(void)
-{
-    __atomic_fetch_add(&generation, 1, __ATOMIC_RELAXED);
-}
-
 int pyframes_init(const struct pyapi *api, unsigned depth)
 {
     enum ledger_lack lack;
 
     active = false;
     codes_reset();
-    forget_everywhere();
     int r = pycompat_find(api, &compat, &lack);
+    if (r == 0 && codes_watch(&compat) < 0)
+        r = -ENOTSUP;
     if (r < 0) {
-        pyframes_code_size = 0;
         ledger_lacks(lack);
         return r;
     }
     depth_limit = MAX(MIN(depth, DEPTH_MAX), 1u);
-    pyframes_code_size = compat.code_size;
     active = true;
     return 0;
 }
@@ -465,14 +456,7 @@ bool pyframes_program_started(void)
     return __atomic_load_n(&program_started, __ATOMIC_RELAXED);
 }
 
-void pyframes_code_freed(uintptr_t address)
-{
-    if (active && codes_forget(address))
-        forget_everywhere();
-}
-
 void pyframes_reset(void)
 {
     codes_reset();
-    forget_everywhere();
 }

@@ -34,18 +34,10 @@ bool pyframes_attached(void);
 /* True once a frame of the program's own code was seen: a root frame named <module>, or runpy's entry for -m. */
 bool pyframes_program_started(void);
 
-/* Blocks of objects smaller than this hold no code object. */
-extern uint64_t pyframes_code_size;
-
-void pyframes_code_freed(uintptr_t address);
-
-/* The block [address, address + size) of DOMAIN_OBJ is about to be freed (`size` 0: not known): if it holds a code object
- * that captures know, they forget it, because the address will be used again. Every free must come here, also of blocks
- * without a record and of blocks inherited from the parent process. */
+/* Nothing to be done: freed code objects are noticed by their type (codes.h). */
 static inline void pyframes_block_freed(uintptr_t address, uint64_t size)
 {
-    if (size - 1 >= pyframes_code_size - 1)
-        pyframes_code_freed(address);
+    (void)address, (void)size;
 }
 
 /* Forgets everything interned, for the new ledger of a forked child. */
