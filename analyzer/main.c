@@ -3,6 +3,7 @@
  * memshim: the table of commands, help and version. */
 #include "command.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #ifndef MEMSHIM_FEATURES
@@ -81,8 +82,21 @@ static int dispatch(int argc, char **argv)
     return command->run(argc - 1, argv + 1);
 }
 
+/* A standard descriptor that is closed would be taken by the next file opened, and error lines would end up in a report.
+ * The stand-ins close again when COMMAND is executed. */
+static void occupy_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    occupy_standard_descriptors();
     int code = dispatch(argc, argv);
     int r = stream_flush(stdout);
     if (r < 0 && code == EXIT_DONE) {
