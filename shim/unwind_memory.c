@@ -15,6 +15,8 @@ bool memory_probe(uintptr_t address)
 {
     int saved = errno;
 
+    if (!address)
+        return false; /* would mean: no set */
     /* The kernel copies the set before it looks at the first argument, which is not a valid one: EFAULT, or EINVAL. */
     long r = syscall(SYS_rt_sigprocmask, ~0, address, NULL, sizeof(uint64_t));
     bool readable = !(r == -1 && errno == EFAULT);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
  * Drives millions of captures through stacks of every shape and compares each with a full walk by libunwind; one
- * difference fails. The shim is not loaded: the unwinder is called directly, on stand-ins for what lies below it.
+ * difference fails. The shim is not loaded: the unwinder is called directly.
  *
  *     unwind_stress [ROUNDS [PLUGIN PLUGIN]]    the plugins are two builds of unwind_plugin.c with different frames */
 #define UNW_LOCAL_ONLY
 
+#include "chain.h"
 #include "compiler.h"
 #include "ledger.h"
 #include "modules.h"
 #include "unwind.h"
 #include "unwind_slow.h"
-#include "unwind_standin.h"
 
 #include <alloca.h>
 #include <dlfcn.h>
@@ -62,12 +62,12 @@ static noinline void capture(void)
     uint32_t node = unwind_capture(state, &start);
     uint64_t number = __atomic_add_fetch(&captures, 1, __ATOMIC_RELAXED);
     if (number % 16 == 0) {
-        size_t length = standin_chain(node, nodes, ARRAY_SIZE(nodes), &cut), count = 0;
+        size_t length = chain_read(node, nodes, ARRAY_SIZE(nodes), &cut), count = 0;
         count = slow_walk(&start, frames, ARRAY_SIZE(frames));
-        bool same = length && (cut == UINT64_MAX ? length == count : length <= count);
+        bool same = length && (cut == CHAIN_WHOLE ? length == count : length <= count);
         for (size_t i = 0; same && i < length && i < ARRAY_SIZE(nodes); i++)
             same = nodes[i].key == frames[i].pc && !!(nodes[i].meta & NODE_EXACT) == frames[i].exact;
-        if (cut != UINT64_MAX && count < ARRAY_SIZE(frames))
+        if (cut != CHAIN_WHOLE && count < ARRAY_SIZE(frames))
             same = same && length + cut == count;
         if (!same)
             __atomic_add_fetch(&wrong_chains, 1, __ATOMIC_RELAXED);
@@ -582,10 +582,26 @@ static void run_plugins(void)
     test_plugins(plugin_paths);
 }
 
+static void make_ledger(void)
+{
+    static char folder[] = "/tmp/memshim-stress-XXXXXX";
+    char report[64];
+
+    if (!mkdtemp(folder))
+        exit(1);
+    snprintf(report, sizeof(report), "%s/r.jsonl", folder);
+    if (ledger_create(report) < 0)
+        exit(1);
+    ledger_remove(); /* the mapping stays */
+    rmdir(folder);
+}
+
 int main(int argc, char **argv)
 {
     static const unsigned depths[] = {64, 1, 10, 512};
 
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    make_ledger();
     if (argc > 1)
         rounds = (unsigned)strtoul(argv[1], NULL, 10);
     for (size_t i = 0; i < ARRAY_SIZE(depths); i++) {
@@ -612,9 +628,8 @@ int main(int argc, char **argv)
             run("plugins", run_plugins);
         }
     }
-    printf("%lu captures, %lu compared, %lu differences, %lu wrong chains, %u nodes, longest stack seen %lu\n",
-           captures, ledger_header->self_checks, ledger_header->self_check_differences, wrong_chains, standin_nodes(),
-           longest);
+    printf("%lu captures, %lu compared, %lu differences, %lu wrong chains, longest stack seen %lu\n", captures,
+           ledger_header->self_checks, ledger_header->self_check_differences, wrong_chains, longest);
     /* Those that libunwind made itself are not compared. */
     return ledger_header->self_check_differences || wrong_chains || ledger_header->self_checks < captures / 10 * 9;
 }
