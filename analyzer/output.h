@@ -29,6 +29,7 @@ struct output_options {
     unsigned int kinds; /* bits 1 << enum leak_kind of the leaks written, 0 = all */
     bool brief;         /* no word about the processes: a verdict stands above */
     bool color;
+    const char *source_root; /* folder that paths for other tools are relative to; NULL: source_root_find decides */
 };
 
 /* A sum over leaks. */
@@ -51,6 +52,8 @@ struct output_job {
     uint64_t errors_written, leaks_written; /* so far, the one being written included: its number */
     bool known;                             /* a scan ran: some kind is not a guess */
     char folder[4096];                      /* current folder, to shorten paths; may be "" */
+    char root[4096];                        /* of the source tree, for tools that want paths below it; may be "" */
+    void *state;                            /* the format's own: made by begin, released by done */
 };
 
 /* The stacks of one memory error. */
@@ -59,17 +62,20 @@ struct error_stacks {
 };
 
 struct output {
-    const char *name;      /* --format */
-    const char *extension; /* of an output file that stands for it, ".json" */
+    const char *name; /* --format */
+    const char
+        *extension; /* end of the name of an output file that stands for it, ".json", or NULL; the longest counts */
     const char *help;
     size_t top; /* default of output_options.top */
 
-    /* A report: begin, the errors, the leaks (from the most bytes down), end. All return 0 or -errno. */
+    /* A report: begin, the errors, the leaks (from the most bytes down), end. All return 0 or -errno. NULL for error or
+     * leak: the format has none. After them, also when one of them failed, done (or NULL). */
     int (*begin)(struct output_job *job);
     int (*error)(struct output_job *job, const struct process *process, const struct memory_error *error,
                  const struct error_stacks *stacks);
     int (*leak)(struct output_job *job, const struct leak *leak);
     int (*end)(struct output_job *job);
+    void (*done)(struct output_job *job);
 
     /* Other documents; NULL where the format has none. */
     int (*diff)(struct output_job *job, const struct diff *diff);

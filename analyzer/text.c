@@ -86,9 +86,9 @@ int text_parse_size(const char *text, uint64_t *ret)
     return 0;
 }
 
-/* Decodes one UTF-8 sequence as RFC 3629 has it. Returns its length, or 0 if the bytes at `s` are none. */
-static size_t utf8_decode(const unsigned char *s, uint32_t *ret_point)
+size_t text_decode(const char *text, uint32_t *ret_point)
 {
+    const unsigned char *s = (const unsigned char *)text;
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
     uint32_t point = s[0];
@@ -123,7 +123,7 @@ void text_escape(FILE *out, const char *text)
     const unsigned char *s = (const unsigned char *)(text ? text : "??");
     while (*s) {
         uint32_t point;
-        size_t length = utf8_decode(s, &point);
+        size_t length = text_decode((const char *)s, &point);
         if (length == 0)
             fprintf(out, "\\x%02x", *s);
         else if (!point_is_hostile(point))
@@ -147,7 +147,7 @@ char *text_utf8(const char *text)
     char *to = copy;
     while (*s) {
         uint32_t point;
-        size_t length = utf8_decode(s, &point);
+        size_t length = text_decode((const char *)s, &point);
         if (length == 0) {
             to = stpcpy(to, "\xef\xbf\xbd");
             s++;

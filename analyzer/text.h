@@ -6,6 +6,7 @@
 #define ANALYZER_TEXT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -26,6 +27,10 @@ int text_parse_size(const char *text, uint64_t *ret);
 /* Writes `text` to `out` with everything replaced that could steer a terminal or mislead a reader: control characters
  * (newlines too), bytes that are not UTF-8, and the marks that change the direction of writing. NULL writes "??". */
 void text_escape(FILE *out, const char *text);
+
+/* Decodes the UTF-8 sequence (RFC 3629) at `text`, which must not be at its end. Returns its length, or 0 if there is none;
+ * *ret_point is untouched then. */
+size_t text_decode(const char *text, uint32_t *ret_point);
 
 /* A malloc'ed copy of `text` in which every byte that is not part of valid UTF-8 is U+FFFD; NULL without memory. */
 char *text_utf8(const char *text);
