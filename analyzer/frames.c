@@ -140,13 +140,23 @@ const struct process *frame_table_process(const struct frame_table *table)
     return table->process;
 }
 
-/* CPython's evaluation functions; those named _TAIL_CALL_ are the opcodes of builds in which they call each other. */
-static unsigned int evaluation_flags(const char *function)
+/* Functions of CPython that tell how the two stacks belong together. Those named _TAIL_CALL_ are the opcodes of builds in
+ * which opcodes call each other. */
+static const struct {
+    const char *pattern;
+    unsigned int flags;
+} function_patterns[] = {
+    {"_PyEval_EvalFrameDefault", RESOLVED_EVALUATION}, {"_TAIL_CALL_*", RESOLVED_EVALUATION | RESOLVED_TAIL_CALL},
+    {"clear_thread_frame", RESOLVED_LEAVING},          {"clear_gen_frame", RESOLVED_LEAVING},
+    {"_PyEvalFrameClearAndPop", RESOLVED_LEAVING},     {"_PyEval_FrameClearAndPop", RESOLVED_LEAVING},
+    {"_PyFrame_ClearExceptCode", RESOLVED_LEAVING},
+};
+
+static unsigned int function_flags(const char *function)
 {
-    if (strcmp(function, "_PyEval_EvalFrameDefault") == 0)
-        return RESOLVED_EVALUATION;
-    if (strncmp(function, "_TAIL_CALL_", strlen("_TAIL_CALL_")) == 0)
-        return RESOLVED_EVALUATION | RESOLVED_TAIL_CALL;
+    for (size_t i = 0; i < ARRAY_SIZE(function_patterns); i++)
+        if (fnmatch(function_patterns[i].pattern, function, 0) == 0)
+            return function_patterns[i].flags;
     return 0;
 }
 
@@ -189,7 +199,7 @@ static int resolve_native(struct frame_table *table, const struct raw_frame *raw
         frame->inlined = i + 1 < count;
         frame->runtime = module_is & MODULE_RUNTIME;
         frames[i].identity = fingerprint_frame(frame);
-        ret->flags |= (uint16_t)evaluation_flags(frame->function);
+        ret->flags |= (uint16_t)function_flags(frame->function);
     }
     ret->flags |= module_is & MODULE_INTERPRETER ? RESOLVED_INTERPRETER : 0;
     ret->flags |= module_is & MODULE_SHIM ? RESOLVED_SHIM : 0;

@@ -14,6 +14,7 @@ enum resolved_flags {
     RESOLVED_SHIM = 1u << 3,        /* native: in libmemshim.so: of no interest to anyone */
     RESOLVED_ENTRY = 1u << 4,       /* Python: the outermost frame of its run */
     RESOLVED_CUT = 1u << 5,
+    RESOLVED_LEAVING = 1u << 6, /* native: clears a Python frame that is on its chain no more */
 };
 
 /* A frame and what it is called in fingerprints. */

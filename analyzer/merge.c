@@ -14,6 +14,7 @@
 struct walk {
     const struct resolved **native, **python;
     size_t native_count, python_count, taken; /* Python frames taken so far */
+    size_t idle;                              /* evaluation frames that have no run */
     size_t runs;                              /* evaluation frames replaced */
     size_t last_run;                          /* place in the result behind the last of them */
     size_t interpreter;                       /* place in the result of the innermost interpreter frame */
@@ -114,18 +115,43 @@ static int append_run(struct merge *merge, struct walk *walk)
     return r;
 }
 
-static int append_evaluation(struct merge *merge, struct walk *walk, const struct resolved *native)
+static int append_evaluation(struct merge *merge, struct walk *walk, const struct resolved *native, unsigned int before)
 {
     int r = 0;
 
     if (!python_left(walk))
         return append(merge, native);
+    if (walk->idle && (native->flags | before) & RESOLVED_LEAVING) {
+        walk->idle--;
+        return append(merge, native);
+    }
     if (!(walk->python[walk->taken]->flags & RESOLVED_CUT))
         return append_run(merge, walk);
     r = append(merge, walk->python[walk->taken++]);
     walk->runs++;
     walk->last_run = merge->size;
     return r < 0 ? r : append(merge, native);
+}
+
+/* An evaluation function that clears its outermost Python frame, whose locals may do anything on their way out, has none
+ * on the chain any more. How many of those there are shows only where both stacks are whole. */
+static size_t count_idle(const struct walk *walk)
+{
+    size_t evaluations = 0, entries = 0;
+    unsigned int flags = 0;
+
+    for (size_t i = 0; i < walk->native_count; i++) {
+        if (walk->native[i]->flags & RESOLVED_EVALUATION && !(flags & RESOLVED_TAIL_CALL))
+            evaluations++;
+        flags = walk->native[i]->flags;
+    }
+    if (flags & RESOLVED_CUT)
+        return 0;
+    for (size_t i = 0; i < walk->python_count; i++) {
+        flags = walk->python[i]->flags;
+        entries += (flags & RESOLVED_ENTRY) != 0;
+    }
+    return flags & RESOLVED_CUT || evaluations < entries ? 0 : evaluations - entries;
 }
 
 static int append_native(struct merge *merge, struct walk *walk)
@@ -144,7 +170,7 @@ static int append_native(struct merge *merge, struct walk *walk)
         if (before & RESOLVED_TAIL_CALL && native->flags & RESOLVED_EVALUATION)
             r = 0;
         else if (native->flags & RESOLVED_EVALUATION)
-            r = append_evaluation(merge, walk, native);
+            r = append_evaluation(merge, walk, native, before);
         else
             r = append(merge, native);
         before = native->flags;
@@ -204,6 +230,7 @@ int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
     walk.native_count = (size_t)native;
     walk.python = merge->python;
     walk.python_count = (size_t)python;
+    walk.idle = count_idle(&walk);
     r = append_native(merge, &walk);
     if (r == 0 && python_left(&walk))
         r = insert_rest(merge, &walk);

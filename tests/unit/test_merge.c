@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Stacks are written as texts, innermost frame first, a letter a frame. Native: a, b, m functions of this program; E an
- * evaluation function, T one that was entered by a tail call; i the interpreter without names; s the shim; | cut.
+ * evaluation function, T one that was entered by a tail call, l a function that clears a Python frame; i the interpreter without names; s the shim; | cut.
  * Python: capitals are entry frames; | cut. */
 #include "merge.h"
 
@@ -28,6 +28,7 @@ FUNCTION(native_b, 5)
 FUNCTION(native_m, 7)
 FUNCTION(_PyEval_EvalFrameDefault, 11)
 FUNCTION(_TAIL_CALL_CALL_FUNCTION_EX, 13)
+FUNCTION(clear_thread_frame, 17)
 
 static struct own_module own;
 static struct module modules[4];
@@ -67,6 +68,7 @@ static void set_up(void)
     set_native('m', 1, OWN_ADDRESS(&own, native_m) + 2);
     set_native('E', 1, OWN_ADDRESS(&own, _PyEval_EvalFrameDefault) + 2);
     set_native('T', 1, OWN_ADDRESS(&own, _TAIL_CALL_CALL_FUNCTION_EX) + 2);
+    set_native('l', 1, OWN_ADDRESS(&own, clear_thread_frame) + 2);
     set_native('i', 2, 0x1000);
     set_native('s', 3, 0x1000);
     for (unsigned int c = 'A'; c <= 'z'; c++) {
@@ -108,6 +110,8 @@ static char letter_of(const struct frame *frame)
         return frame->function[0];
     if (strcmp(frame->function, "_PyEval_EvalFrameDefault") == 0)
         return 'E';
+    if (strcmp(frame->function, "clear_thread_frame") == 0)
+        return 'l';
     if (strncmp(frame->function, "native_", 7) == 0)
         return frame->function[7];
     return strcmp(frame->function, "??") == 0 ? 'i' : '!';
@@ -153,6 +157,15 @@ Test(merge, frames_of_the_shim_are_dropped)
 Test(merge, evaluation_frames_without_a_run_stay)
 {
     expect_merged("aEbEm", "pX", "apXbEm");
+}
+
+/* What is left of the frame's locals runs Python code when the frame itself is off the chain. */
+Test(merge, a_frame_being_left_has_no_run)
+{
+    expect_merged("alEbEm", "X", "alEbXm");
+    expect_merged("aElEbEm", "XpY", "aXlEbpYm");
+    expect_merged("alEbEm", "pXY", "alpXbYm"); /* the one left was not the outermost of its run */
+    expect_merged("alEbE|", "X", "alXbE|");    /* nobody can tell */
 }
 
 Test(merge, python_frames_without_an_evaluation_frame_are_not_lost)
