@@ -405,7 +405,7 @@ static void coroutine(unsigned number)
 
 static void test_coroutines(void)
 {
-    for (unsigned i = 0; i < rounds; i++) {
+    for (volatile unsigned i = 0; i < rounds; i++) { /* volatile: contexts return twice */
         size_t sizes[COROUTINES];
         for (unsigned c = 0; c < COROUTINES; c++) {
             sizes[c] = 65536 + chance(4) * 4096;
@@ -582,9 +582,16 @@ static void run_plugins(void)
     test_plugins(plugin_paths);
 }
 
+static char folder[] = "/tmp/memshim-stress-XXXXXX";
+
+static void remove_ledger(void)
+{
+    ledger_remove();
+    rmdir(folder);
+}
+
 static void make_ledger(void)
 {
-    static char folder[] = "/tmp/memshim-stress-XXXXXX";
     char report[64];
 
     if (!mkdtemp(folder))
@@ -592,8 +599,7 @@ static void make_ledger(void)
     snprintf(report, sizeof(report), "%s/r.jsonl", folder);
     if (ledger_create(report) < 0)
         exit(1);
-    ledger_remove(); /* the mapping stays */
-    rmdir(folder);
+    atexit(remove_ledger);
 }
 
 int main(int argc, char **argv)
