@@ -62,6 +62,7 @@ enum record_flags {
     RECORD_KIND_SHIFT = 1,    /* enum block_kind, 3 bits */
     RECORD_KIND_MASK = 7u << 1,
     RECORD_CODE = 1u << 4, /* the block holds a code object that LEDGER_CODES describes */
+    RECORD_INTERPRETER = 1u << 5, /* kept by the interpreter itself beyond its end: no leak of the program */
 };
 
 /* One live block. Published by `owner`: address << 16 | domain << 8 | flags, 0 while the record is free. While it is
@@ -201,6 +202,8 @@ enum ledger_lack {                             /* what the report has to say it 
                    LACK_STACKS_FULL = 1u << 5, /* no more room for stacks: some blocks have none */
                    LACK_PYTHON_RESTARTS =
                        1u << 6, /* the interpreter replaced its allocators too often: no more MEM and OBJ blocks */
+                   LACK_SCAN = 1u << 7, /* memory could not be scanned: the kinds of live blocks are not known */
+                   LACK_SCAN_PART = 1u << 8, /* some of the memory could not be scanned */
 };
 
 #define LEDGER_PATH_MAX 4096

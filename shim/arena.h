@@ -6,6 +6,7 @@
 #define SHIM_ARENA_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Zeroed memory aligned to 64 bytes, or NULL when the system gives none. Never given back. */
 void *arena_alloc(size_t size);
@@ -13,6 +14,18 @@ void *arena_alloc(size_t size);
 /* A mapping of its own of `size` zeroed bytes, or NULL; given back with arena_unmap. */
 void *arena_map(size_t size);
 void arena_unmap(void *memory, size_t size);
+
+/* The mapping with another size, perhaps at another place; NULL (and the old one still there) when that cannot be had.
+ * `memory` NULL: a new one. */
+void *arena_remap(void *memory, size_t old_size, size_t size);
+
+/* All the mappings there are, for those who look at the whole memory of the process. Writes up to `room` of them, in no
+ * order, and returns their number, which may be larger. */
+struct arena_range {
+    uintptr_t start;
+    size_t size;
+};
+size_t arena_ranges(struct arena_range *ranges, size_t room);
 
 /* In a forked child: the lock that another thread may have held is free. */
 void arena_fork_child(void);

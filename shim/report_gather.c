@@ -67,8 +67,8 @@ static bool read_record(struct gathered *gathered, const struct ledger_record *r
         return false;
     block->size = LOAD(record->size);
     block->key.a = (uint64_t)LOAD(record->trace) << 32 | LOAD(record->type);
-    block->key.b =
-        domain << GROUP_DOMAIN_SHIFT | kind << GROUP_KIND_SHIFT | (flags & RECORD_STARTUP ? GROUP_STARTUP : 0);
+    block->key.b = domain << GROUP_DOMAIN_SHIFT | kind << GROUP_KIND_SHIFT |
+                   (flags & RECORD_STARTUP ? GROUP_STARTUP : 0) | (flags & RECORD_INTERPRETER ? GROUP_INTERPRETER : 0);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (LOAD(record->owner) != owner)
         return false;

@@ -16,6 +16,7 @@ struct group_row {
 
 enum group_bits {
     GROUP_STARTUP = 1u << 0,
+    GROUP_INTERPRETER = 1u << 1,
     GROUP_KIND_SHIFT = 4, /* enum block_kind */
     GROUP_DOMAIN_SHIFT = 8,
 };

@@ -261,6 +261,8 @@ static void write_group(struct writer *writer, uint32_t n, const struct group_ro
     sink_bytes(sink, writer->quoted.data + type->offset, type->length);
     to = sink_line(sink);
     to = group->key.b & GROUP_STARTUP ? put_text(to, ",\"startup\":true") : put_text(to, ",\"startup\":false");
+    if (group->key.b & GROUP_INTERPRETER)
+        to = put_text(to, ",\"interpreter\":true");
     to = put_number(put_text(to, ",\"blocks\":"), group->blocks);
     to = put_number(put_text(to, ",\"bytes\":"), group->bytes);
     sink_line_end(sink, put_text(to, "}"));

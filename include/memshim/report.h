@@ -21,6 +21,8 @@
  *   {"trace":1, "native":1, "python":2, "allocations":10, "bytes":160}     a whole stack: ids of its innermost nodes, 0 = none
  *   {"group":1, "trace":1, "kind":"reachable", "known":false, "domain":"obj", "type":"list" or null, "startup":false,
  *    "blocks":1, "bytes":16}     live blocks by stack. "known":false: no scan has run, the kind is a guess.
+ *        "interpreter":true (left out when false): the interpreter itself keeps the block beyond its end; no leak of the
+ *        program. "type": that of the Python object in the block, with its module.
  *   {"error":1, "kind":"overflow", "domain":"mem", "address":"0x..", "size":16, "count":1, "detail":"text",
  *    "trace":1, "alloc_trace":0, "free_trace":0}
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
