@@ -78,6 +78,14 @@ static struct outcome run_preloaded(const char *folder, const char *options, con
     return outcome;
 }
 
+struct outcome trace_without_report(const char *options, const char *const *argv, const char *const *environment)
+{
+    char *folder = folder_new();
+    struct outcome outcome = run_preloaded(folder, options, argv, environment);
+    folder_remove(folder);
+    return outcome;
+}
+
 struct traced trace(enum trace_by by, const char *options, const char *const *argv, const char *const *environment)
 {
     struct traced traced = {.folder = folder_new()};
@@ -107,7 +115,8 @@ json_t *report_load(const char *path)
 {
     json_error_t error;
 
-    struct outcome outcome = spawn_run(LIST(memshim_path(), "report", "--format", "json", path), NULL);
+    struct outcome outcome =
+        spawn_run(LIST(memshim_path(), "report", "--format", "json", "--show", "startup", path), NULL);
     cr_assert(outcome.status == 0, "memshim report %s: status %d\n%s", path, outcome.status, outcome.err);
     json_t *report = json_loads(outcome.out, 0, &error);
     cr_assert(report, "memshim report --format json: line %d: %s\n%.2000s", error.line, error.text, outcome.out);
@@ -193,28 +202,35 @@ json_t *report_leak(const json_t *report, const struct query *query)
     return NULL;
 }
 
+static void describe_leak(const json_t *leak, FILE *out)
+{
+    size_t i;
+    json_t *frame;
+
+    fprintf(out, "pid %lld %s: %lld blocks, %lld bytes:", (long long)json_integer_value(json_object_get(leak, "pid")),
+            text_of(leak, "domain"), (long long)json_integer_value(json_object_get(leak, "blocks")),
+            (long long)json_integer_value(json_object_get(leak, "bytes")));
+    json_array_foreach(json_object_get(leak, "stack"), i, frame)
+    {
+        if (i < 6)
+            fprintf(out, " < %s", text_of(frame, "function"));
+    }
+    fputc('\n', out);
+}
+
 char *report_describe(const json_t *report)
 {
     char *text = NULL;
-    size_t size = 0, i, j;
-    json_t *leak, *frame;
+    size_t size = 0, i, shown = 0;
+    json_t *leak;
     FILE *out = open_memstream(&text, &size);
 
     json_array_foreach(json_object_get(report, "leaks"), i, leak)
     {
-        fprintf(out,
-                "pid %lld %s%s: %lld blocks, %lld bytes:", (long long)json_integer_value(json_object_get(leak, "pid")),
-                text_of(leak, "domain"), json_is_true(json_object_get(leak, "startup")) ? " (startup)" : "",
-                (long long)json_integer_value(json_object_get(leak, "blocks")),
-                (long long)json_integer_value(json_object_get(leak, "bytes")));
-        json_array_foreach(json_object_get(leak, "stack"), j, frame)
-        {
-            if (j < 6)
-                fprintf(out, " < %s", text_of(frame, "function"));
-        }
-        fputc('\n', out);
-        if (i == 40)
-            break;
+        if (json_is_true(json_object_get(leak, "startup")))
+            continue;
+        if (++shown <= 20)
+            describe_leak(leak, out);
     }
     fclose(out);
     return text;

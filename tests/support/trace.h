@@ -29,12 +29,15 @@ char *target_path(const char *name);
 /* Runs argv traced, with shim options ("key=value:key=value", may be NULL), and loads the report. */
 struct traced trace(enum trace_by by, const char *options, const char *const *argv, const char *const *environment);
 
-/* The same for a target without arguments. */
+/* Runs argv with the shim preloaded, for its output and end only. */
+struct outcome trace_without_report(const char *options, const char *const *argv, const char *const *environment);
+
+/* trace by the launcher for a target without arguments. */
 struct traced trace_target(const char *name);
 
 void traced_clear(struct traced *traced);
 
-/* The document that `memshim report --format json PATH` prints, which must succeed. */
+/* The document that `memshim report --format json --show startup PATH` prints, which must succeed. */
 json_t *report_load(const char *path);
 
 /* Which leaks count: fields that are NULL or 0 match any. */
@@ -65,7 +68,7 @@ void report_assert_sum(const json_t *report, long long blocks, long long bytes, 
 /* The first leak that matches; fails the test when there is none. Borrowed. */
 json_t *report_leak(const json_t *report, const struct query *query);
 
-/* The leaks, one line each with up to 6 frames. The caller frees it. */
+/* The first 20 leaks that are not of the start-up, one line each with up to 6 frames. The caller frees it. */
 char *report_describe(const json_t *report);
 
 size_t report_process_count(const json_t *report);

@@ -16,6 +16,8 @@ int main(int argc, char **argv)
             return 1;
         }
         void (*work)(int) = (void (*)(int))dlsym(library, "plugin_work");
+        if (!work)
+            return 1;
         work(10);
         dlclose(library);
     }

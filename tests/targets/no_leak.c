@@ -8,6 +8,8 @@
 int main(void)
 {
     void *aligned = NULL;
+
+    setvbuf(stdout, NULL, _IONBF, 0); /* or else its buffer stays to the end */
     for (int i = 1; i < 200; i++) {
         free(use(malloc((size_t)i)));
         free(use(calloc((size_t)i, 3)));

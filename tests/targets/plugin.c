@@ -4,7 +4,7 @@
  * where the library was. */
 #include "target.h"
 
-void plugin_work(int count);
+__attribute__((visibility("default"))) void plugin_work(int count);
 
 VISIBLE static void plugin_lose(int count)
 {
