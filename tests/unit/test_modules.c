@@ -251,31 +251,45 @@ Test(modules, a_new_ledger_gets_them_all)
     cr_expect_eq(count_modules(), count);
 }
 
-static void *open_and_close(void *unused)
+#define THREADS 4
+
+static void *open_and_close(void *path)
 {
-    for (unsigned i = 0; i < 200; i++) {
-        void *library = dlopen(OTHER_LIBRARY, RTLD_NOW);
+    for (unsigned i = 0; i < 1000; i++) {
+        void *library = dlopen(path, RTLD_NOW);
 
         modules_update();
         dlclose(library);
         modules_update();
     }
-    return unused;
+    return NULL;
 }
 
+/* Each thread has a library of its own, so that all of them come and go. */
 Test(modules, updates_at_the_same_time)
 {
-    pthread_t threads[4];
+    void *library = dlopen(OTHER_LIBRARY, RTLD_NOW);
+    char copies[THREADS][64];
+    pthread_t threads[THREADS];
     unsigned live = 0;
 
-    for (unsigned i = 0; i < 4; i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, open_and_close, NULL), 0);
-    for (unsigned i = 0; i < 4; i++)
+    cr_assert(library);
+    for (unsigned i = 0; i < THREADS; i++) {
+        snprintf(copies[i], sizeof(copies[i]), "%s/copy%u.so", folder, i);
+        copy_library(library, copies[i]);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_and_close, copies[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     update();
-    for (unsigned n = 0; find(OTHER_LIBRARY, n); n++)
-        live += find(OTHER_LIBRARY, n)->last_epoch == UINT32_MAX;
+    for (unsigned i = 0; i < THREADS; i++) {
+        for (unsigned n = 0; find(copies[i], n); n++)
+            live += find(copies[i], n)->last_epoch == UINT32_MAX;
+        unlink(copies[i]);
+    }
     cr_expect_eq(live, 0);
     cr_expect(find("/libc.so.6", 0));
     cr_expect_null(find("/libc.so.6", 1));
+    dlclose(library);
 }
