@@ -23,6 +23,8 @@ static const struct lack_text lack_texts[] = {
      "the Python interpreter is free-threaded: blocks of the domains mem and obj and Python stacks are not recorded"},
     {LACK_OPTION, "an option asked for something that this build of memshim cannot do"},
     {LACK_STACKS_FULL, "no room was left for stacks: some blocks have none"},
+    {LACK_PYTHON_RESTARTS,
+     "the interpreter replaced its allocators too often: later blocks of the domains mem and obj are not recorded"},
     {LACK_SCAN, "memory could not be scanned at the end: which blocks are lost is not known"},
     {LACK_SCAN_PART, "some memory could not be scanned: blocks may seem lost that are not"},
 };

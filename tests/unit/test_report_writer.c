@@ -303,10 +303,24 @@ Test(report_writer, every_lack_has_a_sentence)
 {
     struct report report;
 
-    fake_header(&fake)->lacks =
-        LACK_LEDGER_FULL | LACK_UNWINDER | LACK_PYTHON_UNKNOWN | LACK_FREE_THREADED | LACK_OPTION | LACK_STACKS_FULL;
+    for (uint32_t lack = 1; lack <= LACK_SCAN_PART; lack <<= 1) {
+        fake_header(&fake)->lacks = lack;
+        report_of_fake(&report);
+        cr_expect_eq(json_array_size(json_object_get(line_with(&report, "ended", 0), "lacks")), 1, "lack %#x", lack);
+        free_report(&report);
+    }
+}
+
+Test(report_writer, blocks_the_interpreter_keeps_are_apart)
+{
+    struct report report;
+
+    fake_block(&fake, 1, 0, DOMAIN_OBJ, 0, 0);
+    fake_block(&fake, 2, 0, DOMAIN_OBJ, RECORD_INTERPRETER, 0);
     report_of_fake(&report);
-    cr_expect_eq(json_array_size(json_object_get(line_with(&report, "ended", 0), "lacks")), 6);
+    cr_assert_eq(count_with(&report, "group"), 2);
+    cr_expect_null(json_object_get(line_with(&report, "group", 0), "interpreter"));
+    cr_expect(json_is_true(json_object_get(line_with(&report, "group", 1), "interpreter")));
     free_report(&report);
 }
 
