@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DIGITS_MAX 18 /* of a number that fits in int64_t whatever they are */
@@ -127,15 +128,31 @@ static bool scan_line(const char *p, const char *end, struct line *ret)
     return skip_spaces(p + 1, end) == end;
 }
 
+/* jansson does not always tell lack of memory from bad input; a line must not count as damaged for it. */
+static bool memory_out;
+
+static void *noting_malloc(size_t size)
+{
+    void *memory = malloc(size);
+
+    if (!memory)
+        memory_out = true;
+    return memory;
+}
+
 static int parse_by_jansson(const char *text, size_t length, struct line *ret, char *why)
 {
     json_error_t error;
     void *first;
 
+    memory_out = false;
+    json_set_alloc_funcs(noting_malloc, free);
     ret->count = 0;
     ret->json = json_loadb(text, length, JSON_ALLOW_NUL, &error);
-    if (!ret->json && json_error_code(&error) == json_error_out_of_memory)
+    if (memory_out) {
+        line_clear(ret);
         return -ENOMEM;
+    }
     if (!json_is_object(ret->json)) {
         snprintf(why, 256, "%s", ret->json ? "not an object" : error.text);
         json_decref(ret->json);

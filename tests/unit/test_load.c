@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "load.h"
 
+#include "fake_ledger.h"
 #include "sample_report.h"
 
 #include <criterion/criterion.h>
@@ -440,4 +441,73 @@ Test(load, a_report_comes_through_a_pipe)
     cr_expect_eq(model.processes[0]->pid, 9);
     cr_expect(!model.processes[0]->truncated);
     pclose(pipe);
+}
+
+/* Writes a ledger of one block, which a Python function allocated. */
+static void write_ledger(const char *name)
+{
+    struct fake_ledger fake;
+    struct ledger_code code = {.used = 1, .first_line = 5};
+    uint32_t id, trace;
+
+    fake_init(&fake);
+    code.file = fake_text(&fake, "a.py");
+    code.name = fake_text(&fake, "f\xff");
+    id = fake_add(&fake, LEDGER_CODES, &code);
+    trace = fake_trace(&fake, 0, fake_node(&fake, 0, (uint64_t)id << 32 | 8, NODE_PYTHON), 1, 24);
+    fake_block(&fake, 24, trace, DOMAIN_OBJ, 0, 0);
+    write_file(name, (const char *)fake.base, fake.size);
+    fake_done(&fake);
+}
+
+static void expect_ledger(int r, const char *path)
+{
+    const struct process *p;
+
+    cr_assert_eq(r, 0, "%s: %s", error.source, error.text);
+    cr_assert_eq(model.process_count, 1);
+    p = model.processes[0];
+    cr_expect_str_eq(p->path, path);
+    cr_expect(!p->truncated);
+    cr_expect_eq(p->pid, 4242);
+    cr_assert_eq(p->group_count, 1);
+    cr_expect_eq(p->groups[0].bytes, 24);
+    cr_assert_eq(p->code_count, 2);
+    cr_expect_str_eq(p->codes[1].name, "f\\xff");
+}
+
+Test(load, a_ledger_is_read_like_a_report)
+{
+    write_ledger("p.ledger");
+    expect_ledger(load_path(&model, path_of("p.ledger"), &error), path_of("p.ledger"));
+    cr_expect_str_eq(model.processes[0]->ended, "exit");
+    cr_expect_eq(model.processes[0]->status, 3);
+}
+
+Test(load, a_ledger_is_known_by_its_first_bytes)
+{
+    write_ledger("renamed");
+    expect_ledger(load_path(&model, path_of("renamed"), &error), path_of("renamed"));
+}
+
+Test(load, a_ledger_in_a_folder_may_be_a_link)
+{
+    char elsewhere[256], subfolder[256];
+
+    write_ledger("elsewhere");
+    strcpy(elsewhere, path_of("elsewhere"));
+    strcpy(subfolder, path_of("reports"));
+    cr_assert_eq(mkdir(subfolder, 0700), 0);
+    cr_assert_eq(symlink(elsewhere, path_of("reports/p.ledger")), 0);
+    expect_ledger(load_path(&model, subfolder, &error), path_of("reports/p.ledger"));
+}
+
+Test(load, the_launcher_knows_better_how_a_process_ended)
+{
+    struct report_end end = {.ended = "killed", .status = 9};
+
+    write_ledger("p.ledger");
+    expect_ledger(load_ledger(&model, path_of("p.ledger"), &end, &error), path_of("p.ledger"));
+    cr_expect_str_eq(model.processes[0]->ended, "killed");
+    cr_expect_eq(model.processes[0]->status, 9);
 }
