@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Escaping, one function per syntax. See emit.h. */
+#include "emit.h"
+
+#include "text.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+/* Decodes the character at *text and moves *text behind it. Returns its length, or 0 for a byte that is no UTF-8. */
+static size_t next_character(const char **text, uint32_t *ret_point)
+{
+    size_t length = text_decode(*text, ret_point);
+    *text += length ? length : 1;
+    return length;
+}
+
+/* Characters that are not written as they are; NULL for all others. */
+static const char *json_escape(uint32_t point)
+{
+    switch (point) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        return NULL;
+    }
+}
+
+void emit_json(FILE *out, const char *text)
+{
+    if (!text) {
+        fputs("null", out);
+        return;
+    }
+    fputc('"', out);
+    while (*text) {
+        uint32_t point;
+        const char *from = text;
+        size_t length = next_character(&text, &point);
+        const char *escape = length ? json_escape(point) : REPLACEMENT;
+        if (escape)
+            fputs(escape, out);
+        else if (point < 0x20 || point == 0x7f)
+            fprintf(out, "\\u%04x", point);
+        else
+            fwrite(from, 1, length, out);
+    }
+    fputc('"', out);
+}
+
+/* NULL: as it is. */
+static const char *xml_escape(uint32_t point)
+{
+    switch (point) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\t':
+        return "&#9;";
+    case '\n':
+        return "&#10;";
+    case '\r':
+        return "&#13;";
+    default:
+        return point < 0x20 || point == 0xfffe || point == 0xffff ? REPLACEMENT : NULL;
+    }
+}
+
+void emit_xml(FILE *out, const char *text)
+{
+    while (text && *text) {
+        uint32_t point;
+        const char *from = text;
+        size_t length = next_character(&text, &point);
+        const char *escape = length ? xml_escape(point) : REPLACEMENT;
+        if (escape)
+            fputs(escape, out);
+        else
+            fwrite(from, 1, length, out);
+    }
+}
+
+void emit_csv(FILE *out, const char *text)
+{
+    if (!text)
+        return;
+    bool is_formula = *text && strchr("=+-@\t\r", *text);
+    if (!is_formula && !text[strcspn(text, ",\"\r\n")]) {
+        fputs(text, out);
+        return;
+    }
+    fputs(is_formula ? "\"'" : "\"", out);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+void emit_uri_path(FILE *out, const char *path)
+{
+    static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    for (; *path; path++) {
+        if (strchr(unreserved, *path))
+            fputc(*path, out);
+        else
+            fprintf(out, "%%%02X", (unsigned char)*path);
+    }
+}

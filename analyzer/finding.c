@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Leaks and errors in the words of the text report. See finding.h. */
+#include "finding.h"
+
+#include "compiler.h"
+#include "fingerprint.h"
+#include "out_text.h"
+#include "text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* Writes "(obj, list)". */
+static void put_owner(FILE *out, const char *domain, const char *type)
+{
+    fputc('(', out);
+    text_escape(out, domain);
+    if (type) {
+        fputs(", ", out);
+        text_escape(out, type);
+    }
+    fputc(')', out);
+}
+
+static void put_leak(FILE *out, const struct leak *leak)
+{
+    out_text_amount(out, leak->bytes, leak->blocks);
+    fprintf(out, " %s ", out_text_kind(leak->kind, leak->known));
+    put_owner(out, leak->domain, leak->type);
+}
+
+static void put_error(FILE *out, const struct memory_error *error)
+{
+    char number[TEXT_NUMBER_SIZE];
+    text_escape(out, error->kind);
+    fprintf(out, ": block of %s byte%s ", text_number(number, error->size), text_plural(error->size));
+    put_owner(out, error->domain, NULL);
+    if (error->detail && *error->detail) {
+        fputs(": ", out);
+        text_escape(out, error->detail);
+    }
+    if (error->count > 1)
+        fprintf(out, ", %s times", text_number(number, error->count));
+}
+
+/* Says what the finding is: malloc'ed, or NULL without memory. */
+static char *describe(const struct finding *finding)
+{
+    char *what = NULL;
+    size_t size;
+    FILE *out = open_memstream(&what, &size);
+    if (!out)
+        return NULL;
+    if (finding->leak)
+        put_leak(out, finding->leak);
+    else
+        put_error(out, finding->error);
+    if (fclose(out) == 0)
+        return what;
+    free(what);
+    return NULL;
+}
+
+static struct finding of_leak(const struct output_job *job, const struct leak *leak)
+{
+    struct finding finding = {
+        .process = leak->process,
+        .leak = leak,
+        .stack = &leak->stack,
+        .rule = rule_of_leak(leak->kind, leak->known),
+        .fingerprint = leak->fingerprint,
+    };
+    place_find(job, finding.stack, &finding.place);
+    return finding;
+}
+
+int finding_from_leak(struct output_job *job, const struct leak *leak, finding_take take)
+{
+    struct finding finding = of_leak(job, leak);
+    _cleanup_free_ char *what = describe(&finding);
+    finding.what = what;
+    return what ? take(job, &finding) : -ENOMEM;
+}
+
+int finding_from_diff(struct output_job *job, const struct diff_item *item, finding_take_diff take)
+{
+    struct leak now = *item->leak;
+    struct finding finding = of_leak(job, &now);
+    now.blocks = item->new_blocks;
+    now.bytes = item->new_bytes;
+    _cleanup_free_ char *what = describe(&finding);
+    finding.what = what;
+    return what ? take(job, &finding, item) : -ENOMEM;
+}
+
+int finding_from_error(struct output_job *job, const struct process *process, const struct memory_error *error,
+                       const struct error_stacks *stacks, finding_take take)
+{
+    char fingerprint[FINGERPRINT_SIZE];
+    struct finding finding = {
+        .process = process,
+        .error = error,
+        .stacks = stacks,
+        .stack = stacks->found.size > 0 ? &stacks->found : &stacks->allocated,
+        .rule = rule_of_error(error->kind),
+        .fingerprint = fingerprint,
+    };
+    fingerprint_stack(error->kind, error->domain, finding.stack->frames, finding.stack->size, fingerprint);
+    place_find(job, finding.stack, &finding.place);
+    _cleanup_free_ char *what = describe(&finding);
+    finding.what = what;
+    return what ? take(job, &finding) : -ENOMEM;
+}
+
+const char *finding_function(const struct finding *finding)
+{
+    if (finding->place.frame)
+        return finding->place.frame->function;
+    const struct stack *stack = finding->stack;
+    for (size_t i = 0; i < stack->size; i++) {
+        if (!stack->frames[i]->runtime && stack->frames[i]->language != FRAME_CUT)
+            return stack->frames[i]->function;
+    }
+    return "??";
+}
+
+static void put_stacks(FILE *out, const struct output_job *job, const struct finding *finding)
+{
+    struct output_options options = *job->options;
+    struct output_job plain = *job;
+    options.color = false;
+    plain.options = &options;
+    plain.out = out;
+    out_text_stack(&plain, finding->stack);
+    if (!finding->error)
+        return;
+    if (finding->error->alloc_trace && finding->stack != &finding->stacks->allocated) {
+        fputs("  allocated by\n", out);
+        out_text_stack(&plain, &finding->stacks->allocated);
+    }
+    if (finding->error->free_trace) {
+        fputs("  freed by\n", out);
+        out_text_stack(&plain, &finding->stacks->freed);
+    }
+}
+
+char *finding_stacks(const struct output_job *job, const struct finding *finding)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    put_stacks(out, job, finding);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+const char *finding_limit_name(enum gate_rule rule)
+{
+    static const char *const names[GATE_RULE_COUNT] = {
+        [GATE_BYTES] = "max-bytes", [GATE_BLOCKS] = "max-blocks", [GATE_ERRORS] = "max-errors"};
+    return names[rule];
+}
+
+static void put_reason(FILE *out, const struct gate_verdict *verdict, const struct gate_reason *reason)
+{
+    char number[TEXT_NUMBER_SIZE];
+    const struct gate_counts *counts = &verdict->counts;
+    if (reason->rule == GATE_ERRORS) {
+        fprintf(out, "%s memory error%s exceed%s", text_number(number, counts->errors), text_plural(counts->errors),
+                counts->errors == 1 ? "s" : "");
+    } else {
+        out_text_amount(out, counts->bytes[reason->scope], counts->blocks[reason->scope]);
+        fprintf(out, " %s exceed",
+                reason->scope == GATE_TOTAL ? "still allocated"
+                                            : out_text_kind((enum leak_kind)reason->scope, counts->known));
+    }
+    fprintf(out, " --%s ", finding_limit_name(reason->rule));
+    if (reason->rule != GATE_ERRORS && reason->scope != GATE_TOTAL)
+        fprintf(out, "%s=", leak_kind_name((enum leak_kind)reason->scope));
+    fprintf(out, "%" PRIu64 "%s", reason->limit, reason->by_default ? " (the default)" : "");
+}
+
+char *finding_reason(const struct gate_verdict *verdict, const struct gate_reason *reason)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    put_reason(out, verdict, reason);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
