@@ -73,6 +73,8 @@ bool pyapi_find(void *handle, struct pyapi *api)
     if (!found.get_allocator)
         return false;
     found.set_allocator = (void (*)(int, struct py_allocator *))look_up(handle, "PyMem_SetAllocator");
+    found.get_arena_allocator = (void (*)(struct py_arena_allocator *))look_up(handle, "PyObject_GetArenaAllocator");
+    found.set_arena_allocator = (void (*)(struct py_arena_allocator *))look_up(handle, "PyObject_SetArenaAllocator");
     found.is_initialized = (int (*)(void))look_up(handle, "Py_IsInitialized");
     found.current_thread_state = (void *(*)(void))look_up(handle, "PyThreadState_GetUnchecked"); /* since 3.13 */
     if (!found.current_thread_state)
@@ -85,6 +87,9 @@ bool pyapi_find(void *handle, struct pyapi *api)
     found.frame_type = look_up(handle, "PyFrame_Type");
     found.unicode_type = look_up(handle, "PyUnicode_Type");
     found.bytes_type = look_up(handle, "PyBytes_Type");
+    found.weakref_types[0] = look_up(handle, "_PyWeakref_RefType");
+    found.weakref_types[1] = look_up(handle, "_PyWeakref_ProxyType");
+    found.weakref_types[2] = look_up(handle, "_PyWeakref_CallableProxyType");
     *api = found;
     return true;
 }

@@ -18,11 +18,20 @@ struct py_allocator {
     void (*free)(void *context, void *block);
 };
 
+/* PyObjectArenaAllocator */
+struct py_arena_allocator {
+    void *context;
+    void *(*alloc)(void *context, size_t size);
+    void (*free)(void *context, void *arena, size_t size);
+};
+
 enum py_domain { PY_RAW = 0, PY_MEM, PY_OBJ, PY_DOMAIN_COUNT };
 
 struct pyapi {
     void (*get_allocator)(int domain, struct py_allocator *allocator);
     void (*set_allocator)(int domain, struct py_allocator *allocator);
+    void (*get_arena_allocator)(struct py_arena_allocator *allocator); /* NULL: none to be had */
+    void (*set_arena_allocator)(struct py_arena_allocator *allocator);
     int (*is_initialized)(void);
     void *(*current_thread_state)(void); /* PyThreadState_GetUnchecked or _PyThreadState_UncheckedGet */
     const uint8_t *runtime;              /* _PyRuntime, NULL if the build does not export it */
@@ -31,6 +40,7 @@ struct pyapi {
     const uint8_t *frame_type;
     const uint8_t *unicode_type;
     const uint8_t *bytes_type;
+    const uint8_t *weakref_types[3]; /* reference, proxy, callable proxy */
     uint32_t hex;     /* PY_VERSION_HEX */
     char version[64]; /* "3.11.2" */
 };

@@ -5,6 +5,7 @@
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
+#include "pyarenas.h"
 #include "pyframes.h"
 #include "start.h"
 #include "thread.h"
@@ -155,6 +156,7 @@ static void install(void)
         if (!hooked[domain])
             api.set_allocator(domain, &ours);
     }
+    pyarenas_hook(&api);
     log_line(2, "allocators of Python %s hooked", api.version);
 }
 
@@ -230,9 +232,15 @@ void pymem_start(void *handle)
     pymem_watching = PYMEM_WATCH_EACH;
 }
 
+const struct pyapi *pymem_api(void)
+{
+    return pymem_present ? &api : NULL;
+}
+
 void pymem_fork_child(void)
 {
     lock_give(&lock);
+    pyarenas_fork_child();
     if (pymem_present)
         describe();
 }

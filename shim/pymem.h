@@ -22,6 +22,9 @@ extern uint8_t pymem_watching;
 /* True while an interpreter is known. */
 extern bool pymem_present;
 
+/* The interpreter's API, or NULL when there is none. */
+const struct pyapi *pymem_api(void);
+
 /* Hooks the interpreter found through dlsym(handle, ..), if there is one. From the constructor and after dlopen. */
 void pymem_start(void *handle);
 

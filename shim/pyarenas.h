@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The memory in which pymalloc keeps its blocks, learned by standing before the interpreter's arena allocator. The leak scan
+ * must know it: to the kernel it looks like any other mapping. */
+#ifndef SHIM_PYARENAS_H
+#define SHIM_PYARENAS_H
+
+#include "pyapi.h"
+
+/* Puts the hook in place, where it is not. At most a few different allocators are stood before. */
+void pyarenas_hook(const struct pyapi *api);
+
+struct pyarena {
+    uintptr_t start;
+    size_t size;
+};
+
+/* Writes up to `room` arenas, in no order; returns how many there are. Other threads may allocate meanwhile. */
+size_t pyarenas_list(struct pyarena *arenas, size_t room);
+
+/* In a forked child: the lock is free. The arenas are still there. */
+void pyarenas_fork_child(void);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which blocks are lost, from who points at whom. Works on numbers only; knows nothing of memory or records.
+ *
+ *   reachable  a chain of pointers to starts of blocks leads there from a root
+ *   possible   there is a chain from a root, but somewhere in it is a pointer into the middle of a block
+ *   definite   nothing points to it, or it is the leader of a lost cycle that nothing else points to
+ *   indirect   other lost blocks lead to it */
+#ifndef SHIM_SCAN_GRAPH_H
+#define SHIM_SCAN_GRAPH_H
+
+#include "ledger_format.h"
+
+#include <stdint.h>
+
+/* An edge: number of the target, and whether the pointer leads to its middle. An edge from a block to itself is ignored. */
+#define SCAN_EDGE_INTERIOR (1u << 31)
+#define SCAN_EDGE_TARGET (SCAN_EDGE_INTERIOR - 1)
+#define SCAN_EDGE_NONE UINT32_MAX /* no pointer after all */
+
+struct scan_graph {
+    uint32_t count;
+    const uint64_t *first; /* edges of block i: [first[i], first[i + 1]) */
+    const uint32_t *edges;
+    const uint32_t *roots; /* edges from outside */
+    uint64_t root_count;
+    /* Lost blocks for which this is true are kept by someone who cannot be seen: they become reachable, and what they lead to
+     * as well. May be NULL. */
+    int (*is_kept)(void *context, uint32_t block);
+    void (*kept)(void *context, uint32_t block); /* told of all that became reachable in this way */
+    /* Of a lost cycle the block with the smallest rank is the leader; by rank, then by number. May be NULL. */
+    uint64_t (*rank)(void *context, uint32_t block);
+    void *context;
+};
+
+/* Writes enum block_kind for each block. Returns 0 or -ENOMEM. */
+int scan_graph_classify(const struct scan_graph *graph, uint8_t *kinds);
+
+#endif
