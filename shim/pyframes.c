@@ -37,12 +37,18 @@ struct place {
     uintptr_t code;    /* SHAPE_OBJECTS compares it; otherwise it only says whose id struct known has */
 };
 
+enum place_kind {
+    PLACE_FRAME = 0, /* of the program */
+    PLACE_ENTRY,     /* C entry of SHAPE_312 */
+    PLACE_INTERNAL,  /* the interpreter's own code: CODES_INTERNAL */
+};
+
 struct known {
     uint64_t key; /* of the node */
     uint32_t node, parent, meta;
     uint32_t id;    /* LEDGER_CODES id of place.code, 0 = not known */
     uint32_t level; /* Python frames from the root to here */
-    bool skipped;   /* not a Python frame: C entry */
+    uint8_t kind;   /* enum place_kind */
 };
 
 struct pyframes_thread {
@@ -89,11 +95,6 @@ static _always_inline_ uint64_t position_of(uintptr_t frame, enum pycompat_shape
     default:
         return pycompat_load(frame, compat.frame_instr);
     }
-}
-
-static _always_inline_ bool is_skipped(uintptr_t frame, enum pycompat_shape shape)
-{
-    return shape == SHAPE_312 && pycompat_load8(frame, compat.frame_owner) >= compat.entry_owner;
 }
 
 /* What NODE_PYTHON keys hold (pycompat.h). */
@@ -175,33 +176,34 @@ static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
     return true;
 }
 
+/* Whether the frame at this place is where it was. */
+static _always_inline_ bool is_current(const struct place *place, enum pycompat_shape shape)
+{
+    return position_of(place->frame, shape) == place->position &&
+           (shape != SHAPE_OBJECTS || code_of(place->frame) == place->code);
+}
+
 /* Compares places from `at` down to the root with memory, `at` itself being in the chain. Returns the place whose caller is
  * another now, or NOWHERE if the chain is the same; *ret_changed receives the lowest place that has moved on. */
 static _always_inline_ uint32_t compare_places(const struct pyframes_thread *thread, uint32_t at, uint32_t *ret_changed,
                                                enum pycompat_shape shape)
 {
-    const struct place *places = thread->places;
-    uint32_t i = at, start = thread->start, changed = *ret_changed;
+    const struct place *const root = thread->places, *const start = root + thread->start;
+    const struct place *place = root + at, *changed = root + *ret_changed;
 
-    for (; i > start; i--) {
-        uintptr_t frame = places[i].frame;
-        if (position_of(frame, shape) != places[i].position ||
-            (shape == SHAPE_OBJECTS && code_of(frame) != places[i].code))
-            changed = i;
-        if (back_of(frame) != places[i - 1].frame)
-            return i;
+    for (; place > start; place--) {
+        if (!is_current(place, shape))
+            changed = place;
+        if (back_of(place->frame) != place[-1].frame)
+            return (uint32_t)(place - root);
     }
-    *ret_changed = changed;
-    if (i == start) {
-        uintptr_t frame = places[i].frame;
-        if (position_of(frame, shape) != places[i].position ||
-            (shape == SHAPE_OBJECTS && code_of(frame) != places[i].code))
-            *ret_changed = i;
-    }
-    for (; i > 0; i--)
-        if (back_of(places[i].frame) != places[i - 1].frame)
-            return i;
-    return thread->open || !back_of(places[0].frame) ? NOWHERE : 0;
+    if (place == start && !is_current(place, shape))
+        changed = place;
+    *ret_changed = (uint32_t)(changed - root);
+    for (; place > root; place--)
+        if (back_of(place->frame) != place[-1].frame)
+            return (uint32_t)(place - root);
+    return thread->open || !back_of(root->frame) ? NOWHERE : 0;
 }
 
 /* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and
@@ -249,18 +251,39 @@ static bool walk_open(struct pyframes_thread *thread, uintptr_t top)
 
 /* ---- nodes ---- */
 
+/* The id of the code that runs at place `i`; 0: none to be had. */
+static inline uint32_t find_code(struct pyframes_thread *thread, uint32_t i)
+{
+    struct place *place = &thread->places[i];
+    struct known *known = &thread->known[i];
+    uintptr_t code = code_of(place->frame);
+
+    if (code != place->code || !known->id) {
+        known->id = codes_id(&compat, code);
+        place->code = code;
+    }
+    return known->id;
+}
+
+static _always_inline_ enum place_kind find_kind(struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
+{
+    if (shape != SHAPE_312)
+        return PLACE_FRAME;
+    if (pycompat_load8(thread->places[i].frame, compat.frame_owner) >= compat.entry_owner)
+        return PLACE_ENTRY;
+    return unlikely(find_code(thread, i) == CODES_INTERNAL) ? PLACE_INTERNAL : PLACE_FRAME;
+}
+
 static _always_inline_ void append_fresh(struct pyframes_thread *thread, uint32_t kept, enum pycompat_shape shape)
 {
     uint32_t i = kept, level = kept ? thread->known[kept - 1].level : 0;
 
     for (uint32_t left = thread->fresh_count; left-- > 0; i++) {
-        uintptr_t frame = thread->fresh[left];
-        bool skipped = is_skipped(frame, shape);
-        level += !skipped;
-        thread->places[i].frame = frame;
-        thread->known[i].skipped = skipped;
+        thread->places[i].frame = thread->fresh[left];
+        *hint_of(thread, thread->fresh[left]) = (uint16_t)i;
+        thread->known[i].kind = find_kind(thread, i, shape);
+        level += thread->known[i].kind == PLACE_FRAME;
         thread->known[i].level = level;
-        *hint_of(thread, frame) = (uint16_t)i;
     }
     thread->count = i;
     if (i > thread->high)
@@ -270,13 +293,14 @@ static _always_inline_ void append_fresh(struct pyframes_thread *thread, uint32_
 /* Chooses the places that get nodes. Returns the first of them whose node must be made. */
 static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint32_t changed)
 {
-    uint32_t total = thread->known[thread->count - 1].level;
+    const struct known *known = thread->known;
+    uint32_t total = known[thread->count - 1].level;
     uint32_t cut = total > depth_limit ? total - depth_limit : 0, start = 0;
 
     if (likely(cut == thread->cut && (kept > thread->start || (!cut && !thread->start))))
         return MAX(changed, thread->start);
     if (cut) /* the first place above so many frames */
-        for (start = thread->count - 1; thread->known[start].level > cut + 1 || thread->known[start].skipped;)
+        for (start = thread->count - 1; known[start].level > cut + 1 || known[start].kind != PLACE_FRAME;)
             start--;
     thread->cut = cut;
     thread->start = start;
@@ -286,46 +310,31 @@ static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint
 static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
 {
     if (shape == SHAPE_312)
-        return i == 0 || thread->known[i - 1].skipped;
+        return i == 0 || thread->known[i - 1].kind == PLACE_ENTRY;
     return shape == SHAPE_OBJECTS || thread->places[i].position >> 63;
 }
 
-static inline void notice_start(const struct pyframes_thread *thread, uint32_t id, const struct known *known)
-{
-    if (unlikely(!program_started) && known->level == 1 && !thread->open && codes_begins_program(id))
-        __atomic_store_n(&program_started, true, __ATOMIC_RELAXED);
-}
-
-/* Makes the node of place `i`, called from the node `parent`. False: there is none to be had. */
+/* Makes the node of place `i`, called from the node `parent`. False: there is none to be had, or the place is not of the
+ * kind that it was. */
 static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent,
                                       enum pycompat_shape shape)
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
-    uintptr_t code = code_of(place->frame);
 
     place->position = position_of(place->frame, shape);
-    if (known->skipped) {
+    if (shape == SHAPE_312 && known->kind != PLACE_FRAME) {
         known->node = parent;
         known->key = 0;
-        return true;
+        return known->kind == PLACE_ENTRY || find_code(thread, i) == CODES_INTERNAL;
     }
-    if (code != place->code || !known->id) {
-        known->id = codes_id(&compat, code);
-        place->code = code;
-        if (unlikely(!known->id))
-            return false;
-    }
-    if (unlikely(known->id == CODES_INTERNAL)) {
-        known->node = parent;
-        known->key = 0;
-        return true;
-    }
-    uint64_t key = (uint64_t)known->id << 32 | offset_of(place->position, code);
+    uint32_t id = find_code(thread, i);
+    if (unlikely(!id || id == CODES_INTERNAL))
+        return false;
+    uint64_t key = (uint64_t)id << 32 | offset_of(place->position, place->code);
     uint32_t meta = NODE_PYTHON | (is_entry(thread, i, shape) ? NODE_ENTRY : 0u);
     if (key == known->key && parent == known->parent && meta == known->meta)
         return true;
-    notice_start(thread, known->id, known);
     known->key = key;
     known->parent = parent;
     known->meta = meta;
@@ -333,6 +342,20 @@ static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i
     if (unlikely(!known->node))
         known->key = 0;
     return known->node;
+}
+
+/* Looks whether a new root is the program's own code. */
+static _cold_ void notice_start(struct pyframes_thread *thread)
+{
+    uint32_t i = 0;
+
+    while (i < thread->count && thread->known[i].kind != PLACE_FRAME)
+        i++;
+    if (thread->open || i == thread->count)
+        return;
+    uint32_t id = find_code(thread, i);
+    if (id && codes_begins_program(id))
+        __atomic_store_n(&program_started, true, __ATOMIC_RELAXED);
 }
 
 static inline uint32_t cut_node(const struct pyframes_thread *thread)
@@ -356,6 +379,8 @@ static _always_inline_ uint32_t make_nodes(struct pyframes_thread *thread, uint3
                                            enum pycompat_shape shape)
 {
     append_fresh(thread, kept, shape);
+    if (unlikely(!program_started) && kept < 2) /* a place 0 may be a C entry */
+        notice_start(thread);
     uint32_t from = choose_start(thread, kept, changed);
     uint32_t parent = from > thread->start ? thread->known[from - 1].node : cut_node(thread);
 
@@ -398,7 +423,8 @@ static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_
         return capture_anew(thread, top, shape);
     if (likely(!thread->fresh_count && kept == thread->count && changed == kept))
         return thread->known[kept - 1].node;
-    return make_nodes(thread, kept, changed, shape);
+    uint32_t node = make_nodes(thread, kept, changed, shape);
+    return likely(node) ? node : capture_anew(thread, top, shape);
 }
 
 uint32_t pyframes_capture(struct pyframes_thread *thread)

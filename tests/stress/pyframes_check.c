@@ -122,9 +122,11 @@ static void plain_walk(struct plain_stack *stack)
 
         if (plain_is_entry_frame(frame))
             continue;
+        bool readable = pycompat_code_read(&compat, address, &code);
+        if (readable && pycompat_code_internal(&compat, &code))
+            continue;
         stack->total++;
-        if (stack->total > depth || !pycompat_code_read(&compat, address, &code) ||
-            pycompat_code_internal(&compat, &code))
+        if (stack->total > depth || !readable)
             continue;
         stack->frames[stack->count++] = (struct plain){address, plain_offset(frame, address), plain_is_entered(frame)};
     }

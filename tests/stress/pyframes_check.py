@@ -283,7 +283,7 @@ def exceptions():
 def deep():
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20000)
-    for n in (300, DEPTH - 10, DEPTH, DEPTH + 1, 301, 299, 300, 900, 10):
+    for n in (300, max(0, DEPTH - 10), DEPTH, DEPTH + 1, 301, 299, 300, 900, 10):
         nested(n)
     sys.setrecursionlimit(limit)
 
@@ -422,7 +422,7 @@ def main():
 
 def speed():
     def at(n):
-        return at(n - 1) if n else min(check.check_speed(100000) for _ in range(5))
+        return at(n - 1) if n else min(check.check_speed(1000) for _ in range(500))
     print("Python %s: one capture" % sys.version.split()[0], end="")
     for n in (5, 50, 200):
         print(", %d deep: %.1f ns" % (n, at(n - 3)), end="")
