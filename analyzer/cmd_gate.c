@@ -95,11 +95,11 @@ static unsigned int failed_kinds(const struct gate_verdict *verdict)
     return kinds;
 }
 
-/* Under the verdict, in formats for people: what it is about. */
+/* Under the verdict, in formats that allow it: what it is about. */
 static int write_evidence(struct output_job *job, const struct gate_command *gate, const struct gate_verdict *verdict,
                           const struct reading *reading)
 {
-    if (verdict->reason_count == 0 || gate->view.output != output_find("text", NULL))
+    if (verdict->reason_count == 0 || !gate->view.output->evidence)
         return 0;
     struct output_options options = gate->view.options;
     options.brief = true;

@@ -266,7 +266,7 @@ int reading_open(struct reading *reading, char *const *paths, size_t count, bool
 
 const struct leaks *reading_leaks(const struct reading *reading, const struct output *output)
 {
-    return output == output_find("text", NULL) ? &reading->joined : &reading->leaks;
+    return output->joined ? &reading->joined : &reading->leaks;
 }
 
 void reading_close(struct reading *reading)

@@ -116,7 +116,7 @@ int reading_finish(struct reading *reading, bool debuginfod);
 /* reading_add for each path, then reading_finish. No path at all is wrong usage. */
 int reading_open(struct reading *reading, char *const *paths, size_t count, bool debuginfod);
 
-/* The leaks that a report in this format shows: joined across processes for people, else those of each process. */
+/* The leaks that a report in this format shows: joined across processes if it wants that, else those of each process. */
 const struct leaks *reading_leaks(const struct reading *reading, const struct output *output);
 
 /* Harmless on a zeroed or half-filled one. */

@@ -111,6 +111,7 @@ const struct output out_gitlab = {
     .extension = "gl-code-quality-report.json",
     .help = "code quality report of GitLab",
     .top = 0,
+    .joined = true,
     .begin = gitlab_begin,
     .error = gitlab_error,
     .leak = gitlab_leak,

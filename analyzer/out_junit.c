@@ -230,6 +230,7 @@ const struct output out_junit = {
     .extension = ".xml",
     .help = "JUnit XML, a test case for each finding",
     .top = TOP,
+    .joined = true,
     .begin = junit_begin,
     .error = junit_error,
     .leak = junit_leak,

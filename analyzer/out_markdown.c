@@ -131,8 +131,11 @@ static int put_finding(struct output_job *job, const struct finding *finding)
     fputs("</summary>\n\n", out);
     if (r == 0)
         r = put_stacks(out, job, finding);
-    fprintf(out, "\n<sub>fingerprint %s, process %d</sub>\n\n</details>\n\n", finding->fingerprint,
-            finding->process->pid);
+    fprintf(out, "\n<sub>fingerprint %s, ", finding->fingerprint);
+    if (finding->leak && finding->leak->processes > 1)
+        fprintf(out, "in %" PRIu32 " processes</sub>\n\n</details>\n\n", finding->leak->processes);
+    else
+        fprintf(out, "process %d</sub>\n\n</details>\n\n", finding->process->pid);
     return r;
 }
 
@@ -280,6 +283,8 @@ const struct output out_markdown = {
     .extension = ".md",
     .help = "summary for pull requests and CI",
     .top = TOP,
+    .joined = true,
+    .evidence = true,
     .begin = markdown_begin,
     .error = markdown_error,
     .leak = markdown_leak,

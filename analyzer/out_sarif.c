@@ -123,9 +123,10 @@ static json_t *properties_of(const struct finding *finding)
     if (error)
         return json_pack("{s:i, s:o, s:o}", "pid", finding->process->pid, "domain", out_json_string(error->domain),
                          "size", out_json_number(error->size));
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:b}", "pid", leak->process->pid, "domain",
-                     out_json_string(leak->domain), "type", out_json_string(leak->type), "blocks",
-                     out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "startup", leak->startup);
+    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:b}", "processes", (int)MAX(leak->processes, 1), "pid",
+                     leak->process->pid, "domain", out_json_string(leak->domain), "type", out_json_string(leak->type),
+                     "blocks", out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "startup",
+                     leak->startup);
 }
 
 /* In a message "[text](1)" would be a link: the parts are kept apart. */
@@ -266,6 +267,7 @@ const struct output out_sarif = {
     .extension = ".sarif",
     .help = "SARIF 2.1.0 for code scanning",
     .top = TOP,
+    .joined = true,
     .begin = sarif_begin,
     .error = sarif_error,
     .leak = sarif_leak,

@@ -62,11 +62,12 @@ struct error_stacks {
 };
 
 struct output {
-    const char *name; /* --format */
-    const char
-        *extension; /* end of the name of an output file that stands for it, ".json", or NULL; the longest counts */
+    const char *name;      /* --format */
+    const char *extension; /* ".json": of an output file that stands for it; the longest one counts; or NULL */
     const char *help;
-    size_t top; /* default of output_options.top */
+    size_t top;    /* default of output_options.top */
+    bool joined;   /* a leak that several processes have is written once (joined.h) */
+    bool evidence; /* below the verdict of a gate that failed a report can follow */
 
     /* A report: begin, the errors, the leaks (from the most bytes down), end. All return 0 or -errno. NULL for error or
      * leak: the format has none. After them, also when one of them failed, done (or NULL). */
