@@ -6,10 +6,12 @@
 #include "compiler.h"
 #include "fingerprint.h"
 #include "out_text.h"
+#include "stackname.h"
 #include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 /* Writes "(obj, list)". */
 static void put_owner(FILE *out, const char *domain, const char *type)
@@ -62,42 +64,88 @@ static char *describe(const struct finding *finding)
     return NULL;
 }
 
-static struct finding of_leak(const struct output_job *job, const struct leak *leak)
+/* Names the function: malloc'ed, or NULL without memory. */
+static char *name_function(const struct finding *finding)
 {
-    struct finding finding = {
+    const struct stack *stack = finding->stack;
+    const struct frame *frame = finding->place.frame;
+    for (size_t i = 0; i < stack->size && !frame; i++) {
+        if (!stack->frames[i]->runtime && stack->frames[i]->language != FRAME_CUT)
+            frame = stack->frames[i];
+    }
+    char *name = NULL;
+    size_t size;
+    FILE *out = frame ? open_memstream(&name, &size) : NULL;
+    if (!out)
+        return frame ? NULL : strdup("??");
+    stackname_function(out, frame);
+    if (fclose(out) == 0)
+        return name;
+    free(name);
+    return NULL;
+}
+
+/* What is said about the finding in words. */
+struct words {
+    char *what, *function;
+};
+
+static void words_clear(const struct words *words)
+{
+    free(words->what);
+    free(words->function);
+}
+
+/* Finds the place and the words. Returns 0 or -ENOMEM. */
+static int complete(const struct output_job *job, struct finding *finding, struct words *words)
+{
+    place_find(job, finding->stack, &finding->place);
+    finding->what = words->what = describe(finding);
+    finding->function = words->function = name_function(finding);
+    return finding->what && finding->function ? 0 : -ENOMEM;
+}
+
+static struct finding of_leak(const struct leak *leak)
+{
+    return (struct finding){
         .process = leak->process,
         .leak = leak,
         .stack = &leak->stack,
         .rule = rule_of_leak(leak->kind, leak->known),
         .fingerprint = leak->fingerprint,
     };
-    place_find(job, finding.stack, &finding.place);
-    return finding;
 }
 
 int finding_from_leak(struct output_job *job, const struct leak *leak, finding_take take)
 {
-    struct finding finding = of_leak(job, leak);
-    _cleanup_free_ char *what = describe(&finding);
-    finding.what = what;
-    return what ? take(job, &finding) : -ENOMEM;
+    struct words words;
+    struct finding finding = of_leak(leak);
+    int r = complete(job, &finding, &words);
+    if (r == 0)
+        r = take(job, &finding);
+    words_clear(&words);
+    return r;
 }
 
 int finding_from_diff(struct output_job *job, const struct diff_item *item, finding_take_diff take)
 {
+    struct words words;
     struct leak now = *item->leak;
-    struct finding finding = of_leak(job, &now);
     now.blocks = item->new_blocks;
     now.bytes = item->new_bytes;
-    _cleanup_free_ char *what = describe(&finding);
-    finding.what = what;
-    return what ? take(job, &finding, item) : -ENOMEM;
+    struct finding finding = of_leak(&now);
+    int r = complete(job, &finding, &words);
+    if (r == 0)
+        r = take(job, &finding, item);
+    words_clear(&words);
+    return r;
 }
 
 int finding_from_error(struct output_job *job, const struct process *process, const struct memory_error *error,
                        const struct error_stacks *stacks, finding_take take)
 {
     char fingerprint[FINGERPRINT_SIZE];
+    struct words words;
     struct finding finding = {
         .process = process,
         .error = error,
@@ -107,22 +155,11 @@ int finding_from_error(struct output_job *job, const struct process *process, co
         .fingerprint = fingerprint,
     };
     fingerprint_stack(error->kind, error->domain, finding.stack->frames, finding.stack->size, fingerprint);
-    place_find(job, finding.stack, &finding.place);
-    _cleanup_free_ char *what = describe(&finding);
-    finding.what = what;
-    return what ? take(job, &finding) : -ENOMEM;
-}
-
-const char *finding_function(const struct finding *finding)
-{
-    if (finding->place.frame)
-        return finding->place.frame->function;
-    const struct stack *stack = finding->stack;
-    for (size_t i = 0; i < stack->size; i++) {
-        if (!stack->frames[i]->runtime && stack->frames[i]->language != FRAME_CUT)
-            return stack->frames[i]->function;
-    }
-    return "??";
+    int r = complete(job, &finding, &words);
+    if (r == 0)
+        r = take(job, &finding);
+    words_clear(&words);
+    return r;
 }
 
 static void put_stacks(FILE *out, const struct output_job *job, const struct finding *finding)

@@ -18,6 +18,7 @@ struct finding {
     const struct rule *rule;
     struct place place;
     const char *fingerprint; /* of a leak its own, of an error one made of its kind, domain and stack */
+    const char *function;    /* of the place, or of the first frame that is not the runtime's; "??" without */
     const char *what;        /* "1,600 bytes in 100 blocks definitely lost (obj, list)"; control characters escaped */
 };
 
@@ -31,9 +32,6 @@ int finding_from_error(struct output_job *job, const struct process *process, co
 /* The leak of a difference. */
 typedef int (*finding_take_diff)(struct output_job *job, const struct finding *finding, const struct diff_item *item);
 int finding_from_diff(struct output_job *job, const struct diff_item *item, finding_take_diff take);
-
-/* The function of the place, or of the first frame that is not the runtime's, or "??". */
-const char *finding_function(const struct finding *finding);
 
 /* The stacks as the text report has them, without colour: lines that each end in a newline. Malloc'ed; NULL without
  * memory. */

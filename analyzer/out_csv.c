@@ -57,7 +57,7 @@ static int put_place(struct output_job *job, const struct finding *finding)
     FILE *out = job->out;
     const struct frame *frame = finding->place.frame;
     put_text(out, finding->fingerprint);
-    put_text(out, finding_function(finding));
+    put_text(out, finding->function);
     put_text(out, finding->place.file);
     if (frame)
         put_number(out, (uint64_t)finding->place.line);

@@ -49,10 +49,9 @@ static int put_stacks(struct output_job *job, const struct finding *finding)
     _cleanup_free_ char *text = finding_stacks(job, finding);
     if (!text)
         return -ENOMEM;
-    if (strlen(text) > STACK_MAX) {
-        char *newline = memrchr(text, '\n', STACK_MAX);
-        text[newline ? newline - text : 0] = '\0';
-    }
+    size_t length = strlen(text);
+    char *newline = memrchr(text, '\n', length < STACK_MAX ? length : STACK_MAX);
+    text[newline ? newline - text : 0] = '\0';
     put_data(job->out, "\n");
     put_data(job->out, text);
     return 0;

@@ -51,7 +51,7 @@ static int put_fingerprint(struct output_job *job, const struct finding *finding
 static int put_description(struct output_job *job, const struct finding *finding)
 {
     char *text = NULL;
-    if (asprintf(&text, "%s in %s", finding->what, finding_function(finding)) < 0)
+    if (asprintf(&text, "%s in %s", finding->what, finding->function) < 0)
         return -ENOMEM;
     emit_json(job->out, text);
     free(text);

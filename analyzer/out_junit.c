@@ -38,8 +38,8 @@ static int put_name(struct junit *state, const struct finding *finding)
     char *name = NULL;
     uint32_t index;
     const char *file = finding->place.file;
-    int length = asprintf(&name, "%s in %s%s%s%s [%.8s]", finding->rule->name, finding_function(finding),
-                          file ? " (" : "", file ? file : "", file ? ")" : "", finding->fingerprint);
+    int length = asprintf(&name, "%s in %s%s%s%s [%.8s]", finding->rule->name, finding->function, file ? " (" : "",
+                          file ? file : "", file ? ")" : "", finding->fingerprint);
     if (length < 0)
         return -ENOMEM;
     int r = intern_add(&state->names, name, (size_t)length, &index);

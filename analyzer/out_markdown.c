@@ -111,7 +111,7 @@ static int put_text(FILE *out, const char *text)
 static int put_place(FILE *out, const struct finding *finding)
 {
     fputs(" in <code>", out);
-    int r = put_text(out, finding_function(finding));
+    int r = put_text(out, finding->function);
     fputs("</code>", out);
     if (r < 0 || !finding->place.file)
         return r;

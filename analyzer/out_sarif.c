@@ -73,7 +73,7 @@ static json_t *locations_of(const struct finding *finding)
 {
     const struct place *place = &finding->place;
     json_t *where = place->file ? physical(place->file, place->line) : physical(stand_in(finding), 1);
-    return json_pack("[{s:o, s:o}]", "physicalLocation", where, "logicalLocations", logical(finding_function(finding)));
+    return json_pack("[{s:o, s:o}]", "physicalLocation", where, "logicalLocations", logical(finding->function));
 }
 
 static json_t *frame_of(const struct output_job *job, const struct frame *frame)
