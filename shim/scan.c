@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "scan.h"
+
+#include "arena.h"
+#include "ledger.h"
+#include "log.h"
+#include "real.h"
+#include "scan_graph.h"
+#include "scan_state.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+static uint64_t tcache_key;
+
+/* Since glibc 2.34 the second word of a chunk in a thread's cache is a number chosen at the start of the process. Other
+ * allocators leave something else there, which then is met nowhere. */
+void scan_start(void)
+{
+    uint64_t *memory = real.malloc(24);
+
+    if (!memory)
+        return;
+    memory[1] = 0;
+    real.free(memory);
+    __asm__ volatile("" : : : "memory");
+    uint64_t key = ((volatile uint64_t *)memory)[1];
+    tcache_key = key >> 32 ? key : 0;
+}
+
+/* ---- results ---- */
+
+static uint64_t rank_of(void *context, uint32_t block)
+{
+    const struct scan *scan = context;
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, scan->index.blocks[block].record);
+    return record->trace;
+}
+
+/* What was there before the program's own code ran is the interpreter's, when there is one. */
+static int is_kept(void *context, uint32_t block)
+{
+    const struct scan *scan = context;
+    uint8_t facts = scan->index.blocks[block].facts;
+    return (facts & FACT_INTERPRETER) || (scan->python.active && facts & FACT_STARTUP);
+}
+
+static void note_kept(void *context, uint32_t block)
+{
+    struct scan *scan = context;
+    scan->index.blocks[block].kind = 1;
+}
+
+/* Changes the flags of a record, unless the block was freed meanwhile. */
+static void store_kind(const struct scan_block *block, uint8_t kind, bool interpreter)
+{
+    struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_RELAXED);
+
+    if (ledger_owner_address(owner) != block->start)
+        return;
+    uint64_t wanted = (owner & ~(uint64_t)(RECORD_KIND_MASK | RECORD_INTERPRETER)) | (uint64_t)kind << RECORD_KIND_SHIFT |
+                      (interpreter ? RECORD_INTERPRETER : 0);
+    __atomic_compare_exchange_n(&record->owner, &owner, wanted, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+static int classify(struct scan *scan)
+{
+    struct scan_graph graph = {
+        .count = scan->index.count,
+        .first = scan->first,
+        .edges = (const uint32_t *)(const void *)scan->edges.data,
+        .roots = (const uint32_t *)(const void *)scan->roots.data,
+        .root_count = scan->roots.used / sizeof(uint32_t),
+        .is_kept = is_kept,
+        .kept = note_kept,
+        .rank = rank_of,
+        .context = scan,
+    };
+    int result = scan_graph_classify(&graph, scan->kinds);
+
+    for (uint32_t i = 0; result == 0 && i < scan->index.count; i++)
+        store_kind(&scan->index.blocks[i], scan->kinds[i], scan->index.blocks[i].kind);
+    return result;
+}
+
+/* ---- the run ---- */
+
+static int prepare(struct scan *scan, const struct scan_options *options)
+{
+    int result = scan_reader_init(&scan->reader);
+
+    if (result < 0 || (result = scan_index_init(&scan->index)) < 0 || (result = scan_mappings_read(&scan->mappings)) < 0)
+        return result;
+    if (scan->index.count >= SCAN_HIT_TARGET)
+        return -E2BIG;
+    scan->first = arena_map(((size_t)scan->index.count + 1) * sizeof(*scan->first));
+    scan->kinds = arena_map((size_t)scan->index.count + 1);
+    if (!scan->first || !scan->kinds)
+        return -ENOMEM;
+    scan->tcache_key = tcache_key;
+    scan->types = options->types;
+    scan_modules(scan);
+    scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data);
+    return 0;
+}
+
+static void clean_up(struct scan *scan)
+{
+    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas,
+                                   &scan->edges,    &scan->roots, &scan->bases};
+
+    scan_python_done(&scan->python);
+    for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
+        scan_array_done(arrays[i]);
+    arena_unmap(scan->first, ((size_t)scan->index.count + 1) * sizeof(*scan->first));
+    arena_unmap(scan->kinds, (size_t)scan->index.count + 1);
+    scan_index_done(&scan->index);
+    scan_reader_done(&scan->reader);
+}
+
+static long milliseconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static int run(struct scan *scan, const struct scan_options *options)
+{
+    long times[5] = {milliseconds()};
+    int result = prepare(scan, options);
+
+    times[1] = milliseconds();
+    if (result < 0)
+        return result;
+    scan_blocks(scan);
+    times[2] = milliseconds();
+    result = scan->failed ? -ENOMEM : scan_find_roots(scan);
+    times[3] = milliseconds();
+    if (result < 0)
+        return result;
+    scan_resolve(scan);
+    result = classify(scan);
+    times[4] = milliseconds();
+    log_line(2, "scan of %u blocks, %zu edges, %zu roots: index %ld ms, blocks %ld ms, roots %ld ms, kinds %ld ms",
+             scan->index.count, scan->edges.used / 4, scan->roots.used / 4, times[1] - times[0], times[2] - times[1],
+             times[3] - times[2], times[4] - times[3]);
+    return result;
+}
+
+static _cold_ int run_from(uintptr_t stack, const struct scan_options *options)
+{
+    struct scan *scan = arena_map(sizeof(*scan));
+    int result = -ENOMEM;
+
+    if (scan) {
+        scan->stack = stack;
+        result = run(scan, options);
+        if (scan->skipped)
+            ledger_lacks(LACK_SCAN_PART);
+        clean_up(scan);
+        arena_unmap(scan, sizeof(*scan));
+    }
+    if (result < 0) {
+        ledger_lacks(LACK_SCAN);
+        log_line(1, "no leak scan: %s", strerror(-result));
+    }
+    return result;
+}
+
+/* The registers that belong to the callers may hold the only pointer to a block: they are saved in this frame, from which
+ * on the stack counts. */
+__attribute__((noinline)) int scan_run(const struct scan_options *options)
+{
+    __builtin_unwind_init();
+    uintptr_t stack = (uintptr_t)__builtin_frame_address(0) - 8 * sizeof(uintptr_t);
+    int result = run_from(stack, options);
+    __asm__ volatile("" : : "r"(&result) : "memory"); /* no tail call: the frame must last */
+    return result;
+}

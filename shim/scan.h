@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The leak scan: at the end of the process it looks through memory, finds which of the live blocks can still be reached
+ * from the program's roots, and writes what each one is (enum block_kind), and the type of the Python object in it, into the
+ * records. The order of the work:
+ *
+ *   scan_index    live records, ordered by address
+ *   scan_edges    words of blocks -> pointers to blocks (scan_python: which words count)
+ *   scan_roots    the same from modules, stacks and foreign memory (scan_heap, scan_threads, scan_modules)
+ *   scan_graph    pointers -> kinds
+ *
+ * Memory is read by system calls (scan_memory.h), so that nothing here can fault; other threads may go on meanwhile. Takes no
+ * lock that the program could hold, calls no malloc, gives its memory back. */
+#ifndef SHIM_SCAN_H
+#define SHIM_SCAN_H
+
+#include <stdbool.h>
+
+struct pyapi;
+
+struct scan_options {
+    const struct pyapi *python; /* NULL: no interpreter */
+    bool types;                 /* write the names of Python types */
+};
+
+/* At the start of the process, before the program runs: learns how the C library marks chunks that it keeps for later. */
+void scan_start(void);
+
+/* Scans, inside the guard of thread.h. Returns 0 or -errno; then the kinds are not known, and LACK_SCAN is noted. */
+int scan_run(const struct scan_options *options);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From words to edges: every word of every block is looked up in the index, and what the pointer means is decided when all
+ * blocks have been seen. */
+#include "ledger.h"
+#include "scan_graph.h"
+#include "scan_state.h"
+
+#include <string.h>
+
+#define RESIDENT_FROM (1u << 20) /* bytes from which on it pays to ask which pages are there */
+#define VTABLE_WORDS 20u
+#define ROOT_CHECK (1ULL << 63)
+
+_Static_assert(SCAN_PIECE % 4096 == 0, "pieces are whole pages");
+
+/* ---- words ---- */
+
+static enum scan_hit hit_of(uint64_t offset)
+{
+    switch (offset) {
+    case 0:
+        return HIT_START;
+    case 8:
+        return HIT_8;
+    case 16:
+        return HIT_16;
+    case 24:
+        return HIT_24;
+    case 32:
+        return HIT_32;
+    default:
+        return HIT_MIDDLE;
+    }
+}
+
+static _cold_ void note_base(struct scan *scan, uint64_t edge, uint64_t offset, uint32_t target)
+{
+    struct scan_base_check *check = scan_array_push(&scan->bases, sizeof(*check));
+
+    if (check)
+        *check = (struct scan_base_check){edge, (uint32_t)offset, target};
+}
+
+static _always_inline_ void add_hit(struct scan *scan, uintptr_t address, uint32_t target, bool root, bool exact)
+{
+    const struct scan_block *block = &scan->index.blocks[target];
+    uint64_t offset = address - block->start;
+    enum scan_hit hit = hit_of(offset);
+    struct scan_array *array = root ? &scan->roots : &scan->edges;
+
+    if (exact && hit != HIT_START && (block->domain != DOMAIN_OBJ || (hit != HIT_16 && hit != HIT_32)))
+        return;
+    if (unlikely(block->domain == DOMAIN_NEW && offset && offset % 8 == 0 && offset < UINT32_MAX))
+        note_base(scan, array->used / sizeof(uint32_t) | (root ? ROOT_CHECK : 0), offset, target);
+    uint32_t *edge = scan_array_push(array, sizeof(*edge));
+    if (likely(edge))
+        *edge = (uint32_t)hit << SCAN_HIT_SHIFT | target;
+    else
+        scan->failed = true;
+}
+
+static _cold_ void look_at_tagged(struct scan *scan, uintptr_t address, uintptr_t tags, uint32_t source)
+{
+    uint32_t target = scan_index_find(&scan->index, address & ~tags);
+
+    if (target != SCAN_NONE && target != source)
+        add_hit(scan, address & ~tags, target, source == SCAN_NONE, true);
+}
+
+void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t source, unsigned facts)
+{
+    const struct scan_index *index = &scan->index;
+    uintptr_t low = index->low, span = index->high - index->low, tags = scan_python_tags(&scan->python);
+    bool root = source == SCAN_NONE, exact = facts & OBJECT_EXACT;
+
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t address = words[i];
+        if (address - low >= span)
+            continue;
+        if (unlikely(address & tags)) {
+            look_at_tagged(scan, address, tags, source);
+            continue;
+        }
+        uint32_t target = scan_index_find(index, address);
+        if (target != SCAN_NONE && target != source)
+            add_hit(scan, address, target, root, exact);
+    }
+}
+
+/* ---- C++ ---- */
+
+static bool look_like_vtable(const struct scan *scan, uintptr_t address)
+{
+    uint64_t words[VTABLE_WORDS];
+    unsigned functions = 0, count = VTABLE_WORDS;
+
+    while (count && !scan_copy(&scan->reader, words, address, count * 8))
+        count /= 2;
+    for (unsigned i = 0; i < count && functions < 2; i++)
+        functions += scan_is_code(scan, words[i]);
+    return functions >= 2;
+}
+
+/* A vtable is constant data of a module, most of which are addresses of functions. */
+static bool is_vtable(struct scan *scan, uintptr_t address)
+{
+    struct scan_vtable *known = &scan->vtables[(address >> 3 ^ address >> 12) % SCAN_VTABLES];
+
+    if (address < 4096 || address & 7 || address >> 47)
+        return false;
+    if (known->address != address) {
+        const struct scan_mapping *mapping = scan_mapping_find(&scan->mappings, address);
+        known->address = address;
+        known->is_one = mapping && mapping->flags & MAPPING_FILE && look_like_vtable(scan, address);
+    }
+    return known->is_one;
+}
+
+static uint8_t facts_of(struct scan *scan, const struct scan_block *block, const uint64_t *words)
+{
+    uint64_t size = block->size;
+    uint8_t facts = 0;
+
+    if (size >= 16 && words[0] == size - 8)
+        facts |= FACT_LENGTH64;
+    if (block->domain == DOMAIN_NEW_ARRAY && size > 8 && words[0] && (size - 8) % words[0] == 0)
+        facts |= FACT_ARRAY;
+    if (size > 24 && words[1] == size - 25 && words[0] <= words[1])
+        facts |= FACT_STRING;
+    if (block->domain == DOMAIN_NEW && is_vtable(scan, words[0]))
+        facts |= FACT_BASES;
+    return facts;
+}
+
+/* ---- blocks ---- */
+
+static void name_type(struct scan *scan, const struct scan_block *block, const struct scan_type *type)
+{
+    struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    uint32_t name = scan_python_name(&scan->python, type);
+
+    if (ledger_owner_address(__atomic_load_n(&record->owner, __ATOMIC_RELAXED)) == block->start)
+        __atomic_store_n(&record->type, name, __ATOMIC_RELAXED);
+}
+
+/* Looks at the first piece of a block. Returns how many of its bytes are to be scanned. */
+static _always_inline_ size_t look(struct scan *scan, struct scan_block *block, uint64_t *words, size_t size,
+                                   unsigned *ret_facts)
+{
+    if (block->domain == DOMAIN_OBJ && scan->python.active) {
+        const struct scan_type *type = scan_python_look(&scan->python, block, words, &size, ret_facts);
+        if (type && scan->types)
+            name_type(scan, block, type);
+    } else if (block->domain != DOMAIN_OBJ && size >= 16) {
+        block->facts |= facts_of(scan, block, words);
+    }
+    return size;
+}
+
+/* What comes after the first piece of a large block. */
+static void scan_rest(struct scan *scan, uint32_t number, uintptr_t from, uintptr_t end, unsigned facts)
+{
+    uintptr_t at = from, stop = end;
+
+    while (at < end) {
+        stop = end;
+        if (end - from >= RESIDENT_FROM && !scan_resident(&scan->reader, &at, end, &stop))
+            return;
+        for (; at < stop; at = MIN(stop, (at | (SCAN_PIECE - 1)) + 1)) {
+            size_t size = MIN(stop, (at | (SCAN_PIECE - 1)) + 1) - at;
+            const uint64_t *words = scan_read(&scan->reader, at, size);
+            if (words)
+                scan_words(scan, words, size / 8, number, facts);
+        }
+    }
+}
+
+static void scan_block(struct scan *scan, uint32_t number)
+{
+    struct scan_block *block = &scan->index.blocks[number];
+    size_t size = MIN(block->size & ~7ULL, (uint64_t)SCAN_PIECE), wanted;
+    unsigned facts = 0;
+
+    if (!size)
+        return;
+    uint64_t *words = (uint64_t *)(uintptr_t)scan_read(&scan->reader, block->start, size);
+    if (!words)
+        return;
+    wanted = look(scan, block, words, size, &facts);
+    scan_words(scan, words, wanted / 8, number, facts);
+    if (wanted == size && block->size > SCAN_PIECE)
+        scan_rest(scan, number, block->start + size, block->start + (block->size & ~7ULL), facts);
+}
+
+void scan_blocks(struct scan *scan)
+{
+    for (uint32_t i = 0; i < scan->index.count && !scan->failed; i++) {
+        scan->first[i] = scan->edges.used / sizeof(uint32_t);
+        scan_block(scan, i);
+    }
+    scan->first[scan->index.count] = scan->edges.used / sizeof(uint32_t);
+}
+
+/* ---- meaning ---- */
+
+static const uint8_t hit_offsets[] = {[HIT_START] = 0, [HIT_16] = 16, [HIT_32] = 32, [HIT_8] = 8, [HIT_24] = 24};
+
+/* A pointer to the head of a collected object comes from the collector's list, and owns nothing. */
+static uint32_t resolve_object(const struct scan_block *block, enum scan_hit hit, uint32_t target)
+{
+    if (block->object == SCAN_NOT_OBJECT)
+        return hit == HIT_START || hit == HIT_16 || hit == HIT_32 ? target : target | SCAN_EDGE_INTERIOR;
+    if (hit == HIT_MIDDLE)
+        return target | SCAN_EDGE_INTERIOR;
+    unsigned offset = hit_offsets[hit];
+    if (offset == block->object)
+        return target;
+    return offset == 0 || offset + 16u == block->object ? SCAN_EDGE_NONE : target | SCAN_EDGE_INTERIOR;
+}
+
+static uint32_t resolve(const struct scan_index *index, uint32_t edge)
+{
+    uint32_t target = edge & SCAN_HIT_TARGET;
+    const struct scan_block *block = &index->blocks[target];
+    enum scan_hit hit = edge >> SCAN_HIT_SHIFT;
+
+    if (block->domain == DOMAIN_OBJ)
+        return resolve_object(block, hit, target);
+    if (hit == HIT_START || (hit == HIT_8 && block->facts & (FACT_LENGTH64 | FACT_ARRAY)) ||
+        (hit == HIT_24 && block->facts & FACT_STRING))
+        return target;
+    return target | SCAN_EDGE_INTERIOR;
+}
+
+/* The second and later bases of a C++ object begin with pointers to vtables, as the object does. */
+static void resolve_bases(struct scan *scan)
+{
+    const struct scan_base_check *checks = (const void *)scan->bases.data;
+    size_t count = scan->bases.used / sizeof(*checks);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct scan_block *block = &scan->index.blocks[checks[i].target];
+        uint64_t word;
+        if (!(block->facts & FACT_BASES) ||
+            !scan_copy(&scan->reader, &word, block->start + checks[i].offset, sizeof(word)) || !is_vtable(scan, word))
+            continue;
+        struct scan_array *array = checks[i].edge & ROOT_CHECK ? &scan->roots : &scan->edges;
+        ((uint32_t *)(void *)array->data)[checks[i].edge & ~ROOT_CHECK] = checks[i].target; /* HIT_START */
+    }
+}
+
+static void resolve_array(const struct scan *scan, struct scan_array *array)
+{
+    uint32_t *edges = (void *)array->data;
+    size_t count = array->used / sizeof(*edges);
+
+    for (size_t i = 0; i < count; i++)
+        edges[i] = resolve(&scan->index, edges[i]);
+}
+
+void scan_resolve(struct scan *scan)
+{
+    resolve_bases(scan);
+    resolve_array(scan, &scan->edges);
+    resolve_array(scan, &scan->roots);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the leak scan has to know of CPython's objects: which blocks hold one, of what type, and which of its words are
+ * references that own nothing (the collector's list, weak references) or are no plain pointers (ints that hold an address).
+ * Offsets are those of pycompat.h's versions, builds with a GIL. Reads by scan_memory.h, calls nothing of the interpreter. */
+#ifndef SHIM_SCAN_PYTHON_H
+#define SHIM_SCAN_PYTHON_H
+
+#include "scan_index.h"
+#include "scan_memory.h"
+
+struct pyapi;
+
+enum scan_type_flags {
+    TYPE_VALID = 1u << 0,
+    TYPE_GC = 1u << 1,
+    TYPE_LONG = 1u << 2,
+    TYPE_STRING = 1u << 3, /* str itself */
+    TYPE_WEAKREF = 1u << 4,
+    TYPE_TYPE = 1u << 5, /* instances are types */
+    TYPE_FRAME = 1u << 6,
+    TYPE_DICT = 1u << 7,
+    TYPE_MANAGED_DICT = 1u << 8,
+    TYPE_MANAGED_WEAKREF = 1u << 9,
+    TYPE_HEAP = 1u << 10,
+    TYPE_UNNAMED = 1u << 11, /* `name` was not looked for yet */
+};
+
+struct scan_type {
+    uintptr_t address; /* of the type object; 0 = free slot */
+    uint32_t flags;    /* enum scan_type_flags */
+    uint32_t name;     /* LEDGER_TEXT ref, 0 = none */
+    uint32_t basic_size;
+    uint16_t head;        /* bytes before the object in its block */
+    uint16_t weakref_list; /* offset in the object, 0 = none */
+};
+
+struct scan_python {
+    bool active;
+    uint8_t minor;
+    uint16_t frame_generator; /* borrowed reference in a frame object, 0 = none */
+    const struct pyapi *api;
+    struct scan_reader *reader;
+    const struct scan_index *index;
+    const struct scan_array *data; /* ranges of modules' data, ordered */
+    struct scan_array types;       /* hash table of struct scan_type */
+    uint32_t type_count, type_room;
+    uintptr_t module_key; /* the interned string "__module__", once met */
+    uint16_t qualname;    /* offset of ht_qualname in heap types, 0 = not known yet */
+};
+
+void scan_python_init(struct scan_python *python, const struct pyapi *api, struct scan_reader *reader,
+                      const struct scan_index *index, const struct scan_array *data);
+void scan_python_done(struct scan_python *python);
+
+enum scan_object_facts {
+    OBJECT_EXACT = 1u << 0, /* words of the block are pointers only if they are to the very start of something */
+};
+
+/* Looks at the beginning of a block of DOMAIN_OBJ, of which `words` is a copy of `size` bytes. Returns the object's type
+ * (valid until the next call), or NULL; fills block->object and block->facts, and clears those words of the copy that must
+ * not count. *size is lowered where the rest of the block holds no pointers. */
+const struct scan_type *scan_python_look(struct scan_python *python, struct scan_block *block, uint64_t *words,
+                                         size_t *size, unsigned *ret_facts);
+
+/* LEDGER_TEXT ref of the name of a type, as scan_python_look gave it. */
+uint32_t scan_python_name(struct scan_python *python, const struct scan_type *type);
+
+/* Bits of a pointer in the interpreter's memory that may be tags. */
+static inline uintptr_t scan_python_tags(const struct scan_python *python)
+{
+    return python->active && python->minor >= 14 ? 3 : 0;
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What keeps blocks alive from outside: data of modules, stacks with the thread-local storage above them, and anonymous
+ * memory that is not the shim's, not pymalloc's, and not a recorded block. */
+#include "arena.h"
+#include "ledger.h"
+#include "pyarenas.h"
+#include "scan_state.h"
+
+#include <errno.h>
+
+#define RESIDENT_FROM (1u << 20)
+#define HUGE (64ull << 30) /* of a larger mapping even the list of its pages is too long */
+#define LIST_FIRST 512u
+
+void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    uintptr_t at = (start + 7) & ~(uintptr_t)7, stop = end;
+    bool large = end - start >= RESIDENT_FROM;
+
+    end &= ~(uintptr_t)7;
+    while (at < end) {
+        stop = end;
+        if (large && !scan_resident(&scan->reader, &at, end, &stop))
+            return;
+        while (at < stop) {
+            uintptr_t next = MIN(stop, (at | (SCAN_PIECE - 1)) + 1);
+            const uint64_t *words = scan_read(&scan->reader, at, next - at);
+            if (!words) { /* page by page: some of it can be read */
+                next = MIN(stop, (at | 4095) + 1);
+                words = scan_read(&scan->reader, at, next - at);
+            }
+            if (words)
+                scan_words(scan, words, (next - at) / 8, SCAN_NONE, 0);
+            at = next;
+        }
+    }
+}
+
+/* ---- holes ---- */
+
+static bool has_python_block(const struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    const struct scan_index *index = &scan->index;
+
+    for (uint32_t i = scan_index_lower(index, start); i < index->count && index->blocks[i].start < end; i++)
+        if (index->blocks[i].domain == DOMAIN_MEM || index->blocks[i].domain == DOMAIN_OBJ)
+            return true;
+    return false;
+}
+
+/* An arena may have been given back unseen, and another mapping be there; and the interpreter takes memory for other
+ * purposes in the same way (its frames), which are roots. */
+static void add_arenas(struct scan *scan)
+{
+    size_t room = LIST_FIRST, count;
+    struct pyarena *arenas;
+
+    for (;; room = count + LIST_FIRST) {
+        arenas = arena_map(room * sizeof(*arenas));
+        if (!arenas) {
+            scan->failed = true;
+            return;
+        }
+        count = pyarenas_list(arenas, room);
+        if (count <= room)
+            break;
+        arena_unmap(arenas, room * sizeof(*arenas));
+    }
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t start = arenas[i].start, end = start + arenas[i].size;
+        if (!has_python_block(scan, start, end) && !(ledger_header->forked && arenas[i].size > 64u << 10))
+            continue;
+        if (!scan_range_add(&scan->holes, start, end) || !scan_range_add(&scan->arenas, start, end))
+            scan->failed = true;
+    }
+    arena_unmap(arenas, room * sizeof(*arenas));
+    scan_ranges_order(&scan->arenas);
+}
+
+static void add_own_memory(struct scan *scan)
+{
+    size_t room = LIST_FIRST, count;
+    struct arena_range *ranges;
+
+    for (;; room = count + LIST_FIRST) {
+        ranges = arena_map(room * sizeof(*ranges));
+        if (!ranges) {
+            scan->failed = true;
+            return;
+        }
+        count = arena_ranges(ranges, room);
+        if (count <= room)
+            break;
+        arena_unmap(ranges, room * sizeof(*ranges));
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!scan_range_add(&scan->holes, ranges[i].start, (ranges[i].start + ranges[i].size + 4095) & ~4095ul))
+            scan->failed = true;
+    arena_unmap(ranges, room * sizeof(*ranges));
+}
+
+/* ---- mappings ---- */
+
+/* The parts of [start, end) that are in none of the holes. */
+static void scan_anonymous(struct scan *scan, const struct scan_mapping *mapping)
+{
+    uintptr_t at = mapping->start;
+
+    while (at < mapping->end && !scan->failed) {
+        const struct scan_range *hole = scan_range_find(&scan->holes, at);
+        if (hole && hole->start <= at) {
+            at = hole->end;
+            continue;
+        }
+        uintptr_t end = hole ? MIN(hole->start, mapping->end) : mapping->end;
+        scan_area(scan, mapping, at, end);
+        at = end;
+    }
+}
+
+/* Of a file's mapping only what is a module's data. */
+static void scan_file(struct scan *scan, const struct scan_mapping *mapping)
+{
+    uintptr_t at = mapping->start;
+
+    while (at < mapping->end) {
+        const struct scan_range *data = scan_range_find(&scan->data, at);
+        if (!data || data->start >= mapping->end)
+            break;
+        at = MAX(at, data->start);
+        uintptr_t end = MIN(mapping->end, data->end);
+        scan_root_range(scan, at, end);
+        at = end;
+    }
+}
+
+static void scan_mapping(struct scan *scan, const struct scan_mapping *mapping)
+{
+    uint64_t size = mapping->end - mapping->start;
+
+    if (!(mapping->flags & MAPPING_READ) || mapping->flags & MAPPING_ODD)
+        return;
+    if (mapping->flags & MAPPING_SHARED) {
+        scan->skipped += mapping->flags & MAPPING_FILE ? 0 : size;
+    } else if (mapping->flags & MAPPING_FILE) {
+        scan_file(scan, mapping);
+    } else if (size > HUGE) {
+        scan->skipped += size;
+    } else {
+        scan_anonymous(scan, mapping);
+    }
+}
+
+int scan_find_roots(struct scan *scan)
+{
+    const struct scan_mapping *mappings = (const void *)scan->mappings.data;
+    size_t count = scan->mappings.used / sizeof(*mappings);
+
+    add_arenas(scan);
+    add_own_memory(scan);
+    scan_stacks(scan);
+    scan_ranges_order(&scan->holes);
+    for (size_t i = 0; i < count && !scan->failed; i++)
+        scan_mapping(scan, &mappings[i]);
+    if (ledger_header->forked) {
+        const struct scan_range *arenas = (const void *)scan->arenas.data;
+        for (size_t i = 0; i < scan->arenas.used / sizeof(*arenas) && !scan->failed; i++)
+            scan_inherited(scan, arenas[i].start, arenas[i].end);
+    }
+    return scan->failed ? -ENOMEM : 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the leak scan share during one run (scan.h tells the order). All of it is private memory of the shim,
+ * given back at the end; one thread works. */
+#ifndef SHIM_SCAN_STATE_H
+#define SHIM_SCAN_STATE_H
+
+#include "scan_index.h"
+#include "scan_memory.h"
+#include "scan_python.h"
+
+/* How a pointer hits a block, in the upper 3 bits of an edge while edges are collected. What it means depends on the block,
+ * which may not have been looked at yet. */
+enum scan_hit {
+    HIT_START = 0, /* + 0 */
+    HIT_16,        /* + 16 and so on */
+    HIT_32,
+    HIT_8,
+    HIT_24,
+    HIT_MIDDLE,
+    HIT_NONE = 7, /* with all other bits set: no pointer after all */
+};
+#define SCAN_HIT_SHIFT 29
+#define SCAN_HIT_TARGET ((1u << SCAN_HIT_SHIFT) - 1)
+
+/* A pointer into a block of operator new, which may be to a base of the object. */
+struct scan_base_check {
+    uint64_t edge; /* place among the edges, or, with the top bit, among the roots */
+    uint32_t offset;
+    uint32_t target;
+};
+
+struct scan_vtable {
+    uintptr_t address;
+    bool is_one;
+};
+
+#define SCAN_VTABLES 256u
+
+struct scan {
+    struct scan_reader reader;
+    struct scan_index index;
+    struct scan_python python;
+    struct scan_array mappings;
+    struct scan_array data;  /* ranges of modules' writable segments, ordered */
+    struct scan_array holes; /* ranges that are no roots, ordered */
+    struct scan_array arenas; /* ranges of pymalloc's arenas, ordered; they are holes too */
+    struct scan_array edges; /* uint32_t */
+    struct scan_array roots; /* uint32_t */
+    struct scan_array bases; /* struct scan_base_check */
+    uint64_t *first;         /* of the edges of each block */
+    uint8_t *kinds;
+    struct scan_vtable vtables[SCAN_VTABLES];
+    uintptr_t stack;     /* where the stack of the calling thread begins to count */
+    uint64_t tcache_key; /* 0 = not known */
+    uint64_t skipped;    /* bytes of mappings that were left out */
+    bool failed;         /* no memory */
+    bool types;
+};
+
+/* ---- scan_edges.c ---- */
+
+/* Adds an edge for each word that points to a block. `source` SCAN_NONE: to the roots. */
+void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t source, unsigned facts);
+
+/* Looks through all blocks: fills edges, first, the facts and objects of blocks, and the types in the ledger. */
+void scan_blocks(struct scan *scan);
+
+/* Makes of hits what scan_graph.h wants, now that all blocks are known. */
+void scan_resolve(struct scan *scan);
+
+/* ---- scan_roots.c ---- */
+
+/* Finds all roots. Returns 0 or -errno (nothing is known of the memory of this process). */
+int scan_find_roots(struct scan *scan);
+
+/* The words of [start, end) are roots. */
+void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end);
+
+/* ---- scan_heap.c ---- */
+
+/* [start, end) is anonymous memory, without holes: what is in it besides recorded blocks are roots, but not free chunks of the
+ * C library's heap, nor what other heaps keep between blocks. */
+void scan_area(struct scan *scan, const struct scan_mapping *mapping, uintptr_t start, uintptr_t end);
+
+/* Pymalloc's arena in a forked child: blocks of the parent are roots. */
+void scan_inherited(struct scan *scan, uintptr_t start, uintptr_t end);
+
+/* ---- scan_threads.c ---- */
+
+/* Adds holes for the unused parts of stacks: below stack pointers, and of threads that have ended. */
+void scan_stacks(struct scan *scan);
+
+/* ---- scan_modules.c ---- */
+
+/* Fills scan->data. */
+void scan_modules(struct scan *scan);
+
+/* Whether `address` lies in code. */
+bool scan_is_code(const struct scan *scan, uintptr_t address);
+
+#endif
