@@ -13,6 +13,7 @@
 #include "pymem.h"
 #include "real.h"
 #include "report_writer.h"
+#include "scan.h"
 #include "stacks.h"
 #include "thread.h"
 #include "unwind.h"
@@ -236,6 +237,7 @@ static void begin(void)
     if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
         block_secret = (uint64_t)(uintptr_t)&folder ^ (uint64_t)time(NULL) << 20;
     report_use_memory(real.malloc, real.free);
+    scan_start();
     predecessor_report();
     if (open_ledger(false) < 0 || register_handlers() < 0)
         return;
@@ -350,6 +352,8 @@ void start_process_ends(int status)
     ledger_header->status = status;
     ledger_header->ended_at = now();
     __atomic_store_n(&ledger_header->ended, END_EXIT, __ATOMIC_RELEASE);
+    if (start_options.leak_check)
+        scan_run(&(struct scan_options){.python = pymem_api(), .types = true});
     write_report();
     thread_local_state.busy = busy;
 }
