@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "emit.h"
+
+#include "compiler.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef void (*emit_function)(FILE *out, const char *text);
+
+struct row {
+    const char *text, *want;
+};
+
+static void check(emit_function emit, const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+        emit(out, rows[i].text);
+        fclose(out);
+        cr_expect_str_eq(text, rows[i].want, "row %zu: got %s, want %s", i, text, rows[i].want);
+        free(text);
+    }
+}
+
+Test(emit, json)
+{
+    static const struct row rows[] = {
+        {NULL, "null"},
+        {"", "\"\""},
+        {"a\"b\\c", "\"a\\\"b\\\\c\""},
+        {"\n\r\t\x01\x7f", "\"\\n\\r\\t\\u0001\\u007f\""},
+        {"\xc3\xa9\xff", "\"\xc3\xa9\xef\xbf\xbd\""},
+    };
+    check(emit_json, rows, ARRAY_SIZE(rows));
+}
+
+Test(emit, xml)
+{
+    static const struct row rows[] = {
+        {NULL, ""},
+        {"<a href=\"x\">&'</a>", "&lt;a href=&quot;x&quot;&gt;&amp;'&lt;/a&gt;"},
+        {"a\nb\tc\rd", "a&#10;b&#9;c&#13;d"},
+        {"\x1b[0m", "\xef\xbf\xbd[0m"},                           /* not even as a reference */
+        {"\xef\xbf\xbe", "\xef\xbf\xbd"},                         /* U+FFFE */
+        {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* a surrogate is no UTF-8 */
+        {"]]>", "]]&gt;"},
+    };
+    check(emit_xml, rows, ARRAY_SIZE(rows));
+}
+
+Test(emit, csv)
+{
+    static const struct row rows[] = {
+        {NULL, ""},
+        {"plain text", "plain text"},
+        {"a,b", "\"a,b\""},
+        {"say \"x\"", "\"say \"\"x\"\"\""},
+        {"two\nlines", "\"two\nlines\""},
+        {"=1+1", "\"'=1+1\""},
+        {"+1", "\"'+1\""},
+        {"-1", "\"'-1\""},
+        {"@x", "\"'@x\""},
+        {"\t=1", "\"'\t=1\""},
+        {"a=1", "a=1"},
+    };
+    check(emit_csv, rows, ARRAY_SIZE(rows));
+}
+
+Test(emit, uri_path)
+{
+    static const struct row rows[] = {
+        {"src/a_b-c.d~", "src/a_b-c.d~"},
+        {"a b#c?d%e", "a%20b%23c%3Fd%25e"},
+        {"c:x", "c%3Ax"}, /* not a scheme */
+        {"\xc3\xa9", "%C3%A9"},
+        {"", ""},
+    };
+    check(emit_uri_path, rows, ARRAY_SIZE(rows));
+}
