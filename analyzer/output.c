@@ -5,7 +5,9 @@
 
 #include "compiler.h"
 #include "out_json.h"
+#include "out_machine.h"
 #include "out_text.h"
+#include "place.h"
 #include "term.h"
 #include "text.h"
 
@@ -14,7 +16,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct output *const formats[] = {&out_text, &out_json};
+static const struct output *const formats[] = {
+    &out_text,      &out_json,       &out_markdown, &out_sarif, &out_junit,       &out_github, &out_gitlab,
+    &out_collapsed, &out_speedscope, &out_pprof,    &out_dhat,  &out_openmetrics, &out_csv,
+};
 
 const struct output *const *output_formats(size_t *ret_count)
 {
@@ -24,11 +29,18 @@ const struct output *const *output_formats(size_t *ret_count)
 
 const struct output *output_find(const char *name, const char *path)
 {
+    const struct output *found = name ? NULL : &out_text;
+    size_t longest = 0;
     for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-        if (name ? strcmp(name, formats[i]->name) == 0 : text_ends_with(path, formats[i]->extension))
+        const char *extension = formats[i]->extension;
+        if (name && strcmp(name, formats[i]->name) == 0)
             return formats[i];
+        if (!name && extension && strlen(extension) > longest && text_ends_with(path, extension)) {
+            found = formats[i];
+            longest = strlen(extension);
+        }
     }
-    return name ? NULL : &out_text;
+    return found;
 }
 
 bool output_frame_shown(const struct output_options *options, const struct frame *frame)
@@ -87,6 +99,7 @@ void output_job_init(struct output_job *job, const struct output *output, const 
         job->top = SIZE_MAX;
     if (!getcwd(job->folder, sizeof(job->folder)))
         job->folder[0] = '\0';
+    source_root_find(options->source_root, job->folder, job->root, sizeof(job->root));
     for (size_t i = 0; i < model->process_count; i++)
         job->errors += model->processes[i]->error_count;
     job->errors_hidden = job->errors > job->top ? job->errors - job->top : 0;
@@ -127,7 +140,7 @@ static int write_error(struct output_job *job, const struct output *output, cons
 
 static int write_errors(struct output_job *job, const struct output *output, struct symbols *symbols)
 {
-    for (size_t i = 0; i < job->model->process_count; i++) {
+    for (size_t i = 0; output->error && i < job->model->process_count; i++) {
         const struct process *process = job->model->processes[i];
         for (size_t j = 0; j < process->error_count; j++) {
             if (job->errors_written >= job->top)
@@ -143,7 +156,7 @@ static int write_errors(struct output_job *job, const struct output *output, str
 
 static int write_leaks(struct output_job *job, const struct output *output, const struct leaks *leaks)
 {
-    for (size_t i = 0; i < leaks->count && job->leaks_written < job->listed; i++) {
+    for (size_t i = 0; output->leak && i < leaks->count && job->leaks_written < job->listed; i++) {
         if (!leak_is_listed(job->options, &leaks->items[i]))
             continue;
         job->leaks_written++;
@@ -167,6 +180,8 @@ int output_report(struct output_job *job, const struct output *output, const str
     errno = 0;
     if (r == 0)
         r = stream_result(job, output->end(job));
+    if (output->done)
+        output->done(job);
     return r;
 }
 
