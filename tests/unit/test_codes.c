@@ -134,6 +134,7 @@ Test(codes, thousands_come_and_go)
     enum { COUNT = 6000, ROUNDS = 60000 };
     static void *codes[COUNT];
     static uint32_t ids[COUNT];
+    static bool known[COUNT];
     uint32_t seed = 1;
     char name[16];
 
@@ -147,11 +148,15 @@ Test(codes, thousands_come_and_go)
     for (int i = 0; i < ROUNDS; i++) {
         unsigned which = (seed = seed * 1664525 + 1013904223) >> 8, at = which % COUNT;
         if (which & 0x100000) {
+            uint32_t generation = codes_generation;
             codes_forget((uintptr_t)codes[at]);
+            cr_assert_eq(codes_generation != generation, known[at]);
+            known[at] = false;
         } else {
             uint32_t id = id_of(codes[at]);
             cr_assert(id && (!ids[at] || ids[at] == id));
             ids[at] = id;
+            known[at] = true;
         }
     }
     for (int i = 0; i < COUNT; i++)

@@ -181,6 +181,17 @@ Test(pyframes, deep_stacks_are_cut_at_the_root)
     }
 }
 
+Test(pyframes, c_entries_below_the_cut_come_and_go)
+{
+    begin(12, 2);
+    void *f = fake_code("x.py", "f", 3, "t"), *bottom = fake_entered(NULL, f, 2);
+    void *two = fake_frame(bottom, f, 4), *three = fake_frame(two, f, 6), *four = fake_frame(three, f, 8);
+    expect(four, "f+8 f+6 cut 2 ");
+    void *other = fake_entered(bottom, f, 4), *another = fake_entered(other, f, 6);
+    expect(fake_frame(another, f, 8), "f+8 f+6* cut 2 ");
+    expect(four, "f+8 f+6 cut 2 ");
+}
+
 Test(pyframes, of_very_deep_stacks_the_number_cut_is_not_known)
 {
     begin(12, 3);
