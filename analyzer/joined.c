@@ -63,6 +63,7 @@ int joined_build(const struct leaks *leaks, struct leaks *ret)
         struct leak *into = &items[count - 1];
         into->blocks += item.blocks;
         into->bytes += item.bytes;
+        into->variance += item.variance;
         into->processes++;
     }
     if (count > 0)

@@ -9,6 +9,7 @@
 #include "merge.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 struct builder {
@@ -133,6 +134,7 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
         .type = group->type,
         .blocks = group->blocks,
         .bytes = group->bytes,
+        .variance = (double)group->error_bytes * (double)group->error_bytes,
     };
     uint32_t *slot;
     size_t at;
@@ -146,6 +148,7 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
         at = *slot - 1;
         add(&leaks->items[at].blocks, group->blocks);
         add(&leaks->items[at].bytes, group->bytes);
+        leaks->items[at].variance += leak.variance;
         if (group->bytes <= builder->largest[at])
             return 0;
     } else {
@@ -211,4 +214,9 @@ void leaks_clear(struct leaks *leaks)
     free(leaks->memory);
     free(leaks->items);
     *leaks = (struct leaks){0};
+}
+
+uint64_t leak_error_bytes(const struct leak *leak)
+{
+    return (uint64_t)(sqrt(leak->variance) + 0.5);
 }

@@ -36,6 +36,7 @@ struct leak {
     bool known, startup;
     const char *domain, *type; /* type may be NULL */
     uint64_t blocks, bytes;
+    double variance;    /* of `bytes`, with sampling */
     uint32_t processes; /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
     struct stack stack;
     char fingerprint[FINGERPRINT_SIZE];
@@ -54,6 +55,9 @@ void stack_clear(struct stack *stack);
 /* Builds all leaks of the model. *ret is given to leaks_clear. Returns 0 or -ENOMEM. */
 int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret);
 void leaks_clear(struct leaks *leaks);
+
+/* Standard error of leak->bytes in bytes, 0 without sampling. */
+uint64_t leak_error_bytes(const struct leak *leak);
 
 /* "definite", .. */
 const char *leak_kind_name(enum leak_kind kind);

@@ -54,6 +54,7 @@ struct group {
     const char *domain;
     const char *type; /* of a Python object, or NULL */
     uint64_t blocks, bytes;
+    uint64_t error_bytes; /* standard error of `bytes`, 0 without sampling */
 };
 
 struct memory_error {
@@ -65,6 +66,8 @@ struct memory_error {
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, inherited_frees, threads, self_checks, self_check_differences;
+    uint64_t sample;      /* mean bytes between recorded blocks; then all numbers are estimates. 0 = all were recorded */
+    uint64_t error_bytes; /* standard error of live_bytes */
 };
 
 /* One report: one image of one process. */

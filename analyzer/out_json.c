@@ -56,10 +56,11 @@ static json_t *strings(const char *const *items, size_t count)
 
 static json_t *totals_of(const struct totals *totals)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "allocations", out_json_number(totals->allocations), "frees",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocations", out_json_number(totals->allocations), "frees",
                      out_json_number(totals->frees), "live_blocks", out_json_number(totals->live_blocks), "live_bytes",
                      out_json_number(totals->live_bytes), "peak_bytes", out_json_number(totals->peak_bytes), "dropped",
-                     out_json_number(totals->dropped));
+                     out_json_number(totals->dropped), "sample", out_json_number(totals->sample), "error_bytes",
+                     out_json_number(totals->error_bytes));
 }
 
 json_t *out_json_process(const struct process *process)
@@ -117,11 +118,12 @@ static bool stack_is_cut(const struct stack *stack)
 
 json_t *out_json_leak(const struct output_options *options, const struct leak *leak)
 {
-    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:s, s:b, s:o}", "pid", leak->process->pid, "kind",
+    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:s, s:b, s:o, s:o}", "pid", leak->process->pid, "kind",
                      leak_kind_name(leak->kind), "known", leak->known, "domain", out_json_string(leak->domain), "type",
                      out_json_string(leak->type), "startup", leak->startup, "blocks", out_json_number(leak->blocks),
                      "bytes", out_json_number(leak->bytes), "fingerprint", leak->fingerprint, "stack_cut",
-                     stack_is_cut(&leak->stack), "stack", out_json_stack(options, &leak->stack));
+                     stack_is_cut(&leak->stack), "error_bytes", out_json_number(leak_error_bytes(leak)), "stack",
+                     out_json_stack(options, &leak->stack));
 }
 
 int out_json_processes(struct output_job *job)

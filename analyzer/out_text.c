@@ -93,6 +93,13 @@ void out_text_process(struct output_job *job, const struct process *process)
                  text_plural(process->totals.dropped));
         put_note(job, text);
     }
+    if (process->totals.sample > 0) {
+        char mean[TEXT_NUMBER_SIZE], live[TEXT_NUMBER_SIZE], error[TEXT_NUMBER_SIZE], text[200];
+        snprintf(text, sizeof(text), "sampled every %s bytes: numbers are estimates; %s live bytes, standard error %s",
+                 text_number(mean, process->totals.sample), text_number(live, process->totals.live_bytes),
+                 text_number(error, process->totals.error_bytes));
+        put_note(job, text);
+    }
     for (size_t i = 0; i < process->lacks_count; i++)
         put_note(job, process->lacks[i]);
     if (leaks_unchecked(process))
@@ -294,6 +301,11 @@ static int text_leak(struct output_job *job, const struct leak *leak)
     FILE *out = job->out;
     fprintf(out, "\n%s", style(job, kind_style(leak)));
     out_text_amount(out, leak->bytes, leak->blocks);
+    if (leak->variance > 0) {
+        char error[TEXT_NUMBER_SIZE];
+        fprintf(out, " (estimated, standard error %s bytes)",
+                text_number(error, leak_error_bytes(leak)));
+    }
     fprintf(out, " %s%s (", out_text_kind(leak->kind, leak->known), style(job, STYLE_NONE));
     text_escape(out, leak->domain);
     if (leak->type) {

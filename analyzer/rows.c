@@ -370,6 +370,7 @@ static int add_group(struct rows *rows, struct line *line)
     group.startup = get_bool(line, "startup");
     if (!get_count(line, "blocks", &group.blocks) || !get_count(line, "bytes", &group.bytes))
         return -EINVAL;
+    group.error_bytes = get_count_or_0(line, "error_bytes");
     return table_append(rows, ROWS_GROUPS, &group);
 }
 
@@ -408,6 +409,8 @@ static int add_totals(struct rows *rows, struct line *line)
     totals->startup_bytes = get_count_or_0(line, "startup_bytes");
     totals->inherited_frees = get_count_or_0(line, "inherited_frees");
     totals->threads = get_count_or_0(line, "threads");
+    totals->sample = get_count_or_0(line, "sample");
+    totals->error_bytes = get_count_or_0(line, "error_bytes");
     totals->self_checks = get_count_or_0(line, "self_checks");
     totals->self_check_differences = get_count_or_0(line, "self_check_differences");
     return 0;

@@ -61,7 +61,7 @@ enum record_flags {
     RECORD_STARTUP = 1u << 0, /* allocated before the program's own code ran */
     RECORD_KIND_SHIFT = 1,    /* enum block_kind, 3 bits */
     RECORD_KIND_MASK = 7u << 1,
-    RECORD_CODE = 1u << 4, /* the block holds a code object that LEDGER_CODES describes */
+    RECORD_CODE = 1u << 4,        /* the block holds a code object that LEDGER_CODES describes */
     RECORD_INTERPRETER = 1u << 5, /* kept by the interpreter itself beyond its end: no leak of the program */
 };
 
@@ -202,7 +202,7 @@ enum ledger_lack {                             /* what the report has to say it 
                    LACK_STACKS_FULL = 1u << 5, /* no more room for stacks: some blocks have none */
                    LACK_PYTHON_RESTARTS =
                        1u << 6, /* the interpreter replaced its allocators too often: no more MEM and OBJ blocks */
-                   LACK_SCAN = 1u << 7, /* memory could not be scanned: the kinds of live blocks are not known */
+                   LACK_SCAN = 1u << 7,      /* memory could not be scanned: the kinds of live blocks are not known */
                    LACK_SCAN_PART = 1u << 8, /* some of the memory could not be scanned */
 };
 
@@ -235,6 +235,7 @@ struct ledger_header {
     uint32_t epoch;           /* module epoch: raised by every dlclose that unloads */
     uint32_t mark;            /* number of marks so far */
     uint32_t forked;          /* 1: this process began as a fork of a traced one */
+    uint64_t sample;          /* mean bytes between recorded blocks, 0 = all are (sampling.h) */
     uint32_t leak_check;      /* 0: live blocks are only counted, no groups are written */
     uint32_t argc;
     uint32_t argv_size;

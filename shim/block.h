@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 #define BLOCK_PREFIX 16u
+#define BLOCK_PADDING_LOG_MIN 4u /* the prefix alone */
 #define BLOCK_ALIGNMENT_MAX_LOG 40u
 
 /* What the reference says. */
@@ -80,6 +81,8 @@ static inline bool block_find(const void *p, struct block_ref *ref)
         return false;
     const uint64_t *prefix = (const uint64_t *)p - 2;
     uint64_t packed = prefix[0];
+    if (packed >> 58 < BLOCK_PADDING_LOG_MIN) /* most foreign ones are known by this already */
+        return false;
     if (prefix[1] != block_check_word(p, packed))
         return false;
     *ref = block_unpack(packed);

@@ -6,6 +6,8 @@
 #include "pymem.h"
 #include "real.h"
 #include "records.h"
+#include "sample.h"
+#include "sampling.h"
 #include "stacks.h"
 #include "start.h"
 #include "thread.h"
@@ -14,7 +16,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define PADDING_LOG_MIN 4u       /* the prefix alone */
 #define BALANCE_FLUSH (64 << 10) /* bytes a thread may be ahead of header.live_bytes */
 #define SIZE_LIMIT ((size_t)PTRDIFF_MAX - 4096)
 
@@ -64,22 +65,51 @@ static _cold_ void flush_pending(struct ledger_thread *counters, uint32_t trace)
     counters->pending_trace = trace;
 }
 
-static inline void count_allocation(struct ledger_thread *counters, uint32_t trace, size_t size)
+/* What a block counts for: itself, or with sampling all those that it stands for. */
+struct amount {
+    uint64_t blocks, bytes;
+};
+
+/* Fractions are carried over to the next one, so that they do not get lost. */
+static _cold_ struct amount sampled_amount(struct thread *thread, size_t size)
 {
-    counters->allocations++;
-    counters->allocated_bytes += size;
-    if (unlikely(counters->pending_trace != trace))
-        flush_pending(counters, trace);
-    counters->pending_allocations++;
-    counters->pending_bytes += size;
-    change_balance(counters, (int64_t)size);
+    double weight = sampling_weight(size, sample_mean);
+
+    thread->carry_blocks += weight;
+    thread->carry_bytes += weight * (double)size;
+    struct amount amount = {(uint64_t)thread->carry_blocks, (uint64_t)thread->carry_bytes};
+    thread->carry_blocks -= (double)amount.blocks;
+    thread->carry_bytes -= (double)amount.bytes;
+    return amount;
 }
 
-static inline void count_free(struct ledger_thread *counters, size_t size)
+static inline struct amount amount_of(struct thread *thread, size_t size)
 {
-    counters->frees++;
-    counters->freed_bytes += size;
-    change_balance(counters, -(int64_t)size);
+    return likely(!sample_mean) ? (struct amount){1, size} : sampled_amount(thread, size);
+}
+
+static inline void count_allocation(struct thread *thread, uint32_t trace, size_t size)
+{
+    struct ledger_thread *counters = thread->counters;
+    struct amount amount = amount_of(thread, size);
+
+    counters->allocations += amount.blocks;
+    counters->allocated_bytes += amount.bytes;
+    if (unlikely(counters->pending_trace != trace))
+        flush_pending(counters, trace);
+    counters->pending_allocations += amount.blocks;
+    counters->pending_bytes += amount.bytes;
+    change_balance(counters, (int64_t)amount.bytes);
+}
+
+static inline void count_free(struct thread *thread, size_t size)
+{
+    struct ledger_thread *counters = thread->counters;
+    struct amount amount = amount_of(thread, size);
+
+    counters->frees += amount.blocks;
+    counters->freed_bytes += amount.bytes;
+    change_balance(counters, -(int64_t)amount.bytes);
 }
 
 /* An event from a signal handler inside the shim, or without room for the thread's state. */
@@ -141,7 +171,7 @@ static inline void enter_block(struct thread *thread, void *p, size_t size, stru
     else
         thread->counters->dropped++;
     block_mark(p, ref);
-    count_allocation(thread->counters, trace, size);
+    count_allocation(thread, trace, size);
 }
 
 static inline void base_free(struct block_ref ref, void *base)
@@ -185,7 +215,7 @@ static inline void forget_block(struct thread *thread, const void *p, struct blo
     if (ref.domain == DOMAIN_OBJ)
         pyframes_block_freed((uintptr_t)p, size);
     if (likely(own))
-        count_free(thread->counters, size);
+        count_free(thread, size);
     else
         __atomic_fetch_add(&ledger_header->inherited_frees, 1, __ATOMIC_RELAXED);
 }
@@ -209,7 +239,7 @@ static inline void release(void *p, struct block_ref ref)
 static void reenter_block(struct thread *thread, void *p, size_t size, struct block_ref ref, void *const *frame)
 {
     if (is_own(ref) && ref.record)
-        count_free(thread->counters, records_get(ref.record)->size);
+        count_free(thread, records_get(ref.record)->size);
     else
         ref.record = 0;
     enter_block(thread, p, size, ref, frame);
@@ -242,6 +272,53 @@ static void *resize(void *p, struct block_ref ref, size_t size, void *const *fra
     return base ? moved : NULL;
 }
 
+/* With sampling, a new size is a new throw of the dice (unless the block is the parent process's, whose size is not known). */
+static bool loses_sample(struct block_ref ref, size_t size)
+{
+    return unlikely(sample_mean != 0) && ref.record && is_own(ref) && sample_skips(size);
+}
+
+/* A recorded block that loses: its bytes move over the prefix. */
+static void *resize_to_plain(void *p, struct block_ref ref, size_t size)
+{
+    size_t kept = MIN(records_get(ref.record)->size, size);
+    void *base = block_base(p, ref);
+
+    block_unmark(p);
+    memmove(base, p, kept);
+    void *moved = base_realloc(ref, base, size);
+    if (!moved) {
+        memmove(p, base, kept);
+        block_mark(p, ref);
+        return NULL;
+    }
+    struct thread *thread = thread_enter();
+    if (thread) {
+        forget_block(thread, p, ref);
+        thread_leave();
+    } else {
+        forget_alone(ref);
+    }
+    return moved;
+}
+
+/* A plain block that wins: its bytes make room for a prefix. */
+static void *resize_to_recorded(void *p, struct block_ref ref, size_t size, void *const *frame)
+{
+    struct thread *thread = thread_enter();
+    if (!thread)
+        return base_realloc(ref, p, size);
+    thread_local_state.busy = BUSY_NESTED;
+    uint8_t *base = base_realloc(ref, p, size + BLOCK_PREFIX);
+    if (base) {
+        memmove(base + BLOCK_PREFIX, base, size);
+        thread_local_state.busy = BUSY_SHIM;
+        enter_block(thread, base + BLOCK_PREFIX, size, ref, frame);
+    }
+    thread_leave();
+    return base ? base + BLOCK_PREFIX : NULL;
+}
+
 /* ---- the C library's family ---- */
 
 /* The domain and frame for a block that malloc was asked for: those of the hook further out, if there is one. */
@@ -255,11 +332,25 @@ static inline enum block_domain origin_domain(void *const **frame)
     return origin->domain;
 }
 
+static _cold_ void watch_only(void)
+{
+    if (!thread_enter())
+        return;
+    thread_local_state.busy = BUSY_NESTED;
+    pymem_watch();
+    thread_leave();
+}
+
 /* Opens the guard for a new block; NULL: it is not to be recorded. */
 static inline struct thread *begin(enum block_domain domain, size_t size)
 {
     if (unlikely(!is_recorded(domain) || size > SIZE_LIMIT))
         return NULL;
+    if (sample_skips(size)) {
+        if (unlikely(pymem_watching == PYMEM_WATCH_EACH))
+            watch_only();
+        return NULL;
+    }
     struct thread *thread = thread_enter();
     if (unlikely(!thread)) {
         count_dropped();
@@ -300,7 +391,7 @@ void *capture_malloc(size_t size, void *const *frame)
 
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(size) : real.malloc(size);
-    struct block_ref ref = {.domain = domain, .padding_log = PADDING_LOG_MIN};
+    struct block_ref ref = {.domain = domain, .padding_log = BLOCK_PADDING_LOG_MIN};
     return finish(thread, real.malloc(size + BLOCK_PREFIX), size, ref, frame);
 }
 
@@ -316,7 +407,7 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
     struct thread *thread = begin(domain, bytes);
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(bytes) : real.calloc(count, size);
-    struct block_ref ref = {.domain = domain, .padding_log = PADDING_LOG_MIN};
+    struct block_ref ref = {.domain = domain, .padding_log = BLOCK_PADDING_LOG_MIN};
     return finish(thread, real.calloc(1, bytes + BLOCK_PREFIX), bytes, ref, frame);
 }
 
@@ -338,10 +429,16 @@ void *capture_memalign(size_t alignment, size_t size, void *const *frame)
     return finish(thread, real.memalign(padding, size + padding), size, ref, frame);
 }
 
-static void *foreign_realloc(void *p, size_t size)
+static void *foreign_realloc(void *p, size_t size, void *const *frame)
 {
-    if (likely(real_ready && !real_early_owns(p)))
-        return real.realloc(p, size);
+    if (likely(real_ready && !real_early_owns(p))) {
+        struct block_ref ref = {.padding_log = BLOCK_PADDING_LOG_MIN};
+        enum block_domain domain = origin_domain(&frame);
+        if (likely(!sample_mean) || !size || size > SIZE_LIMIT || !is_recorded(domain) || sample_skips(size))
+            return real.realloc(p, size);
+        ref.domain = domain & 15;
+        return resize_to_recorded(p, ref, size, frame);
+    }
     if (size == 0 || real_missing())
         return size ? real_early_alloc(size) : NULL;
     void *moved = real.malloc(size);
@@ -357,7 +454,7 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
     if (!p)
         return capture_malloc(size, frame);
     if (!block_find(p, &ref))
-        return foreign_realloc(p, size);
+        return foreign_realloc(p, size, frame);
     if (size == 0) { /* as glibc does */
         capture_free(p);
         return NULL;
@@ -369,7 +466,7 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
     if (!is_python(ref.domain))
         ref.domain = origin_domain(&frame) & 15;
     int saved = errno;
-    void *moved = resize(p, ref, size, frame);
+    void *moved = loses_sample(ref, size) ? resize_to_plain(p, ref, size) : resize(p, ref, size, frame);
     if (moved)
         errno = saved;
     return moved;
@@ -411,12 +508,12 @@ size_t capture_usable_size(void *p)
 static inline struct block_ref python_ref(const struct python_origin *origin)
 {
     return (struct block_ref){
-        .domain = origin->domain & 15, .allocator = origin->index & 63, .padding_log = PADDING_LOG_MIN};
+        .domain = origin->domain & 15, .allocator = origin->index & 63, .padding_log = BLOCK_PADDING_LOG_MIN};
 }
 
 static inline struct thread *begin_python(const struct python_origin *origin, size_t size)
 {
-    if (unlikely(!is_recorded(origin->domain) || size > SIZE_LIMIT))
+    if (unlikely(!is_recorded(origin->domain) || size > SIZE_LIMIT) || sample_skips(size))
         return NULL;
     struct thread *thread = thread_enter();
     if (likely(thread))
@@ -426,13 +523,24 @@ static inline struct thread *begin_python(const struct python_origin *origin, si
     return thread;
 }
 
+/* A request that is passed over: what it asks of libc must not be recorded in its place. */
+#define PASS_OVER(call) \
+    ({ \
+        uint8_t busy_ = thread_local_state.busy; \
+        if (sample_mean) \
+            thread_local_state.busy = BUSY_NESTED; \
+        void *result_ = (call); \
+        thread_local_state.busy = busy_; \
+        result_; \
+    })
+
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin_python(origin, size);
 
     if (unlikely(!thread))
-        return allocator->malloc(allocator->context, size);
+        return PASS_OVER(allocator->malloc(allocator->context, size));
     uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + BLOCK_PREFIX);
     return finish(thread, base, size, python_ref(origin), frame);
 }
@@ -446,22 +554,33 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
         return NULL;
     struct thread *thread = begin_python(origin, bytes);
     if (unlikely(!thread))
-        return allocator->calloc(allocator->context, count, size);
+        return PASS_OVER(allocator->calloc(allocator->context, count, size));
     uint8_t *base = allocator->calloc(allocator->context, 1, MAX(bytes, 1u) + BLOCK_PREFIX);
     return finish(thread, base, bytes, python_ref(origin), frame);
 }
 
-void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+/* A plain block of CPython's that is to grow or shrink. */
+static void *foreign_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
 {
     const struct py_allocator *allocator = origin->allocator;
+
+    if (likely(!sample_mean) || size > SIZE_LIMIT || !is_recorded(origin->domain) || sample_skips(size))
+        return PASS_OVER(allocator->realloc(allocator->context, p, size));
+    return resize_to_recorded(p, python_ref(origin), MAX(size, 1u), frame);
+}
+
+void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+{
     struct block_ref ref;
 
     if (!p)
         return capture_python_malloc(origin, size, frame);
     if (!block_find(p, &ref))
-        return allocator->realloc(allocator->context, p, size);
+        return foreign_python_realloc(origin, p, size, frame);
     if (size > SIZE_LIMIT - block_padding(ref))
         return NULL;
+    if (loses_sample(ref, size))
+        return resize_to_plain(p, ref, MAX(size, 1u));
     return resize(p, ref, MAX(size, 1u), frame);
 }
 

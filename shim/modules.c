@@ -26,6 +26,9 @@ struct known_module {
     uint64_t name_hash; /* of the loader's name: another library may come to the same addresses */
     uint32_t id;        /* LEDGER_MODULES */
     uint32_t seen;      /* number of the last comparison that found it */
+    const char *path;   /* as it was written, in the arena: for the ledger of a forked child */
+    size_t path_size;
+    struct ledger_module written;
 };
 
 /* All of it belongs to the thread that does the update (`waiting`). */
@@ -199,6 +202,20 @@ static uint32_t store_name(const struct dl_phdr_info *info, const struct known_m
     return store_path(info->dlpi_name);
 }
 
+/* Keeps a copy of what was written. */
+static void keep(struct known_module *module, const struct ledger_module *entry)
+{
+    const struct ledger_text *text = entry->path ? ledger_entry(LEDGER_TEXT, entry->path) : NULL;
+    size_t size = text && !text->next ? text->length_plus_1 - 1 : 0;
+    char *path = size ? arena_alloc(size) : NULL;
+
+    module->written = *entry;
+    module->path = path;
+    module->path_size = path ? size : 0;
+    if (path)
+        memcpy(path, text->bytes, size);
+}
+
 /* Writes a module that is new. Its epoch may turn out to be the next one: see retire_gone. */
 static bool write_module(const struct dl_phdr_info *info, struct known_module *module, bool executable)
 {
@@ -217,6 +234,7 @@ static bool write_module(const struct dl_phdr_info *info, struct known_module *m
     entry->last_epoch = UINT32_MAX;
     find_build_id(info, entry);
     __atomic_store_n(&entry->end, module->end, __ATOMIC_RELEASE);
+    keep(module, entry);
     known[known_count++] = *module;
     return true;
 }
@@ -315,9 +333,23 @@ void modules_update(void)
     } while (!__atomic_compare_exchange_n(&waiting, &served, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
 }
 
-void modules_reset(void)
+void modules_fork_child(void)
 {
-    known_count = 0;
-    last_adds = last_subs = 0;
+    uint32_t kept = 0;
+
     waiting = 0;
+    for (uint32_t i = 0; i < known_count; i++) {
+        struct known_module *module = &known[i];
+        module->id = ledger_take(LEDGER_MODULES, 1);
+        if (!module->id)
+            continue;
+        struct ledger_module *entry = ledger_entry(LEDGER_MODULES, module->id);
+        *entry = module->written;
+        entry->end = 0;
+        entry->path = ledger_text(module->path, module->path_size);
+        entry->first_epoch = 0; /* the child's stacks are all new: none is from before this */
+        __atomic_store_n(&entry->end, module->end, __ATOMIC_RELEASE);
+        known[kept++] = *module;
+    }
+    known_count = kept;
 }

@@ -13,7 +13,8 @@ extern uint32_t modules_epoch;
  * lock may be taken (constructor, after dlopen and dlclose, at the end), inside the guard of thread.h. */
 void modules_update(void);
 
-/* Forgets what was written, for the new ledger of a forked child. */
-void modules_reset(void);
+/* In a forked child: writes what is known into the new ledger. Does not ask the loader, whose lock another thread may have
+ * held at the fork. */
+void modules_fork_child(void);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "options.h"
 #include "report_modules.h"
+#include "sampling.h"
 
 #include <errno.h>
 #include <string.h>
@@ -91,6 +92,12 @@ static void add_block(struct gathered *gathered, const struct block *block)
     group = table_row(&gathered->groups, number);
     group->blocks++;
     group->bytes = add_saturated(group->bytes, block->size);
+    if (gathered->totals.sample) {
+        double weight = sampling_weight(block->size, gathered->totals.sample);
+        group->weight += weight;
+        group->weighted_bytes += weight * (double)block->size;
+        group->variance += sampling_variance(block->size, gathered->totals.sample);
+    }
 }
 
 /* Adds up to BATCH records. Reading them all first gives the memory time to fetch the slots that the second loop needs:
@@ -131,6 +138,22 @@ static void gather_groups(struct gathered *gathered)
             gather_batch(gathered, records + i, MIN(per - i, (size_t)BATCH));
         ledger_view_drop(gathered->view, LEDGER_RECORDS, n);
     }
+}
+
+/* Puts the estimates in the place of what was counted. */
+static void estimate_groups(struct gathered *gathered)
+{
+    double variance = 0;
+
+    if (!gathered->totals.sample)
+        return;
+    for (uint32_t n = 1; n <= gathered->groups.count; n++) {
+        struct group_row *group = table_row(&gathered->groups, n);
+        group->blocks = (uint64_t)(group->weight + 0.5);
+        group->bytes = (uint64_t)(group->weighted_bytes + 0.5);
+        variance += group->variance;
+    }
+    gathered->totals.error_bytes = (uint64_t)(__builtin_sqrt(variance) + 0.5);
 }
 
 /* Tables */
@@ -414,7 +437,9 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
         !id_map_init(&gathered->node_numbers, ledger_view_limit(view, LEDGER_NODES)))
         return -ENOMEM;
     gathered->leak_check = leak_check_wanted(gathered);
+    gathered->totals.sample = view->header->sample;
     gather_groups(gathered);
+    estimate_groups(gathered);
     if (gathered->leak_check)
         gather_group_traces(gathered);
     gather_errors(gathered);

@@ -12,6 +12,8 @@
 struct group_row {
     struct row_key key;
     uint64_t blocks, bytes;
+    double weight, weighted_bytes, variance; /* with sampling: sums over the recorded blocks, of which `blocks` and `bytes`
+                                                become the estimates */
 };
 
 enum group_bits {
@@ -53,6 +55,8 @@ struct error_row {
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, threads;
+    uint64_t sample;      /* mean bytes between recorded blocks */
+    uint64_t error_bytes; /* standard error of live_bytes, 0 without sampling */
 };
 
 struct module_range;

@@ -14,6 +14,7 @@
 #include "real.h"
 #include "report_writer.h"
 #include "scan.h"
+#include "sample.h"
 #include "stacks.h"
 #include "thread.h"
 #include "unwind.h"
@@ -136,8 +137,8 @@ static void keep_arguments(struct ledger_header *header)
 /* Options that this version knows and does not serve yet. */
 static void check_options(void)
 {
-    if (start_options.guard || start_options.sample || start_options.domains & 1u << DOMAIN_MMAP) {
-        log_line(0, "this version has no guard=1, sample= and domains=mmap: going on without");
+    if (start_options.guard || start_options.domains & 1u << DOMAIN_MMAP) {
+        log_line(0, "this version has no guard=1 and domains=mmap: going on without");
         ledger_lacks(LACK_OPTION);
     }
 }
@@ -160,6 +161,7 @@ static int open_ledger(bool forked)
     keep_arguments(header);
     header->forked = forked;
     header->program_started = !start_phase;
+    header->sample = start_options.sample;
     header->leak_check = start_options.leak_check != 0;
     return 0;
 }
@@ -244,6 +246,7 @@ static void begin(void)
     if (!start_options.children)
         leave_environment();
     check_options();
+    sample_mean = start_options.sample;
     modules_update();
     unwind_init((unsigned)start_options.stack_depth, start_options.self_check);
     pymem_start(RTLD_DEFAULT);
@@ -272,10 +275,10 @@ uint32_t start_forked_child(void)
     }
     arena_fork_child();
     thread_fork_child();
+    sample_fork_child();
     ledger_abandon();
     stacks_reset();
     records_reset();
-    modules_reset();
     pyframes_reset();
     ended = false;
     if (open_ledger(true) < 0) {
@@ -283,7 +286,7 @@ uint32_t start_forked_child(void)
         return THREAD_INACTIVE;
     }
     pymem_fork_child();
-    modules_update();
+    modules_fork_child();
     thread_activate(++generation);
     return generation;
 }
@@ -348,11 +351,12 @@ void start_process_ends(int status)
     if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
         return;
     thread_local_state.busy = BUSY_NESTED;
-    modules_update();
+    if (!ledger_header->forked) /* see modules_fork_child */
+        modules_update();
     ledger_header->status = status;
     ledger_header->ended_at = now();
     __atomic_store_n(&ledger_header->ended, END_EXIT, __ATOMIC_RELEASE);
-    if (start_options.leak_check)
+    if (start_options.leak_check && !sample_mean)
         scan_run(&(struct scan_options){.python = pymem_api(), .types = true});
     write_report();
     thread_local_state.busy = busy;

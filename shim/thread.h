@@ -22,6 +22,7 @@ struct thread {
     struct pyframes_thread *python;
     uint32_t last_native, last_python, last_trace; /* the newest trace, not to be looked up again */
     uint32_t generation;                           /* ledger generation for which `counters` is valid */
+    double carry_blocks, carry_bytes;              /* with sampling: what counters of whole numbers left over */
     uint32_t ticks;                                /* events, for what is looked at now and then */
     struct thread *next_free;
     struct thread *next_all;
@@ -48,6 +49,8 @@ struct thread_local_state {
     const struct origin *origin;
     uint32_t generation; /* == *thread_generation while `self` is valid */
     uint8_t busy;        /* enum thread_busy */
+    int64_t sample_left; /* bytes to the next sample (sample.h) */
+    uint64_t random;     /* state of its generator, 0 = not begun */
     uint8_t after;       /* enum thread_after: what thread_leave has to do */
 };
 

@@ -42,11 +42,16 @@ static void tear_down(void)
 
 TestSuite(modules, .init = set_up, .fini = tear_down);
 
+static void update_view(void)
+{
+    ledger_view_close(&view);
+    cr_assert_eq(ledger_view_open_fd(&view, ledger_descriptor(), NULL), 0);
+}
+
 static void update(void)
 {
     modules_update();
-    ledger_view_close(&view);
-    cr_assert_eq(ledger_view_open_fd(&view, ledger_descriptor(), NULL), 0);
+    update_view();
 }
 
 static bool path_ends(const struct ledger_module *module, const char *end)
@@ -244,11 +249,12 @@ Test(modules, a_new_ledger_gets_them_all)
     count = count_modules();
     ledger_remove();
     ledger_abandon();
-    modules_reset();
     snprintf(output, sizeof(output), "%s/child.jsonl", folder);
     cr_assert_eq(ledger_create(output), 0);
-    update();
+    modules_fork_child();
+    update_view();
     cr_expect_eq(count_modules(), count);
+    cr_expect(find("/libc.so.6", 0), "paths come along");
 }
 
 #define THREADS 4
