@@ -120,10 +120,11 @@ static void clean_up(struct scan *scan)
     scan_reader_done(&scan->reader);
 }
 
+/* CPU time of this thread. */
 static long milliseconds(void)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 

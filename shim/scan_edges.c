@@ -42,49 +42,60 @@ static _cold_ void note_base(struct scan *scan, uint64_t edge, uint64_t offset, 
         *check = (struct scan_base_check){edge, (uint32_t)offset, target};
 }
 
-static _always_inline_ void add_hit(struct scan *scan, uintptr_t address, uint32_t target, bool root, bool exact)
+static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t target)
 {
     const struct scan_block *block = &scan->index.blocks[target];
-    uint64_t offset = address - block->start;
+    uint64_t offset = word->address - block->start;
     enum scan_hit hit = hit_of(offset);
+    bool root = word->source == SCAN_NONE;
     struct scan_array *array = root ? &scan->roots : &scan->edges;
 
-    if (exact && hit != HIT_START && (block->domain != DOMAIN_OBJ || (hit != HIT_16 && hit != HIT_32)))
+    if (word->exact && hit != HIT_START && (block->domain != DOMAIN_OBJ || (hit != HIT_16 && hit != HIT_32)))
         return;
     if (unlikely(block->domain == DOMAIN_NEW && offset && offset % 8 == 0 && offset < UINT32_MAX))
         note_base(scan, array->used / sizeof(uint32_t) | (root ? ROOT_CHECK : 0), offset, target);
     uint32_t *edge = scan_array_push(array, sizeof(*edge));
-    if (likely(edge))
-        *edge = (uint32_t)hit << SCAN_HIT_SHIFT | target;
-    else
+    if (unlikely(!edge)) {
         scan->failed = true;
+        return;
+    }
+    *edge = (uint32_t)hit << SCAN_HIT_SHIFT | target;
+    if (!root)
+        scan->first[word->source + 1]++;
 }
 
-static _cold_ void look_at_tagged(struct scan *scan, uintptr_t address, uintptr_t tags, uint32_t source)
+void scan_flush(struct scan *scan)
 {
-    uint32_t target = scan_index_find(&scan->index, address & ~tags);
+    const struct scan_index *index = &scan->index;
+    uint32_t count = scan->pending_count;
 
-    if (target != SCAN_NONE && target != source)
-        add_hit(scan, address & ~tags, target, source == SCAN_NONE, true);
+    for (uint32_t i = 0; i < count; i++)
+        scan_index_prefetch_bucket(index, scan->pending[i].address);
+    for (uint32_t i = 0; i < count; i++)
+        scan_index_prefetch_block(index, scan->pending[i].address);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct scan_word *word = &scan->pending[i];
+        uint32_t target = scan_index_find(index, word->address);
+        if (target != SCAN_NONE && target != word->source)
+            add_hit(scan, word, target);
+    }
+    scan->pending_count = 0;
 }
 
 void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t source, unsigned facts)
 {
-    const struct scan_index *index = &scan->index;
-    uintptr_t low = index->low, span = index->high - index->low, tags = scan_python_tags(&scan->python);
-    bool root = source == SCAN_NONE, exact = facts & OBJECT_EXACT;
+    uintptr_t low = scan->index.low, span = scan->index.high - low, tags = scan_python_tags(&scan->python);
+    struct scan_region *const *regions = scan->index.regions;
+    bool exact = facts & OBJECT_EXACT;
 
     for (size_t i = 0; i < count; i++) {
         uintptr_t address = words[i];
-        if (address - low >= span)
+        if (address - low >= span || !regions[address >> SCAN_TOP_SHIFT])
             continue;
-        if (unlikely(address & tags)) {
-            look_at_tagged(scan, address, tags, source);
-            continue;
-        }
-        uint32_t target = scan_index_find(index, address);
-        if (target != SCAN_NONE && target != source)
-            add_hit(scan, address, target, root, exact);
+        scan->pending[scan->pending_count++] =
+            (struct scan_word){address & ~tags, source, exact || (address & tags)};
+        if (scan->pending_count == SCAN_PENDING)
+            scan_flush(scan);
     }
 }
 
@@ -195,11 +206,11 @@ static void scan_block(struct scan *scan, uint32_t number)
 
 void scan_blocks(struct scan *scan)
 {
-    for (uint32_t i = 0; i < scan->index.count && !scan->failed; i++) {
-        scan->first[i] = scan->edges.used / sizeof(uint32_t);
+    for (uint32_t i = 0; i < scan->index.count && !scan->failed; i++)
         scan_block(scan, i);
-    }
-    scan->first[scan->index.count] = scan->edges.used / sizeof(uint32_t);
+    scan_flush(scan);
+    for (uint32_t i = 0; i < scan->index.count; i++)
+        scan->first[i + 1] += scan->first[i];
 }
 
 /* ---- meaning ---- */

@@ -90,6 +90,29 @@ static inline uint32_t scan_index_find(const struct scan_index *index, uintptr_t
     return above - 1;
 }
 
+/* For addresses in [low, high): fetch what scan_index_find will need, in two steps. */
+static inline uint32_t *scan_index_bucket(const struct scan_index *index, uintptr_t address)
+{
+    const struct scan_region *regions = index->regions[address >> SCAN_TOP_SHIFT];
+    uint32_t *buckets = regions ? regions[address >> SCAN_REGION_SHIFT & 511].buckets : NULL;
+
+    return buckets ? &buckets[address >> SCAN_BUCKET_SHIFT & ((1u << (SCAN_REGION_SHIFT - SCAN_BUCKET_SHIFT)) - 1)] : NULL;
+}
+
+static inline void scan_index_prefetch_bucket(const struct scan_index *index, uintptr_t address)
+{
+    __builtin_prefetch(scan_index_bucket(index, address));
+}
+
+static inline void scan_index_prefetch_block(const struct scan_index *index, uintptr_t address)
+{
+    const uint32_t *bucket = scan_index_bucket(index, address);
+    const struct scan_block *block = bucket ? &index->blocks[*bucket] : NULL;
+
+    __builtin_prefetch(block);
+    __builtin_prefetch(block + 2);
+}
+
 /* The first block that begins at or above `address`; count if there is none. By halves: for where regions are not known. */
 uint32_t scan_index_lower(const struct scan_index *index, uintptr_t address);
 

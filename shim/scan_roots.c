@@ -168,5 +168,6 @@ int scan_find_roots(struct scan *scan)
         for (size_t i = 0; i < scan->arenas.used / sizeof(*arenas) && !scan->failed; i++)
             scan_inherited(scan, arenas[i].start, arenas[i].end);
     }
+    scan_flush(scan);
     return scan->failed ? -ENOMEM : 0;
 }

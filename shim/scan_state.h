@@ -37,6 +37,16 @@ struct scan_vtable {
 
 #define SCAN_VTABLES 256u
 
+/* A word that may point to a block. They are looked up many at a time, so that the memory can fetch the parts of the index
+ * that they need at once: nearly each one is a cache miss. */
+struct scan_word {
+    uintptr_t address;
+    uint32_t source;
+    bool exact;
+};
+
+#define SCAN_PENDING 64u
+
 struct scan {
     struct scan_reader reader;
     struct scan_index index;
@@ -48,9 +58,11 @@ struct scan {
     struct scan_array edges; /* uint32_t */
     struct scan_array roots; /* uint32_t */
     struct scan_array bases; /* struct scan_base_check */
-    uint64_t *first;         /* of the edges of each block */
+    uint64_t *first;         /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
     struct scan_vtable vtables[SCAN_VTABLES];
+    struct scan_word pending[SCAN_PENDING];
+    uint32_t pending_count;
     uintptr_t stack;     /* where the stack of the calling thread begins to count */
     uint64_t tcache_key; /* 0 = not known */
     uint64_t skipped;    /* bytes of mappings that were left out */
@@ -60,8 +72,9 @@ struct scan {
 
 /* ---- scan_edges.c ---- */
 
-/* Adds an edge for each word that points to a block. `source` SCAN_NONE: to the roots. */
+/* Adds an edge for each word that points to a block, now or when scan_flush is called. `source` SCAN_NONE: to the roots. */
 void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t source, unsigned facts);
+void scan_flush(struct scan *scan);
 
 /* Looks through all blocks: fills edges, first, the facts and objects of blocks, and the types in the ledger. */
 void scan_blocks(struct scan *scan);
