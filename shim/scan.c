@@ -38,12 +38,23 @@ static uint64_t rank_of(void *context, uint32_t block)
     return record->trace;
 }
 
+/* The loader keeps pointers to the middle of what it allocates (the threads' vectors of thread-local storage). */
+static bool is_loaders(const struct scan *scan, const struct scan_block *block)
+{
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    const struct ledger_trace *trace = record->trace ? ledger_entry(LEDGER_TRACES, record->trace) : NULL;
+    const struct ledger_node *node = trace && trace->native ? ledger_entry(LEDGER_NODES, trace->native) : NULL;
+
+    return node && node->meta & NODE_NATIVE && node->key - scan->loader.start < scan->loader.end - scan->loader.start;
+}
+
 /* What was there before the program's own code ran is the interpreter's, when there is one. */
 static int is_kept(void *context, uint32_t block)
 {
     const struct scan *scan = context;
     uint8_t facts = scan->index.blocks[block].facts;
-    return (facts & FACT_INTERPRETER) || (scan->python.active && facts & FACT_STARTUP);
+    return (facts & FACT_INTERPRETER) || (scan->python.active && facts & FACT_STARTUP) ||
+           is_loaders(scan, &scan->index.blocks[block]);
 }
 
 static void note_kept(void *context, uint32_t block)

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define SEGMENTS_MAX 64u
 
@@ -31,6 +32,15 @@ static void add_segments(struct scan *scan, const struct ledger_module *module)
     }
 }
 
+static void add_module(struct scan *scan, const struct ledger_module *module)
+{
+    if (!module->end || module->last_epoch != UINT32_MAX)
+        return;
+    add_segments(scan, module);
+    if (module->start == getauxval(AT_BASE))
+        scan->loader = (struct scan_range){module->start, module->end};
+}
+
 void scan_modules(struct scan *scan)
 {
     uint32_t segments = __atomic_load_n(&ledger_header->segments, __ATOMIC_ACQUIRE), seen = 0;
@@ -41,8 +51,7 @@ void scan_modules(struct scan *scan)
             continue;
         const struct ledger_module *modules = (const void *)ledger_segments[LEDGER_MODULES][seen++];
         for (uint32_t i = 0; i < per; i++)
-            if (modules[i].end && modules[i].last_epoch == UINT32_MAX)
-                add_segments(scan, &modules[i]);
+            add_module(scan, &modules[i]);
     }
     scan_ranges_order(&scan->data);
 }

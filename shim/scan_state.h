@@ -55,6 +55,7 @@ struct scan {
     struct scan_array data;  /* ranges of modules' writable segments, ordered */
     struct scan_array holes; /* ranges that are no roots, ordered */
     struct scan_array arenas; /* ranges of pymalloc's arenas, ordered; they are holes too */
+    struct scan_range loader; /* addresses of the dynamic loader */
     struct scan_array edges; /* uint32_t */
     struct scan_array roots; /* uint32_t */
     struct scan_array bases; /* struct scan_base_check */
@@ -106,7 +107,7 @@ void scan_stacks(struct scan *scan);
 
 /* ---- scan_modules.c ---- */
 
-/* Fills scan->data. */
+/* Fills scan->data and scan->loader. */
 void scan_modules(struct scan *scan);
 
 /* Whether `address` lies in code. */

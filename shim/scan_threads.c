@@ -138,6 +138,7 @@ static uintptr_t find_descriptor(struct scan *scan, const struct scan_mapping *m
     return 0;
 }
 
+/* The descriptor itself stays: the stack is kept for the next thread, together with what hangs on it. */
 static void cut_dead_stacks(struct scan *scan)
 {
     const struct scan_mapping *mappings = (const void *)scan->mappings.data;
@@ -153,7 +154,7 @@ static void cut_dead_stacks(struct scan *scan)
             continue;
         uintptr_t descriptor = find_descriptor(scan, stack);
         if (descriptor && scan_copy(&scan->reader, &tid, descriptor + offset, sizeof(tid)) && tid == 0)
-            scan_range_add(&scan->holes, stack->start, stack->end);
+            scan_range_add(&scan->holes, stack->start, descriptor);
     }
 }
 
