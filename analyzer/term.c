@@ -4,6 +4,7 @@
 #include "term.h"
 
 #include "compiler.h"
+#include "program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,15 @@ static const char *pager_command(void)
     return "less";
 }
 
+/* True if the first word of `command` is a program, as far as can be told without a shell. A pager that is not there would
+ * swallow the output. */
+static bool pager_exists(const char *command)
+{
+    _cleanup_free_ char *word = strndup(command, strcspn(command, " \t"));
+    _cleanup_free_ char *path = word && !strpbrk(word, "'\"$`\\") ? program_find(word) : NULL;
+    return path && access(path, X_OK) == 0;
+}
+
 /* The child's side: the pager reads from `in` and inherits our terminal. */
 static _Noreturn void pager_exec(const char *command, int in)
 {
@@ -109,7 +119,7 @@ void pager_start(struct pager *pager, bool wanted)
     if (!wanted || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO) || term_is_dumb() || env_set("CI"))
         return;
     const char *command = pager_command();
-    if (command && fflush(stdout) == 0)
+    if (command && pager_exists(command) && fflush(stdout) == 0)
         pager_spawn(pager, command);
 }
 

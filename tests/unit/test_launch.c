@@ -77,10 +77,12 @@ Test(launch, the_command_has_the_signal_state_that_we_were_given)
     cr_expect_eq(launch_exit_code(&result), 0, "SIGHUP and SIGCHLD are ignored");
 }
 
-Test(launch, signals_are_passed_on)
+Test(launch, signals_are_passed_on, .timeout = 60)
 {
-    cr_expect_eq(sh("trap 'exit 5' USR1; kill -USR1 $PPID; while :; do sleep 0.01; done"), 5);
-    cr_expect_eq(sh("trap 'exit 6' TERM; kill -TERM $PPID; while :; do sleep 0.01; done"), 6);
+    cr_expect_eq(
+        sh("trap 'exit 5' USR1; kill -USR1 $PPID; i=0; while [ $i -lt 1000 ]; do sleep 0.01; i=$((i+1)); done"), 5);
+    cr_expect_eq(
+        sh("trap 'exit 6' TERM; kill -TERM $PPID; i=0; while [ $i -lt 1000 ]; do sleep 0.01; i=$((i+1)); done"), 6);
 }
 
 Test(launch, no_descriptor_of_ours_reaches_the_command)
