@@ -1,14 +1,62 @@
 /* SPDX-License-Identifier: MIT
  *
- * Escaping, one function per syntax. See emit.h. */
+ * Memory streams; escaping, one function per syntax. See emit.h. */
 #include "emit.h"
 
+#include "compiler.h"
 #include "text.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+/* Makes room for `more` bytes and a NUL. */
+static bool grow(struct memo *memo, size_t more)
+{
+    size_t need;
+    if (__builtin_add_overflow(memo->size, more + 1, &need))
+        return false;
+    if (need <= memo->room)
+        return true;
+    size_t room = MAX(need, 2 * memo->room);
+    char *text = realloc(memo->text, room);
+    if (!text)
+        return false;
+    memo->text = text;
+    memo->room = room;
+    return true;
+}
+
+static ssize_t take(void *cookie, const char *data, size_t size)
+{
+    struct memo *memo = cookie;
+    memo->failed = memo->failed || !grow(memo, size);
+    if (memo->failed)
+        return 0;
+    memcpy(memo->text + memo->size, data, size);
+    memo->size += size;
+    return (ssize_t)size;
+}
+
+FILE *memo_open(struct memo *memo)
+{
+    *memo = (struct memo){0};
+    memo->out = fopencookie(memo, "w", (cookie_io_functions_t){.write = take});
+    return memo->out;
+}
+
+char *memo_close(struct memo *memo)
+{
+    bool failed = fclose(memo->out) != 0 || memo->failed || !grow(memo, 0);
+    char *text = TAKE_PTR(memo->text);
+    memo->out = NULL;
+    if (failed) {
+        free(text);
+        return NULL;
+    }
+    text[memo->size] = '\0';
+    return text;
+}
 
 /* Decodes the character at *text and moves *text behind it. Returns its length, or 0 for a byte that is no UTF-8. */
 static size_t next_character(const char **text, uint32_t *ret_point)

@@ -1,11 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
- * Text on its way into documents that other programs parse: written to a stream, escaped as the format wants it. Bytes that
- * are not UTF-8 become U+FFFD. No state, no allocation; a failed write stays in the stream. */
+ * Text on its way into documents that other programs parse: collected in memory where it is needed twice, and written to a
+ * stream escaped as the format wants it. Bytes that are not UTF-8 become U+FFFD; a failed write stays in the stream. */
 #ifndef ANALYZER_EMIT_H
 #define ANALYZER_EMIT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
+
+/* Text collected through a stream. Unlike open_memstream it tells when memory ran out on the way. Stays where it is while
+ * it is open. */
+struct memo {
+    FILE *out; /* to write to; NULL while closed */
+    char *text;
+    size_t size, room;
+    bool failed;
+};
+
+/* Opens an empty one. Returns memo->out, or NULL without memory. */
+FILE *memo_open(struct memo *memo);
+
+/* Closes it. Returns the text, malloc'ed, its length in memo->size; or NULL if memory ran out, then or before. */
+char *memo_close(struct memo *memo);
 
 /* A JSON string with its quotes; null for NULL. */
 void emit_json(FILE *out, const char *text);

@@ -4,6 +4,7 @@
 #include "finding.h"
 
 #include "compiler.h"
+#include "emit.h"
 #include "fingerprint.h"
 #include "out_text.h"
 #include "stackname.h"
@@ -49,19 +50,15 @@ static void put_error(FILE *out, const struct memory_error *error)
 /* Says what the finding is: malloc'ed, or NULL without memory. */
 static char *describe(const struct finding *finding)
 {
-    char *what = NULL;
-    size_t size;
-    FILE *out = open_memstream(&what, &size);
+    struct memo memo;
+    FILE *out = memo_open(&memo);
     if (!out)
         return NULL;
     if (finding->leak)
         put_leak(out, finding->leak);
     else
         put_error(out, finding->error);
-    if (fclose(out) == 0)
-        return what;
-    free(what);
-    return NULL;
+    return memo_close(&memo);
 }
 
 /* Names the function: malloc'ed, or NULL without memory. */
@@ -73,16 +70,7 @@ static char *name_function(const struct finding *finding)
         if (!stack->frames[i]->runtime && stack->frames[i]->language != FRAME_CUT)
             frame = stack->frames[i];
     }
-    char *name = NULL;
-    size_t size;
-    FILE *out = frame ? open_memstream(&name, &size) : NULL;
-    if (!out)
-        return frame ? NULL : strdup("??");
-    stackname_function(out, frame);
-    if (fclose(out) == 0)
-        return name;
-    free(name);
-    return NULL;
+    return frame ? stackname_of(frame) : strdup("??");
 }
 
 /* What is said about the finding in words. */
@@ -184,16 +172,12 @@ static void put_stacks(FILE *out, const struct output_job *job, const struct fin
 
 char *finding_stacks(const struct output_job *job, const struct finding *finding)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct memo memo;
+    FILE *out = memo_open(&memo);
     if (!out)
         return NULL;
     put_stacks(out, job, finding);
-    if (fclose(out) == 0)
-        return text;
-    free(text);
-    return NULL;
+    return memo_close(&memo);
 }
 
 const char *finding_limit_name(enum gate_rule rule)
@@ -224,14 +208,10 @@ static void put_reason(FILE *out, const struct gate_verdict *verdict, const stru
 
 char *finding_reason(const struct gate_verdict *verdict, const struct gate_reason *reason)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct memo memo;
+    FILE *out = memo_open(&memo);
     if (!out)
         return NULL;
     put_reason(out, verdict, reason);
-    if (fclose(out) == 0)
-        return text;
-    free(text);
-    return NULL;
+    return memo_close(&memo);
 }

@@ -4,6 +4,7 @@
 #include "frame_ids.h"
 
 #include "compiler.h"
+#include "emit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,15 +17,15 @@ int frame_ids_row(struct frame_ids *ids, const char *text, uint32_t *ret)
 
 static int row_of(struct frame_ids *ids, const struct frame *frame, uint32_t *ret)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&text, &size);
-    if (!memory)
+    struct memo memo;
+    FILE *out = memo_open(&memo);
+    if (!out)
         return -ENOMEM;
-    ids->put(memory, frame);
-    if (fclose(memory) != 0)
-        return -ENOMEM;
-    return frame_ids_row(ids, text, ret);
+    int r = ids->put(out, frame);
+    _cleanup_free_ char *text = memo_close(&memo);
+    if (!text)
+        r = -ENOMEM;
+    return r < 0 ? r : frame_ids_row(ids, text, ret);
 }
 
 int frame_ids_of(struct frame_ids *ids, const struct frame *frame, uint32_t *ret)

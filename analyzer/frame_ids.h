@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Writes the row of a frame. */
-typedef void (*frame_ids_put)(FILE *out, const struct frame *frame);
+/* Writes the row of a frame. Returns 0 or -ENOMEM. */
+typedef int (*frame_ids_put)(FILE *out, const struct frame *frame);
 
 struct frame_ids {
     frame_ids_put put;

@@ -19,29 +19,22 @@ static void put_name(FILE *out, const char *name)
 
 static int put_frame(FILE *out, const struct frame *frame)
 {
-    _cleanup_free_ char *name = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&name, &size);
-    if (!memory)
-        return -ENOMEM;
-    stackname_function(memory, frame);
-    if (frame->language == FRAME_PYTHON && frame->file)
-        fprintf(memory, " (%s)", text_base(frame->file));
-    if (fclose(memory) != 0)
+    _cleanup_free_ char *name = stackname_of(frame);
+    if (!name)
         return -ENOMEM;
     put_name(out, name);
+    if (frame->language == FRAME_PYTHON && frame->file) {
+        fputs(" (", out);
+        put_name(out, text_base(frame->file));
+        fputc(')', out);
+    }
     return 0;
 }
 
 static int put_process(FILE *out, const struct process *process)
 {
-    _cleanup_free_ char *name = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&name, &size);
-    if (!memory)
-        return -ENOMEM;
-    stackname_process(memory, process);
-    if (fclose(memory) != 0)
+    _cleanup_free_ char *name = stackname_process(process);
+    if (!name)
         return -ENOMEM;
     put_name(out, name);
     return 0;

@@ -5,6 +5,7 @@
 #include "emit.h"
 #include "finding.h"
 #include "out_machine.h"
+#include "stackname.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,20 +33,21 @@ static void put_number(FILE *out, uint64_t value)
 /* Functions only, innermost first, with " < " between them. */
 static int put_stack(FILE *out, const struct output_job *job, const struct stack *stack)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&text, &size);
-    if (!memory)
+    struct memo memo;
+    FILE *names = memo_open(&memo);
+    if (!names)
         return -ENOMEM;
     bool any = false;
     for (size_t i = 0; i < stack->size; i++) {
         const struct frame *frame = stack->frames[i];
         if (frame->language == FRAME_CUT || !output_frame_shown(job->options, frame))
             continue;
-        fprintf(memory, "%s%s", any ? " < " : "", frame->function);
+        fputs(any ? " < " : "", names);
+        stackname_put(names, frame);
         any = true;
     }
-    if (fclose(memory) != 0)
+    _cleanup_free_ char *text = memo_close(&memo);
+    if (!text)
         return -ENOMEM;
     put_text(out, text);
     return 0;

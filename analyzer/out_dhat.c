@@ -29,11 +29,11 @@ struct dhat {
 };
 
 /* "0x1234: f (x.c:3)", "0x1234: ?? (in /lib/x.so)"; the address is that in the ELF file. */
-static void put_frame_row(FILE *out, const struct frame *frame)
+static int put_frame_row(FILE *out, const struct frame *frame)
 {
     fprintf(out, "0x%" PRIX64 ": ", frame->language == FRAME_NATIVE ? frame->offset : 0);
     if (frame->language == FRAME_CUT)
-        stackname_function(out, frame);
+        stackname_put(out, frame);
     else
         fputs(frame->function, out);
     if (frame->file && frame->line > 0)
@@ -42,6 +42,7 @@ static void put_frame_row(FILE *out, const struct frame *frame)
         fprintf(out, " (%s)", text_base(frame->file));
     else if (frame->language == FRAME_NATIVE && frame->module)
         fprintf(out, " (in %s)", frame->module);
+    return 0;
 }
 
 static int dhat_begin(struct output_job *job)
@@ -126,16 +127,16 @@ static void put_points(FILE *out, const struct dhat *state)
 
 static int put_command(FILE *out, const struct process *process)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&text, &size);
-    if (!memory)
+    struct memo memo;
+    FILE *command = memo_open(&memo);
+    if (!command)
         return -ENOMEM;
     for (size_t i = 0; process && i < process->argc; i++)
-        fprintf(memory, "%s%s", i > 0 ? " " : "", process->argv[i]);
+        fprintf(command, "%s%s", i > 0 ? " " : "", process->argv[i]);
     if (process && process->argc == 0 && process->program)
-        fputs(process->program, memory);
-    if (fclose(memory) != 0)
+        fputs(process->program, command);
+    _cleanup_free_ char *text = memo_close(&memo);
+    if (!text)
         return -ENOMEM;
     emit_json(out, text);
     return 0;

@@ -18,9 +18,7 @@
 
 /* The counts stand before the cases in the file, so the cases wait in memory. */
 struct junit {
-    FILE *cases;
-    char *text;
-    size_t size;
+    struct memo cases;
     uint64_t tests, failures, skipped;
     struct intern names;
 };
@@ -45,11 +43,11 @@ static int put_name(struct junit *state, const struct finding *finding)
     int r = intern_add(&state->names, name, (size_t)length, &index);
     if (r >= 0) {
         uint64_t times = ++state->names.entries[index].value;
-        fputs(" name=\"", state->cases);
-        emit_xml(state->cases, name);
+        fputs(" name=\"", state->cases.out);
+        emit_xml(state->cases.out, name);
         if (times > 1)
-            fprintf(state->cases, " #%" PRIu64, times);
-        fputc('"', state->cases);
+            fprintf(state->cases.out, " #%" PRIu64, times);
+        fputc('"', state->cases.out);
     }
     free(name);
     return r < 0 ? r : 0;
@@ -71,7 +69,7 @@ static int put_stacks(FILE *out, struct output_job *job, const struct finding *f
 static int put_result(struct output_job *job, const struct finding *finding)
 {
     struct junit *state = job->state;
-    FILE *out = state->cases;
+    FILE *out = state->cases.out;
     bool fails = finding->rule->level != LEVEL_NOTE, unknown = !fails && !finding->leak->known;
     const char *element = fails ? "failure" : unknown ? "skipped" : "system-out";
     state->failures += fails;
@@ -94,7 +92,7 @@ static int put_result(struct output_job *job, const struct finding *finding)
 static int put_finding(struct output_job *job, const struct finding *finding)
 {
     struct junit *state = job->state;
-    FILE *out = state->cases;
+    FILE *out = state->cases.out;
     state->tests++;
     fprintf(out, "    <testcase classname=\"memshim.%s\"", finding->leak ? "leak" : "error");
     int r = put_name(state, finding);
@@ -116,8 +114,7 @@ static int junit_begin(struct output_job *job)
     if (!state)
         return -ENOMEM;
     job->state = state;
-    state->cases = open_memstream(&state->text, &state->size);
-    return state->cases ? 0 : -ENOMEM;
+    return memo_open(&state->cases) ? 0 : -ENOMEM;
 }
 
 static int junit_leak(struct output_job *job, const struct leak *leak)
@@ -163,13 +160,13 @@ static int junit_end(struct output_job *job)
     /* A suite without any case is taken for a test run that went wrong. */
     if (state->tests == 0) {
         state->tests = 1;
-        fputs("    <testcase classname=\"memshim.leak\" name=\"no findings\" time=\"0\"/>\n", state->cases);
+        fputs("    <testcase classname=\"memshim.leak\" name=\"no findings\" time=\"0\"/>\n", state->cases.out);
     }
-    FILE *cases = TAKE_PTR(state->cases);
-    if (fclose(cases) != 0)
+    _cleanup_free_ char *cases = memo_close(&state->cases);
+    if (!cases)
         return -ENOMEM;
     put_head(job->out, "memshim report", state->tests, state->failures, state->skipped);
-    fwrite(state->text, 1, state->size, job->out);
+    fputs(cases, job->out);
     put_left_out(job);
     put_tail(job->out);
     return 0;
@@ -180,9 +177,8 @@ static void junit_done(struct output_job *job)
     struct junit *state = job->state;
     if (!state)
         return;
-    if (state->cases)
-        fclose(state->cases);
-    free(state->text);
+    if (state->cases.out)
+        free(memo_close(&state->cases));
     intern_clear(&state->names);
     free(state);
     job->state = NULL;

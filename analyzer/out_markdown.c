@@ -95,17 +95,16 @@ static int put_stacks(FILE *out, const struct output_job *job, const struct find
 /* Escaped for terminals and then for markdown. */
 static int put_text(FILE *out, const char *text)
 {
-    char *plain = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&plain, &size);
-    if (!memory)
+    struct memo memo;
+    FILE *visible = memo_open(&memo);
+    if (!visible)
         return -ENOMEM;
-    text_escape(memory, text);
-    int r = fclose(memory) == 0 ? 0 : -ENOMEM;
-    if (r == 0)
-        put_plain(out, plain);
-    free(plain);
-    return r;
+    text_escape(visible, text);
+    _cleanup_free_ char *plain = memo_close(&memo);
+    if (!plain)
+        return -ENOMEM;
+    put_plain(out, plain);
+    return 0;
 }
 
 static int put_place(FILE *out, const struct finding *finding)

@@ -15,6 +15,28 @@
 #define SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
 #define TOP 5000 /* of 25,000 that GitHub takes it shows as many */
 
+/* `object` with one more key, or NULL without memory. Takes both references. */
+static json_t *with(json_t *object, const char *key, json_t *value)
+{
+    if (object && json_object_set_new(object, key, value) == 0)
+        return object;
+    if (!object)
+        json_decref(value);
+    json_decref(object);
+    return NULL;
+}
+
+/* `array` with one more item, or NULL without memory. Takes both references. */
+static json_t *append(json_t *array, json_t *value)
+{
+    if (array && json_array_append_new(array, value) == 0)
+        return array;
+    if (!array)
+        json_decref(value);
+    json_decref(array);
+    return NULL;
+}
+
 static json_t *text_of(const char *text)
 {
     return json_pack("{s:o}", "text", out_json_string(text));
@@ -23,17 +45,13 @@ static json_t *text_of(const char *text)
 /* "src/a%20b.py" or "file:///usr/lib/x.py": malloc'ed, or NULL without memory. */
 static char *uri_of(const char *path)
 {
-    char *uri = NULL;
-    size_t size;
-    FILE *out = open_memstream(&uri, &size);
+    struct memo memo;
+    FILE *out = memo_open(&memo);
     if (!out)
         return NULL;
     fputs(path[0] == '/' ? "file://" : "", out);
     emit_uri_path(out, path);
-    if (fclose(out) == 0)
-        return uri;
-    free(uri);
-    return NULL;
+    return memo_close(&memo);
 }
 
 /* physicalLocation; `line` 0: the whole file. */
@@ -42,12 +60,13 @@ static json_t *physical(const char *path, int line)
     _cleanup_free_ char *uri = uri_of(path);
     if (!uri)
         return NULL;
-    json_t *location = json_pack("{s:{s:s}}", "artifactLocation", "uri", uri);
-    if (location && path[0] != '/')
-        json_object_set_new(json_object_get(location, "artifactLocation"), "uriBaseId", json_string("%SRCROOT%"));
-    if (location && line > 0)
-        json_object_set_new(location, "region",
-                            json_pack("{s:i, s:i, s:i}", "startLine", line, "startColumn", 1, "endLine", line));
+    json_t *artifact = json_pack("{s:s}", "uri", uri);
+    if (path[0] != '/')
+        artifact = with(artifact, "uriBaseId", json_string("%SRCROOT%"));
+    json_t *location = json_pack("{s:o}", "artifactLocation", artifact);
+    if (line > 0)
+        location = with(location, "region",
+                        json_pack("{s:i, s:i, s:i}", "startLine", line, "startColumn", 1, "endLine", line));
     return location;
 }
 
@@ -79,27 +98,23 @@ static json_t *locations_of(const struct finding *finding)
 static json_t *frame_of(const struct output_job *job, const struct frame *frame)
 {
     json_t *location = json_pack("{s:o}", "logicalLocations", logical(frame->function));
-    if (location && frame->file && frame->file[0] && frame->file[0] != '<') {
+    if (frame->file && frame->file[0] && frame->file[0] != '<') {
         bool own;
-        json_object_set_new(location, "physicalLocation", physical(place_file(job, frame->file, &own), frame->line));
+        location = with(location, "physicalLocation", physical(place_file(job, frame->file, &own), frame->line));
     }
     json_t *object = json_pack("{s:o}", "location", location);
-    if (object && frame->language == FRAME_NATIVE && frame->module)
-        json_object_set_new(object, "module", out_json_string(frame->module));
+    if (frame->language == FRAME_NATIVE && frame->module)
+        object = with(object, "module", out_json_string(frame->module));
     return object;
 }
 
 static json_t *stack_of(const struct output_job *job, const struct stack *stack, const char *message)
 {
     json_t *frames = json_array();
-    for (size_t i = 0; i < stack->size; i++) {
+    for (size_t i = 0; frames && i < stack->size; i++) {
         const struct frame *frame = stack->frames[i];
-        if (frame->language == FRAME_CUT || !output_frame_shown(job->options, frame))
-            continue;
-        if (json_array_append_new(frames, frame_of(job, frame)) < 0) {
-            json_decref(frames);
-            return NULL;
-        }
+        if (frame->language != FRAME_CUT && output_frame_shown(job->options, frame))
+            frames = append(frames, frame_of(job, frame));
     }
     return json_pack("{s:o, s:o}", "message", text_of(message), "frames", frames);
 }
@@ -107,12 +122,12 @@ static json_t *stack_of(const struct output_job *job, const struct stack *stack,
 static json_t *stacks_of(const struct output_job *job, const struct finding *finding)
 {
     if (finding->leak)
-        return json_pack("[o]", stack_of(job, finding->stack, "allocated by"));
-    json_t *stacks = json_pack("[o]", stack_of(job, &finding->stacks->found, "found by"));
-    if (stacks && finding->error->alloc_trace)
-        json_array_append_new(stacks, stack_of(job, &finding->stacks->allocated, "allocated by"));
-    if (stacks && finding->error->free_trace)
-        json_array_append_new(stacks, stack_of(job, &finding->stacks->freed, "freed by"));
+        return append(json_array(), stack_of(job, finding->stack, "allocated by"));
+    json_t *stacks = append(json_array(), stack_of(job, &finding->stacks->found, "found by"));
+    if (finding->error->alloc_trace)
+        stacks = append(stacks, stack_of(job, &finding->stacks->allocated, "allocated by"));
+    if (finding->error->free_trace)
+        stacks = append(stacks, stack_of(job, &finding->stacks->freed, "freed by"));
     return stacks;
 }
 
@@ -132,16 +147,17 @@ static json_t *properties_of(const struct finding *finding)
 /* In a message "[text](1)" would be a link: the parts are kept apart. */
 static json_t *message_of(const struct finding *finding)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
+    struct memo memo;
+    FILE *out = memo_open(&memo);
     if (!out)
         return NULL;
-    for (const char *from = finding->what; *from; from++)
-        fputs(from[0] == ']' && from[1] == '(' ? "] " : (char[]){*from, '\0'}, out);
-    if (fclose(out) != 0)
-        return NULL;
-    return text_of(text);
+    for (const char *from = finding->what; *from; from++) {
+        fputc(*from, out);
+        if (from[0] == ']' && from[1] == '(')
+            fputc(' ', out);
+    }
+    _cleanup_free_ char *text = memo_close(&memo);
+    return text ? text_of(text) : NULL;
 }
 
 static json_t *result_of(const struct output_job *job, const struct finding *finding)
@@ -168,10 +184,10 @@ static json_t *notifications_of(const struct process *process)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < process->lacks_count; i++)
-        json_array_append_new(array, json_pack("{s:s, s:o}", "level", "note", "message", text_of(process->lacks[i])));
+        array = append(array, json_pack("{s:s, s:o}", "level", "note", "message", text_of(process->lacks[i])));
     if (process->truncated)
-        json_array_append_new(array, json_pack("{s:s, s:{s:s}}", "level", "warning", "message", "text",
-                                               "the report is truncated: what was lost with its end is not counted"));
+        array = append(array, json_pack("{s:s, s:{s:s}}", "level", "warning", "message", "text",
+                                        "the report is truncated: what was lost with its end is not counted"));
     return array;
 }
 
@@ -180,10 +196,10 @@ static json_t *invocation_of(const struct process *process)
 {
     json_t *object = json_pack("{s:b, s:i, s:o}", "executionSuccessful", !process->truncated, "processId", process->pid,
                                "toolExecutionNotifications", notifications_of(process));
-    if (object && process->started)
-        json_object_set_new(object, "startTimeUtc", out_json_string(process->started));
-    if (object && process->ended_at)
-        json_object_set_new(object, "endTimeUtc", out_json_string(process->ended_at));
+    if (process->started)
+        object = with(object, "startTimeUtc", out_json_string(process->started));
+    if (process->ended_at)
+        object = with(object, "endTimeUtc", out_json_string(process->ended_at));
     return object;
 }
 
@@ -244,11 +260,7 @@ static int put_diff_item(struct output_job *job, const struct finding *finding, 
                                                           [DIFF_SHRUNK] = "updated",
                                                           [DIFF_GONE] = "absent",
                                                           [DIFF_SAME] = "unchanged"};
-    json_t *result = result_of(job, finding);
-    if (result && json_object_set_new(result, "baselineState", json_string(states[item->change])) < 0) {
-        json_decref(result);
-        result = NULL;
-    }
+    json_t *result = with(result_of(job, finding), "baselineState", json_string(states[item->change]));
     job->leaks_written++;
     return out_json_item(job->out, job->leaks_written, result);
 }

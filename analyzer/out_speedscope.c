@@ -19,17 +19,13 @@ struct speedscope {
     struct frame_ids frames;
 };
 
-static void put_frame_row(FILE *out, const struct frame *frame)
+static int put_frame_row(FILE *out, const struct frame *frame)
 {
-    _cleanup_free_ char *name = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&name, &size);
-    if (memory) {
-        stackname_function(memory, frame);
-        fclose(memory);
-    }
+    _cleanup_free_ char *name = stackname_of(frame);
+    if (!name)
+        return -ENOMEM;
     fputs("{\"name\":", out);
-    emit_json(out, name ? name : frame->function);
+    emit_json(out, name);
     const char *file = frame->file ? frame->file : frame->language == FRAME_NATIVE ? frame->module : NULL;
     if (file) {
         fputs(",\"file\":", out);
@@ -38,6 +34,7 @@ static void put_frame_row(FILE *out, const struct frame *frame)
     if (frame->line > 0)
         fprintf(out, ",\"line\":%d", frame->line);
     fputc('}', out);
+    return 0;
 }
 
 static int speedscope_begin(struct output_job *job)

@@ -3,12 +3,13 @@
  * See stackname.h. */
 #include "stackname.h"
 
+#include "emit.h"
 #include "text.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-void stackname_function(FILE *out, const struct frame *frame)
+void stackname_put(FILE *out, const struct frame *frame)
 {
     if (frame->language == FRAME_CUT)
         fputs("(frames cut by stack_depth)", out);
@@ -20,7 +21,19 @@ void stackname_function(FILE *out, const struct frame *frame)
         fprintf(out, "0x%" PRIx64, frame->offset);
 }
 
-void stackname_process(FILE *out, const struct process *process)
+char *stackname_of(const struct frame *frame)
 {
-    fprintf(out, "%s (pid %d)", process->program && *process->program ? process->program : "?", process->pid);
+    struct memo memo;
+    FILE *out = memo_open(&memo);
+    if (!out)
+        return NULL;
+    stackname_put(out, frame);
+    return memo_close(&memo);
+}
+
+char *stackname_process(const struct process *process)
+{
+    const char *program = process->program && *process->program ? process->program : "?";
+    char *text = NULL;
+    return asprintf(&text, "%s (pid %d)", program, process->pid) < 0 ? NULL : text;
 }

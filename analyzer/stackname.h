@@ -9,9 +9,12 @@
 #include <stdio.h>
 
 /* Writes the function, or, where that is not known, "libx.so+0x12". */
-void stackname_function(FILE *out, const struct frame *frame);
+void stackname_put(FILE *out, const struct frame *frame);
 
-/* Writes "python3 (pid 12)". */
-void stackname_process(FILE *out, const struct process *process);
+/* The same as a text, malloc'ed; NULL without memory. */
+char *stackname_of(const struct frame *frame);
+
+/* "python3 (pid 12)", malloc'ed; NULL without memory. */
+char *stackname_process(const struct process *process);
 
 #endif

@@ -83,14 +83,9 @@ static uint64_t row_id(struct pprof *state, struct intern *table, const void *ke
 
 static int64_t frame_name(struct pprof *state, const struct frame *frame)
 {
-    _cleanup_free_ char *name = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&name, &size);
-    if (memory) {
-        stackname_function(memory, frame);
-        if (fclose(memory) == 0)
-            return string_id(state, name);
-    }
+    _cleanup_free_ char *name = stackname_of(frame);
+    if (name)
+        return string_id(state, name);
     fail(state);
     return 0;
 }

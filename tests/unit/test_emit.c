@@ -81,3 +81,33 @@ Test(emit, uri_path)
     };
     check(emit_uri_path, rows, ARRAY_SIZE(rows));
 }
+
+Test(emit, memo_collects)
+{
+    struct memo memo;
+    cr_assert(memo_open(&memo));
+    for (int i = 0; i < 10000; i++)
+        fprintf(memo.out, "%05d", i);
+    char *text = memo_close(&memo);
+    cr_assert_eq(memo.size, 50000);
+    cr_expect_eq(strlen(text), 50000);
+    cr_expect_eq(strncmp(text + 5 * 1234, "01234", 5), 0);
+    cr_expect_null(memo.out);
+    free(text);
+    cr_assert(memo_open(&memo));
+    text = memo_close(&memo);
+    cr_expect_str_eq(text, "");
+    free(text);
+}
+
+/* Memory that runs out on the way is no shorter text. */
+Test(emit, memo_fails_as_a_whole)
+{
+    struct memo memo;
+    cr_assert(memo_open(&memo));
+    fputs("begin", memo.out);
+    fflush(memo.out);
+    memo.failed = true;
+    fputs("end", memo.out);
+    cr_expect_null(memo_close(&memo));
+}
