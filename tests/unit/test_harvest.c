@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ static pid_t live_process(const char *path, bool mapped)
     cr_assert_eq(pipe(ready), 0);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* if the test fails before it ends us */
         put_ledger(path, getpid(), 0, END_NONE);
         int fd = open(path, O_RDWR);
         if (mapped)
