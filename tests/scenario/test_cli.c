@@ -160,9 +160,9 @@ Test(cli, fail_on)
 {
     char *folder = folder_new(), *path = target_path("leak_in_loop");
     ASSERT_ENDS(0, NULL, "run", "-o", folder, "--fail-on", "definite", "--", "true");
-    ASSERT_ENDS(23, NULL, "run", "-o", folder, "--fail-on", "reachable", "--", path);
-    ASSERT_ENDS(42, NULL, "run", "-o", folder, "--fail-on", "reachable", "--error-exitcode", "42", "--", path);
-    ASSERT_ENDS(9, NULL, "run", "-o", folder, "--fail-on", "reachable", "sh", "-c", "exit 9");
+    ASSERT_ENDS(23, NULL, "run", "-o", folder, "--fail-on", "definite,reachable", "--", path);
+    ASSERT_ENDS(42, NULL, "run", "-o", folder, "--fail-on", "definite,reachable", "--error-exitcode", "42", "--", path);
+    ASSERT_ENDS(9, NULL, "run", "-o", folder, "--fail-on", "definite,reachable", "sh", "-c", "exit 9");
     ASSERT_ENDS(2, "memshim:", "run", "-o", folder, "--fail-on", "nonsense", "--", path);
     free(path);
     folder_remove(folder);
@@ -173,11 +173,11 @@ Test(cli, gate)
     struct traced traced = trace_target("leak_in_loop");
     char *path = target_path("leak_in_loop");
 
-    ASSERT_ENDS(0, NULL, "gate", "--max-blocks", "reachable=1000", "--max-bytes", "reachable=1M", traced.folder);
-    ASSERT_ENDS(1, NULL, "gate", "--max-blocks", "reachable=10", traced.folder);
-    ASSERT_ENDS(1, NULL, "gate", "--max-bytes", "reachable=100", traced.folder);
-    ASSERT_ENDS(1, NULL, "gate", "--max-bytes", "reachable=100", "--", path);
-    ASSERT_ENDS(0, NULL, "gate", "--max-bytes", "reachable=1G", "--", path);
+    ASSERT_ENDS(0, NULL, "gate", "--max-blocks", "1000", "--max-bytes", "1M", traced.folder);
+    ASSERT_ENDS(1, NULL, "gate", "--max-blocks", "10", traced.folder);
+    ASSERT_ENDS(1, NULL, "gate", "--max-bytes", "100", traced.folder);
+    ASSERT_ENDS(1, NULL, "gate", "--max-bytes", "100", "--", path);
+    ASSERT_ENDS(0, NULL, "gate", "--max-bytes", "1G", "--", path);
     ASSERT_ENDS(2, "memshim:", "gate", "--max-bytes", "everything", traced.folder);
     ASSERT_ENDS(2, "memshim:", "gate", "/nonexistent");
     ASSERT_ENDS(2, "memshim:", "gate");
@@ -189,7 +189,7 @@ Test(cli, text_report)
 {
     struct traced traced = trace_target("leak_in_loop");
     struct outcome outcome = MEMSHIM("report", traced.folder);
-    static const char *const expected[] = {"100 blocks", "still allocated", "lose", "work", "leak_in_loop.c"};
+    static const char *const expected[] = {"6,400 bytes in 100 blocks", "lose", "work", "leak_in_loop.c"};
 
     cr_assert_eq(outcome.status, 0, "status %d\n%s", outcome.status, outcome.err);
     for (size_t i = 0; i < sizeof(expected) / sizeof(*expected); i++)

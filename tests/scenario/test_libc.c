@@ -139,11 +139,11 @@ Test(libc, operators)
         const char *function, *domain;
         long long blocks, size;
     } lost[] = {
-        {"lose_new()", "new", 5, 40},
-        {"lose_new_array()", "new[]", 6, 70},
-        {"lose_new_nothrow()", "new", 7, 50},
-        {"lose_new_aligned()", "new", 8, 128},
-        {"lose_new_array_aligned()", "new[]", 9, 256},
+        {"lose_new", "new", 5, 40},
+        {"lose_new_array", "new[]", 6, 70},
+        {"lose_new_nothrow", "new", 7, 50},
+        {"lose_new_aligned", "new", 8, 128},
+        {"lose_new_array_aligned", "new[]", 9, 256},
     };
     char *path = target_path("new_delete");
     struct outcome exists = spawn_run(LIST("test", "-x", path), NULL);

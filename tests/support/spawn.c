@@ -22,6 +22,7 @@ static void child(const char *const *argv, const char *const *environment, const
     for (; environment && *environment; environment++)
         putenv((char *)*environment);
     signal(SIGPIPE, SIG_DFL);
+    setpgid(0, 0); /* so that a program that hangs can be ended with its children */
     if (folder && chdir(folder))
         _exit(125);
     execvp(argv[0], (char *const *)argv);
@@ -101,7 +102,7 @@ struct outcome spawn_finish(struct running *running)
 
     bool ended = read_all(running, buffers);
     if (!ended)
-        kill(running->pid, SIGKILL);
+        kill(-running->pid, SIGKILL);
     while (waitpid(running->pid, &status, 0) < 0 && errno == EINTR)
         ;
     close(running->out);
