@@ -87,6 +87,7 @@ bool pyapi_find(void *handle, struct pyapi *api)
     found.frame_type = look_up(handle, "PyFrame_Type");
     found.unicode_type = look_up(handle, "PyUnicode_Type");
     found.bytes_type = look_up(handle, "PyBytes_Type");
+    found.module_type = look_up(handle, "PyModule_Type");
     found.weakref_types[0] = look_up(handle, "_PyWeakref_RefType");
     found.weakref_types[1] = look_up(handle, "_PyWeakref_ProxyType");
     found.weakref_types[2] = look_up(handle, "_PyWeakref_CallableProxyType");

@@ -40,6 +40,7 @@ struct pyapi {
     const uint8_t *frame_type;
     const uint8_t *unicode_type;
     const uint8_t *bytes_type;
+    const uint8_t *module_type;
     const uint8_t *weakref_types[3]; /* reference, proxy, callable proxy */
     uint32_t hex;     /* PY_VERSION_HEX */
     char version[64]; /* "3.11.2" */

@@ -31,11 +31,18 @@ void scan_start(void)
 
 /* ---- results ---- */
 
-static uint64_t rank_of(void *context, uint32_t block)
+/* The leader of a cycle is what says most about it: a class before its dict and its tuples, an instance of one before the
+ * dicts and lists; then the one whose stack is oldest, which is the same one for each cycle that is made in the same way. */
+static uint64_t rank_of(void *context, uint32_t number)
 {
     const struct scan *scan = context;
-    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, scan->index.blocks[block].record);
-    return record->trace;
+    const struct scan_block *block = &scan->index.blocks[number];
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    uint64_t group = 3;
+
+    if (block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT)
+        group = block->facts & FACT_TYPE ? 0 : block->facts & FACT_INSTANCE ? 1 : 2;
+    return group << 32 | record->trace;
 }
 
 /* The loader keeps pointers to the middle of what it allocates (the threads' vectors of thread-local storage). */
@@ -48,12 +55,19 @@ static bool is_loaders(const struct scan *scan, const struct scan_block *block)
     return node && node->meta & NODE_NATIVE && node->key - scan->loader.start < scan->loader.end - scan->loader.start;
 }
 
-/* What was there before the program's own code ran is the interpreter's, when there is one. */
+/* Modules that the interpreter makes for itself before any Python code runs (3.8 forgets one). */
+static bool is_early_module(const struct scan_block *block)
+{
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    const struct ledger_trace *trace = record->trace ? ledger_entry(LEDGER_TRACES, record->trace) : NULL;
+
+    return block->domain == DOMAIN_OBJ && block->facts & FACT_STARTUP && block->facts & FACT_MODULE && trace && !trace->python;
+}
+
 static int is_kept(void *context, uint32_t block)
 {
     const struct scan *scan = context;
-    uint8_t facts = scan->index.blocks[block].facts;
-    return (facts & FACT_INTERPRETER) || (scan->python.active && facts & FACT_STARTUP) ||
+    return scan->index.blocks[block].facts & FACT_INTERPRETER || is_early_module(&scan->index.blocks[block]) ||
            is_loaders(scan, &scan->index.blocks[block]);
 }
 
@@ -71,8 +85,12 @@ static void store_kind(const struct scan_block *block, uint8_t kind, bool interp
 
     if (ledger_owner_address(owner) != block->start)
         return;
+    /* The interpreter recycles objects: what it allocated at its start may have become the program's since. */
+    bool recycled = kind != BLOCK_REACHABLE && (block->domain == DOMAIN_OBJ || block->domain == DOMAIN_MEM);
     uint64_t wanted = (owner & ~(uint64_t)(RECORD_KIND_MASK | RECORD_INTERPRETER)) | (uint64_t)kind << RECORD_KIND_SHIFT |
                       (interpreter ? RECORD_INTERPRETER : 0);
+    if (recycled)
+        wanted &= ~(uint64_t)RECORD_STARTUP;
     __atomic_compare_exchange_n(&record->owner, &owner, wanted, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 

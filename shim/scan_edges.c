@@ -50,6 +50,8 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
     bool root = word->source == SCAN_NONE;
     struct scan_array *array = root ? &scan->roots : &scan->edges;
 
+    if (root && block->start + block->size - word->address <= 8 && word->address % 16 == 0 && offset)
+        return; /* the C library's pointer to the next chunk, which begins with the last 8 bytes of this one */
     if (word->exact && hit != HIT_START && (block->domain != DOMAIN_OBJ || (hit != HIT_16 && hit != HIT_32)))
         return;
     if (unlikely(block->domain == DOMAIN_NEW && offset && offset % 8 == 0 && offset < UINT32_MAX))
@@ -199,7 +201,7 @@ static void scan_block(struct scan *scan, uint32_t number)
     if (!words)
         return;
     wanted = look(scan, block, words, size, &facts);
-    scan_words(scan, words, wanted / 8, number, facts);
+    scan_words(scan, words, MIN(wanted, size) / 8, number, facts);
     if (wanted == size && block->size > SCAN_PIECE)
         scan_rest(scan, number, block->start + size, block->start + (block->size & ~7ULL), facts);
 }

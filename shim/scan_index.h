@@ -11,10 +11,16 @@
 
 /* What a block's own contents say about pointers into it (Valgrind's heuristics). */
 enum scan_facts {
+    /* of blocks other than DOMAIN_OBJ */
     FACT_LENGTH64 = 1u << 0,  /* begins with its own size: pointers to +8 are to its start */
     FACT_ARRAY = 1u << 1,     /* begins with what may be the cookie of new[] */
     FACT_STRING = 1u << 2,    /* a std::string's copy-on-write representation */
     FACT_BASES = 1u << 3,     /* begins with what looks like a pointer to a vtable */
+    /* of DOMAIN_OBJ */
+    FACT_TYPE = 1u << 0,     /* a type object */
+    FACT_INSTANCE = 1u << 1, /* of a class that is no static data */
+    FACT_MODULE = 1u << 2,   /* a Python module */
+    /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,
 };

@@ -133,6 +133,7 @@ static uint32_t flags_of(const struct scan_python *python, const struct type_wor
 
     return TYPE_VALID | TYPE_UNNAMED | (flags & FLAG_HAVE_GC ? TYPE_GC : 0) | (flags & FLAG_LONG ? TYPE_LONG : 0) |
            (address == (uintptr_t)python->api->unicode_type ? TYPE_STRING : 0) |
+           (address == (uintptr_t)python->api->module_type ? TYPE_MODULE : 0) |
            (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) |
            (flags & FLAG_TYPE ? TYPE_TYPE : 0) | (flags & FLAG_HEAPTYPE ? TYPE_HEAP : 0) |
            (python->minor >= 11 && flags & FLAG_MANAGED_DICT ? TYPE_MANAGED_DICT : 0) |
@@ -289,6 +290,12 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     block->object = (uint8_t)type->head;
     if (is_survivor(python, type, words[type->head / 8]))
         block->facts |= FACT_INTERPRETER;
+    block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |
+                    (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0);
+    if (words[type->head / 8] == 0) { /* parked: what it holds is stale */
+        *size = 0;
+        return type;
+    }
     clear_borrowed(python, type, words, *size);
     if (type->flags & TYPE_LONG) {
         put_long(python, words, *size);
