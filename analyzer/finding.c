@@ -29,6 +29,10 @@ static void put_owner(FILE *out, const char *domain, const char *type)
 static void put_leak(FILE *out, const struct leak *leak)
 {
     out_text_amount(out, leak->bytes, leak->blocks);
+    if (leak->variance > 0) {
+        char error[TEXT_NUMBER_SIZE];
+        fprintf(out, " (estimated, standard error %s bytes)", text_number(error, leak_error_bytes(leak)));
+    }
     fprintf(out, " %s ", out_text_kind(leak->kind, leak->known));
     put_owner(out, leak->domain, leak->type);
 }

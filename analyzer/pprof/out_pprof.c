@@ -280,6 +280,11 @@ static void put_head(struct pprof *state, const struct process *process)
     part.default_sample_type = types[1].type;
     part.n_comment = 1;
     part.comment = &comment;
+    Perftools__Profiles__ValueType period = types[1];
+    if (process && process->totals.sample > 0) {
+        part.period_type = &period;
+        part.period = value_of(process->totals.sample);
+    }
     if (process) {
         timestamp_parse(process->started, &part.time_nanos);
         part.duration_nanos = (int64_t)timestamp_span(process->started, process->ended_at) * 1000;
