@@ -31,6 +31,20 @@ FORMATS = ["text", "json", "markdown", "sarif", "junit", "github", "gitlab", "co
 GOLDEN = [name for name in FORMATS if name not in ("text", "json", "pprof")]
 skipped = set()
 
+# Runs dh_view.js without a browser up to the tree that it shows, and prints the sum of its bytes.
+RUN_DH_VIEW = """
+const fs = require("fs"), vm = require("vm");
+const element = () => new Proxy(function () {}, {
+  get: (target, key) => key === "childNodes" ? [] : key === Symbol.toPrimitive ? () => "" : element(),
+  set: () => true, apply: () => element()});
+const context = {document: element(), window: element(), Intl, input: fs.readFileSync(0, "utf8"), sum: 0};
+vm.createContext(context);
+vm.runInContext(fs.readFileSync(process.argv[1], "utf8") +
+  "; gSelect = {childNodes: [{disabled: false}], selectedIndex: 0}; gSelectData.length = 1;" +
+  "gData = JSON.parse(input); if (gData.pps.length) { buildTree(); sum = gRoot._totalBytes; }", context);
+console.log(context.sum);
+"""
+
 
 class Wrong(Exception):
     pass
@@ -228,6 +242,10 @@ def check_dhat(data):
         for field in point_fields:
             need(field in point, f"field {field} of a point")
         need(point["fs"] and all(0 < frame < len(document["ftbl"]) for frame in point["fs"]), "frames")
+    if DH_VIEW.exists() and tool("node"):
+        done = subprocess.run(["node", "-e", RUN_DH_VIEW, str(DH_VIEW)], input=data, capture_output=True, check=False)
+        need(done.returncode == 0, f"dh_view: {done.stderr.decode()}")
+        need(int(done.stdout) == sum(point["tb"] for point in document["pps"]), "dh_view's sum")
 
 
 def check_openmetrics(data):
