@@ -13,8 +13,8 @@
 #include "pymem.h"
 #include "real.h"
 #include "report_writer.h"
-#include "scan.h"
 #include "sample.h"
+#include "scan.h"
 #include "stacks.h"
 #include "thread.h"
 #include "unwind.h"
@@ -29,6 +29,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#define DESCRIPTOR_MIN 100 /* descriptors below are the program's */
 #define DEFAULT_OUTPUT "memshim-%n-%p" MEMSHIM_REPORT_SUFFIX
 
 struct options start_options;
@@ -230,6 +231,26 @@ static int register_handlers(void)
     return thread_init();
 }
 
+/* libunwind opens a pipe (it tests with it whether memory can be read). It shall not be seen among the program's
+ * descriptors: the low ones are taken while it does. */
+static void init_unwinder(void)
+{
+    int taken[DESCRIPTOR_MIN];
+    int count = 0, fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    for (; fd >= 0 && fd < DESCRIPTOR_MIN; fd = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1))
+        taken[count++] = fd;
+    bool high_left = fd >= 0;
+    if (high_left)
+        close(fd);
+    else /* the limit is that low: better a visible pipe than none */
+        for (; count; count--)
+            close(taken[count - 1]);
+    unwind_init((unsigned)start_options.stack_depth, start_options.self_check);
+    for (; count; count--)
+        close(taken[count - 1]);
+}
+
 static void begin(void)
 {
     read_options();
@@ -248,7 +269,8 @@ static void begin(void)
     check_options();
     sample_mean = start_options.sample;
     modules_update();
-    unwind_init((unsigned)start_options.stack_depth, start_options.self_check);
+    if (start_options.native)
+        init_unwinder();
     pymem_start(RTLD_DEFAULT);
     thread_activate(++generation);
 }
