@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "ledger.h"
 #include "log.h"
+#include "pyapi.h"
 #include "real.h"
 #include "scan_graph.h"
 #include "scan_state.h"
@@ -45,32 +46,6 @@ static uint64_t rank_of(void *context, uint32_t number)
     return group << 32 | record->trace;
 }
 
-/* The loader keeps pointers to the middle of what it allocates (the threads' vectors of thread-local storage). */
-static bool is_loaders(const struct scan *scan, const struct scan_block *block)
-{
-    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
-    const struct ledger_trace *trace = record->trace ? ledger_entry(LEDGER_TRACES, record->trace) : NULL;
-    const struct ledger_node *node = trace && trace->native ? ledger_entry(LEDGER_NODES, trace->native) : NULL;
-
-    return node && node->meta & NODE_NATIVE && node->key - scan->loader.start < scan->loader.end - scan->loader.start;
-}
-
-/* Modules that the interpreter makes for itself before any Python code runs (3.8 forgets one). */
-static bool is_early_module(const struct scan_block *block)
-{
-    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
-    const struct ledger_trace *trace = record->trace ? ledger_entry(LEDGER_TRACES, record->trace) : NULL;
-
-    return block->domain == DOMAIN_OBJ && block->facts & FACT_STARTUP && block->facts & FACT_MODULE && trace && !trace->python;
-}
-
-static int is_kept(void *context, uint32_t block)
-{
-    const struct scan *scan = context;
-    return scan->index.blocks[block].facts & FACT_INTERPRETER || is_early_module(&scan->index.blocks[block]) ||
-           is_loaders(scan, &scan->index.blocks[block]);
-}
-
 static void note_kept(void *context, uint32_t block)
 {
     struct scan *scan = context;
@@ -102,7 +77,7 @@ static int classify(struct scan *scan)
         .edges = (const uint32_t *)(const void *)scan->edges.data,
         .roots = (const uint32_t *)(const void *)scan->roots.data,
         .root_count = scan->roots.used / sizeof(uint32_t),
-        .is_kept = is_kept,
+        .is_kept = scan_is_survivor,
         .kept = note_kept,
         .rank = rank_of,
         .context = scan,
@@ -130,14 +105,14 @@ static int prepare(struct scan *scan, const struct scan_options *options)
         return -ENOMEM;
     scan->tcache_key = tcache_key;
     scan->types = options->types;
-    scan_modules(scan);
+    scan_modules(scan, options->python ? (uintptr_t)options->python->type_type : 0);
     scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data);
     return 0;
 }
 
 static void clean_up(struct scan *scan)
 {
-    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas,
+    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas, &scan->library,
                                    &scan->edges,    &scan->roots, &scan->bases};
 
     scan_python_done(&scan->python);

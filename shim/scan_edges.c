@@ -219,17 +219,15 @@ void scan_blocks(struct scan *scan)
 
 static const uint8_t hit_offsets[] = {[HIT_START] = 0, [HIT_16] = 16, [HIT_32] = 32, [HIT_8] = 8, [HIT_24] = 24};
 
-/* A pointer to the head of a collected object comes from the collector's list, and owns nothing. */
+/* A pointer to the head of a collected object comes from the collector's list, and owns nothing; nor does one into the middle
+ * of it (the interpreter's frames in generators, the values in instances): the object is always held by its start. */
 static uint32_t resolve_object(const struct scan_block *block, enum scan_hit hit, uint32_t target)
 {
     if (block->object == SCAN_NOT_OBJECT)
         return hit == HIT_START || hit == HIT_16 || hit == HIT_32 ? target : target | SCAN_EDGE_INTERIOR;
-    if (hit == HIT_MIDDLE)
-        return target | SCAN_EDGE_INTERIOR;
-    unsigned offset = hit_offsets[hit];
-    if (offset == block->object)
+    if (hit != HIT_MIDDLE && hit_offsets[hit] == block->object)
         return target;
-    return offset == 0 || offset + 16u == block->object ? SCAN_EDGE_NONE : target | SCAN_EDGE_INTERIOR;
+    return block->object ? SCAN_EDGE_NONE : target | SCAN_EDGE_INTERIOR;
 }
 
 static uint32_t resolve(const struct scan_index *index, uint32_t edge)
@@ -272,9 +270,50 @@ static void resolve_array(const struct scan *scan, struct scan_array *array)
         edges[i] = resolve(&scan->index, edges[i]);
 }
 
+/* Calls `visit` for each block that block `number` points to. */
+static void for_each_edge(struct scan *scan, uint32_t number, void (*visit)(struct scan *, uint32_t *edge))
+{
+    uint32_t *edges = (void *)scan->edges.data;
+
+    for (uint64_t i = scan->first[number]; i < scan->first[number + 1]; i++)
+        if (edges[i] != SCAN_EDGE_NONE)
+            visit(scan, &edges[i]);
+}
+
+static void drop(struct scan *scan, uint32_t *edge)
+{
+    (void)scan;
+    *edge = SCAN_EDGE_NONE;
+}
+
+/* An entry of a dict of subclasses: the class's address as a hash, and as an int. The weak references own nothing anyway. */
+static void drop_subclass(struct scan *scan, uint32_t *edge)
+{
+    const struct scan_block *target = &scan->index.blocks[*edge & SCAN_EDGE_TARGET];
+
+    if (target->domain != DOMAIN_OBJ || target->object == SCAN_NOT_OBJECT)
+        return;
+    if (target->facts & FACT_TYPE)
+        *edge = SCAN_EDGE_NONE;
+    else if (target->facts & FACT_INT)
+        for_each_edge(scan, *edge & SCAN_EDGE_TARGET, drop);
+}
+
+static void drop_subclasses(struct scan *scan, uint32_t *edge)
+{
+    const struct scan_block *target = &scan->index.blocks[*edge & SCAN_EDGE_TARGET];
+
+    if (target->object == SCAN_NOT_OBJECT) /* the dict's keys */
+        for_each_edge(scan, *edge & SCAN_EDGE_TARGET, drop_subclass);
+}
+
 void scan_resolve(struct scan *scan)
 {
+    const uint32_t *subclasses = (const void *)scan->python.subclasses.data;
+
     resolve_bases(scan);
     resolve_array(scan, &scan->edges);
     resolve_array(scan, &scan->roots);
+    for (size_t i = 0; i < scan->python.subclasses.used / sizeof(*subclasses); i++)
+        for_each_edge(scan, subclasses[i], drop_subclasses);
 }

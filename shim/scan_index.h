@@ -20,6 +20,8 @@ enum scan_facts {
     FACT_TYPE = 1u << 0,     /* a type object */
     FACT_INSTANCE = 1u << 1, /* of a class that is no static data */
     FACT_MODULE = 1u << 2,   /* a Python module */
+    FACT_INT = 1u << 3,
+    FACT_DICT = 1u << 6,
     /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,

@@ -32,16 +32,29 @@ static void add_segments(struct scan *scan, const struct ledger_module *module)
     }
 }
 
-static void add_module(struct scan *scan, const struct ledger_module *module)
+/* Extension modules of the standard library lie in a folder of this name. */
+static bool is_library(const struct ledger_module *module)
+{
+    static const char folder[] = "/lib-dynload/";
+    const struct ledger_text *text = module->path ? ledger_entry(LEDGER_TEXT, module->path) : NULL;
+
+    return text && text->length_plus_1 && memmem(text->bytes, text->length_plus_1 - 1, folder, strlen(folder));
+}
+
+static void add_module(struct scan *scan, const struct ledger_module *module, uintptr_t interpreter)
 {
     if (!module->end || module->last_epoch != UINT32_MAX)
         return;
     add_segments(scan, module);
     if (module->start == getauxval(AT_BASE))
         scan->loader = (struct scan_range){module->start, module->end};
+    if (interpreter >= module->start && interpreter < module->end)
+        scan->interpreter = (struct scan_range){module->start, module->end};
+    if (is_library(module) && !scan_range_add(&scan->library, module->start, module->end))
+        scan->failed = true;
 }
 
-void scan_modules(struct scan *scan)
+void scan_modules(struct scan *scan, uintptr_t interpreter)
 {
     uint32_t segments = __atomic_load_n(&ledger_header->segments, __ATOMIC_ACQUIRE), seen = 0;
     uint32_t per = ledger_per_segment(LEDGER_MODULES);
@@ -51,9 +64,10 @@ void scan_modules(struct scan *scan)
             continue;
         const struct ledger_module *modules = (const void *)ledger_segments[LEDGER_MODULES][seen++];
         for (uint32_t i = 0; i < per; i++)
-            add_module(scan, &modules[i]);
+            add_module(scan, &modules[i], interpreter);
     }
     scan_ranges_order(&scan->data);
+    scan_ranges_order(&scan->library);
 }
 
 bool scan_is_code(const struct scan *scan, uintptr_t address)

@@ -17,6 +17,7 @@
 #define TP_WEAKLISTOFFSET 208u
 #define TP_BASE 256u
 #define TP_DICT 264u
+#define TP_SUBCLASSES 360u
 #define TYPE_SIZE_MIN 400u
 
 #define FLAG_MANAGED_WEAKREF (1ULL << 3) /* since 3.12 */
@@ -37,7 +38,8 @@
 #define LONG_DIGITS 24u
 #define VALUES_PREFIX_MAX 64u
 
-#define META_DEPTH 5u
+#define META_DEPTH 16u
+#define BASES_DEPTH 16u
 #define TYPES_FIRST 1024u
 #define NAME_MAX_BYTES 512u
 
@@ -114,20 +116,36 @@ static bool is_metatype(struct scan_python *python, uintptr_t meta, unsigned dep
     return type && type->flags & TYPE_TYPE;
 }
 
-static bool is_weakref(const struct scan_python *python, uintptr_t address, uintptr_t base)
+static bool is_weakref_type(const struct scan_python *python, uintptr_t address)
 {
-    for (unsigned depth = 0; address && depth < 16; depth++) {
-        for (unsigned i = 0; i < ARRAY_SIZE(python->api->weakref_types); i++)
-            if (address == (uintptr_t)python->api->weakref_types[i])
-                return true;
-        address = base;
-        if (!pycompat_plausible(address) || !scan_copy(python->reader, &base, address + TP_BASE, sizeof(base)))
-            return false;
-    }
+    for (unsigned i = 0; i < ARRAY_SIZE(python->api->weakref_types); i++)
+        if (address == (uintptr_t)python->api->weakref_types[i])
+            return true;
     return false;
 }
 
-static uint32_t flags_of(const struct scan_python *python, const struct type_words *words, uintptr_t address)
+/* All bases become known in this way, too. */
+static bool is_weakref(struct scan_python *python, uintptr_t address, uintptr_t base, unsigned depth)
+{
+    if (is_weakref_type(python, address))
+        return true;
+    if (!pycompat_plausible(base) || depth >= BASES_DEPTH)
+        return false;
+    const struct scan_type *type = type_get(python, base, depth + 1);
+    return type && type->flags & TYPE_WEAKREF;
+}
+
+/* A type's dict of its subclasses has weak references for values, but their addresses for keys. */
+static void note_subclasses(struct scan_python *python, uintptr_t dict)
+{
+    uint32_t block = pycompat_plausible(dict) ? scan_index_find(python->index, dict) : SCAN_NONE;
+    uint32_t *place = block != SCAN_NONE ? scan_array_push(&python->subclasses, sizeof(*place)) : NULL;
+
+    if (place)
+        *place = block;
+}
+
+static uint32_t flags_of(struct scan_python *python, const struct type_words *words, uintptr_t address, unsigned depth)
 {
     uint64_t flags = at(words, TP_FLAGS);
 
@@ -138,7 +156,7 @@ static uint32_t flags_of(const struct scan_python *python, const struct type_wor
            (flags & FLAG_TYPE ? TYPE_TYPE : 0) | (flags & FLAG_HEAPTYPE ? TYPE_HEAP : 0) |
            (python->minor >= 11 && flags & FLAG_MANAGED_DICT ? TYPE_MANAGED_DICT : 0) |
            (python->minor >= 12 && flags & FLAG_MANAGED_WEAKREF ? TYPE_MANAGED_WEAKREF : 0) |
-           (is_weakref(python, address, at(words, TP_BASE)) ? TYPE_WEAKREF : 0);
+           (is_weakref(python, address, at(words, TP_BASE), depth) ? TYPE_WEAKREF : 0);
 }
 
 static void read_type(struct scan_python *python, struct scan_type *type, unsigned depth)
@@ -153,7 +171,8 @@ static void read_type(struct scan_python *python, struct scan_type *type, unsign
         return;
     type->basic_size = (uint32_t)size;
     type->weakref_list = weakrefs < size ? (uint16_t)weakrefs : 0;
-    type->flags = flags_of(python, &words, type->address);
+    type->flags = flags_of(python, &words, type->address, depth);
+    note_subclasses(python, at(&words, TP_SUBCLASSES));
     type->head = (uint16_t)((type->flags & TYPE_GC ? GC_HEAD : 0) +
                             (type->flags & (TYPE_MANAGED_DICT | TYPE_MANAGED_WEAKREF) ? PRE_HEADER : 0));
 }
@@ -271,10 +290,20 @@ static void clear_borrowed(const struct scan_python *python, const struct scan_t
         correct_values(python, words, size, object + DICT_VALUES, false);
 }
 
-/* Parked in a free list, or made to live for ever: the interpreter keeps it, and forgets it at its end. */
+/* Made to live for ever, or parked in a free list: the interpreter keeps it, and forgets it at its end. Free lists of static
+ * types begin in static data and are seen from there; unused memory that a program lost may look like one of their objects. */
 static bool is_survivor(const struct scan_python *python, const struct scan_type *type, uint64_t refs)
 {
-    return refs == 0 || (type->flags & TYPE_STRING && is_immortal(python, refs));
+    return (refs == 0 && type->flags & TYPE_HEAP) || (type->flags & TYPE_STRING && is_immortal(python, refs));
+}
+
+/* What an object holds that is parked in a free list is stale, but for the link to the next one, which stands in one of the
+ * first two words after its type. */
+static void clear_parked(const struct scan_type *type, uint64_t *words, size_t size)
+{
+    for (size_t offset = 0; offset < size; offset += 8)
+        if (offset != type->head + 16u && offset != type->head + 24u)
+            words[offset / 8] = 0;
 }
 
 const struct scan_type *scan_python_look(struct scan_python *python, struct scan_block *block, uint64_t *words,
@@ -291,9 +320,10 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     if (is_survivor(python, type, words[type->head / 8]))
         block->facts |= FACT_INTERPRETER;
     block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |
-                    (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0);
-    if (words[type->head / 8] == 0) { /* parked: what it holds is stale */
-        *size = 0;
+                    (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0) | (type->flags & TYPE_LONG ? FACT_INT : 0) |
+                    (type->flags & TYPE_DICT ? FACT_DICT : 0);
+    if (words[type->head / 8] == 0) {
+        clear_parked(type, words, *size);
         return type;
     }
     clear_borrowed(python, type, words, *size);
@@ -450,5 +480,6 @@ void scan_python_init(struct scan_python *python, const struct pyapi *api, struc
 void scan_python_done(struct scan_python *python)
 {
     scan_array_done(&python->types);
+    scan_array_done(&python->subclasses);
     python->active = false;
 }

@@ -45,6 +45,7 @@ struct scan_python {
     const struct scan_index *index;
     const struct scan_array *data; /* ranges of modules' data, ordered */
     struct scan_array types;       /* hash table of struct scan_type */
+    struct scan_array subclasses;  /* uint32_t: blocks of types' dicts of their subclasses */
     uint32_t type_count, type_room;
     uintptr_t module_key; /* the interned string "__module__", once met */
     uint16_t qualname;    /* offset of ht_qualname in heap types, 0 = not known yet */

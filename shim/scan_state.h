@@ -55,7 +55,9 @@ struct scan {
     struct scan_array data;  /* ranges of modules' writable segments, ordered */
     struct scan_array holes; /* ranges that are no roots, ordered */
     struct scan_array arenas; /* ranges of pymalloc's arenas, ordered; they are holes too */
-    struct scan_range loader; /* addresses of the dynamic loader */
+    struct scan_range loader;      /* addresses of the dynamic loader */
+    struct scan_range interpreter; /* of the module that holds the Python interpreter */
+    struct scan_array library;     /* ranges of the extension modules of its standard library, ordered */
     struct scan_array edges; /* uint32_t */
     struct scan_array roots; /* uint32_t */
     struct scan_array bases; /* struct scan_base_check */
@@ -105,10 +107,15 @@ void scan_inherited(struct scan *scan, uintptr_t start, uintptr_t end);
 /* Adds holes for the unused parts of stacks: below stack pointers, and of threads that have ended. */
 void scan_stacks(struct scan *scan);
 
+/* ---- scan_survivors.c ---- */
+
+/* For scan_graph.h: whether a lost block is kept by the loader or the interpreter. `context` is the scan. */
+int scan_is_survivor(void *context, uint32_t number);
+
 /* ---- scan_modules.c ---- */
 
-/* Fills scan->data and scan->loader. */
-void scan_modules(struct scan *scan);
+/* Fills scan->data, loader, interpreter and library. `interpreter`: an address in its module. */
+void scan_modules(struct scan *scan, uintptr_t interpreter);
 
 /* Whether `address` lies in code. */
 bool scan_is_code(const struct scan *scan, uintptr_t address);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lost blocks that are no leaks of the program: what the loader and the interpreter leave behind when they end. Each rule
+ * names what is left and by whom. Asked only about blocks that nothing reaches, so it may be slow. */
+#include "ledger.h"
+#include "pyapi.h"
+#include "scan_state.h"
+
+#define FRAMES_MAX 16u
+#define DICT_KEYS 32u
+#define LARGE_KEYS 256u
+
+static const struct ledger_record *record_of(const struct scan_block *block)
+{
+    return ledger_entry(LEDGER_RECORDS, block->record);
+}
+
+static const struct ledger_trace *trace_of(const struct scan_block *block)
+{
+    uint32_t id = record_of(block)->trace;
+    return id ? ledger_entry(LEDGER_TRACES, id) : NULL;
+}
+
+static bool is_in(const struct scan_range *range, uintptr_t address)
+{
+    return address - range->start < range->end - range->start;
+}
+
+/* The loader keeps pointers to the middle of what it allocates (the threads' vectors of thread-local storage). */
+static bool is_loaders(const struct scan *scan, const struct ledger_trace *trace)
+{
+    const struct ledger_node *node = trace->native ? ledger_entry(LEDGER_NODES, trace->native) : NULL;
+    return node && node->meta & NODE_NATIVE && is_in(&scan->loader, node->key);
+}
+
+/* Modules that the interpreter makes for itself before any Python code runs (3.8 forgets one). */
+static bool is_early_module(const struct scan_block *block, const struct ledger_trace *trace)
+{
+    return block->facts & FACT_STARTUP && block->facts & FACT_MODULE && !trace->python;
+}
+
+/* The namespace of a module that was imported before the program began (3.8 and 3.9 forget importlib's). Dicts are recycled,
+ * so one that was made then may be the program's now; but not its keys. */
+static bool is_early_namespace(const struct scan *scan, const struct scan_block *block)
+{
+    uintptr_t keys;
+
+    if (!(block->facts & FACT_STARTUP) || !(block->facts & FACT_DICT) ||
+        !scan_copy(&scan->reader, &keys, block->start + block->object + DICT_KEYS, sizeof(keys)))
+        return false;
+    uint32_t number = scan_index_find(&scan->index, keys);
+    return number != SCAN_NONE && scan->index.blocks[number].facts & FACT_STARTUP &&
+           scan->index.blocks[number].size >= LARGE_KEYS;
+}
+
+/* A type that an extension module of the standard library made and did not free (_asyncio in 3.12 and 3.13): the innermost
+ * frames of its stack are the interpreter's, then comes the extension. */
+static bool is_library_type(const struct scan *scan, const struct scan_block *block, const struct ledger_trace *trace)
+{
+    uint32_t id = trace->native;
+
+    for (unsigned i = 0; block->facts & FACT_TYPE && id && i < FRAMES_MAX; i++) {
+        const struct ledger_node *node = ledger_entry(LEDGER_NODES, id);
+        if (!(node->meta & NODE_NATIVE))
+            return false;
+        const struct scan_range *library = scan_range_find(&scan->library, node->key);
+        if (library && library->start <= node->key)
+            return true;
+        if (!is_in(&scan->interpreter, node->key))
+            return false;
+        id = node->parent;
+    }
+    return false;
+}
+
+int scan_is_survivor(void *context, uint32_t number)
+{
+    const struct scan *scan = context;
+    const struct scan_block *block = &scan->index.blocks[number];
+    const struct ledger_trace *trace = trace_of(block);
+
+    if (block->facts & FACT_INTERPRETER)
+        return true;
+    if (trace && is_loaders(scan, trace))
+        return true;
+    if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
+        return false;
+    return is_early_namespace(scan, block) ||
+           (trace && (is_early_module(block, trace) || is_library_type(scan, block, trace)));
+}
