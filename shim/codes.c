@@ -77,8 +77,8 @@ static struct slot *find(struct table *table, uint64_t key)
 static void put(struct table *table, struct slot *slot, struct slot value)
 {
     table->count += !slot->key;
-    slot->id = value.id;
-    slot->identity = value.identity;
+    __atomic_store_n(&slot->id, value.id, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->identity, value.identity, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->key, value.key, __ATOMIC_RELEASE);
 }
 
@@ -111,11 +111,12 @@ static void remove_slot(struct table *table, struct slot *slot)
         uint32_t home = hash_key(next->key);
         if (((i - home) & mask) < ((i - hole) & mask))
             continue;
-        __atomic_store_n(&table->slots[hole & mask].key, 0, __ATOMIC_RELEASE);
+        struct slot *empty = &table->slots[hole & mask];
+        __atomic_store_n(&empty->key, 0, __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        table->slots[hole & mask].id = next->id;
-        table->slots[hole & mask].identity = next->identity;
-        __atomic_store_n(&table->slots[hole & mask].key, next->key, __ATOMIC_RELEASE);
+        __atomic_store_n(&empty->id, next->id, __ATOMIC_RELAXED);
+        __atomic_store_n(&empty->identity, next->identity, __ATOMIC_RELAXED);
+        __atomic_store_n(&empty->key, next->key, __ATOMIC_RELEASE);
         hole = i;
     }
     __atomic_store_n(&table->slots[hole & mask].key, 0, __ATOMIC_RELEASE);

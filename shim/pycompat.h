@@ -93,7 +93,7 @@ static inline uint8_t pycompat_load8(uintptr_t object, size_t offset)
 /* False for what cannot be the address of an object: NULL, misaligned, not canonical (freed memory of debug builds). */
 static inline bool pycompat_plausible(uintptr_t object)
 {
-    return object >= 4096 && !(object & 7) && object < (uintptr_t)1 << 47;
+    return object >= 4096 && !(object & 7) && object < (uintptr_t)1 << 48;
 }
 
 /* The parts of a code object. */

@@ -453,7 +453,7 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
     enum ledger_lack lack;
 
     active = false;
-    codes_reset();
+    __atomic_fetch_add(&codes_generation, 1, __ATOMIC_RELAXED); /* stacks of another interpreter */
     int r = pycompat_find(api, &compat, &lack);
     if (r == 0 && codes_watch(&compat) < 0)
         r = -ENOTSUP;

@@ -353,7 +353,18 @@ def very_deep():
     sys.setrecursionlimit(limit)
 
 
+SUBINTERPRETER = """
+import json
+def f(n):
+    return json.dumps([str(n)] * n) if n < 3 else f(n - 1)
+for i in range(200):
+    f(i % 9)
+    exec(compile("def g(n): return [n] if n < 1 else g(n - 1)\\ng(%d)" % (i % 4), "sub%d.py" % (i % 3), "exec"), {})
+"""
+
+
 def subinterpreters():
+    """Since 3.12 they have a GIL each and run at the same time."""
     try:
         import _interpreters as interpreters
     except ImportError:
@@ -361,11 +372,19 @@ def subinterpreters():
             import _xxsubinterpreters as interpreters
         except ImportError:
             return
-    source = "import json\ndef f(n): return json.dumps([str(n)] * n) if n < 3 else f(n - 1)\nfor i in range(20): f(i % 9)"
-    for _ in range(2):
+
+    def run():
         interpreter = interpreters.create()
-        interpreters.run_string(interpreter, source)
+        interpreters.run_string(interpreter, SUBINTERPRETER)
         interpreters.destroy(interpreter)
+
+    run()
+    if sys.version_info >= (3, 12):
+        running = [threading.Thread(target=run) for _ in range(4)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
 
 
 def checked_work():
