@@ -79,6 +79,7 @@ bool pyapi_find(void *handle, struct pyapi *api)
     found.current_thread_state = (void *(*)(void))look_up(handle, "PyThreadState_GetUnchecked"); /* since 3.13 */
     if (!found.current_thread_state)
         found.current_thread_state = (void *(*)(void))look_up(handle, "_PyThreadState_UncheckedGet");
+    found.own_thread_state = (void *(*)(void))look_up(handle, "PyGILState_GetThisThreadState");
     if (!found.set_allocator || !found.is_initialized || !found.current_thread_state || !find_version(handle, &found))
         return false;
     found.runtime = look_up(handle, "_PyRuntime");

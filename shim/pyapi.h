@@ -34,16 +34,17 @@ struct pyapi {
     void (*set_arena_allocator)(struct py_arena_allocator *allocator);
     int (*is_initialized)(void);
     void *(*current_thread_state)(void); /* PyThreadState_GetUnchecked or _PyThreadState_UncheckedGet */
-    const uint8_t *runtime;              /* _PyRuntime, NULL if the build does not export it */
-    const uint8_t *type_type;            /* PyType_Type and other type objects; NULL if not exported */
+    void *(*own_thread_state)(void); /* PyGILState_GetThisThreadState: also of a thread without the GIL; may be NULL */
+    const uint8_t *runtime;          /* _PyRuntime, NULL if the build does not export it */
+    const uint8_t *type_type;        /* PyType_Type and other type objects; NULL if not exported */
     const uint8_t *code_type;
     const uint8_t *frame_type;
     const uint8_t *unicode_type;
     const uint8_t *bytes_type;
     const uint8_t *module_type;
     const uint8_t *weakref_types[3]; /* reference, proxy, callable proxy */
-    uint32_t hex;     /* PY_VERSION_HEX */
-    char version[64]; /* "3.11.2" */
+    uint32_t hex;                    /* PY_VERSION_HEX */
+    char version[64];                /* "3.11.2" */
 };
 
 /* Looks the names up with dlsym(handle, ..) (RTLD_DEFAULT for an interpreter that is linked in). Returns true and fills

@@ -291,6 +291,8 @@ int pycompat_find(const struct pyapi *api, struct pycompat *ret, enum ledger_lac
     *ret = *compat;
     ret->runtime = api->runtime;
     ret->current_thread_state = api->current_thread_state;
+    ret->own_thread_state = api->own_thread_state;
+    ret->is_initialized = api->is_initialized;
     ret->code_type = (uintptr_t)api->code_type;
     ret->unicode_type = (uintptr_t)api->unicode_type;
     ret->bytes_type = (uintptr_t)api->bytes_type;

@@ -39,6 +39,8 @@ struct pycompat {
     /* Not in the table: the interpreter in this process. */
     const uint8_t *runtime;
     void *(*current_thread_state)(void);
+    void *(*own_thread_state)(void); /* may be NULL */
+    int (*is_initialized)(void);
     uintptr_t code_type, unicode_type, bytes_type;
 
     uint8_t minor;

@@ -52,7 +52,8 @@ struct known {
 };
 
 struct pyframes_thread {
-    uintptr_t state; /* last thread state that proved to be this thread's (since 3.12) */
+    uintptr_t state;    /* last thread state that proved to be this thread's (since 3.12) */
+    uintptr_t attached; /* thread state that it held last */
     uint32_t generation;
     uint32_t count; /* places of the last stack */
     uint32_t high;  /* places ever used */
@@ -135,9 +136,24 @@ static inline uintptr_t current_state(struct pyframes_thread *thread)
     return state;
 }
 
+/* The state of a thread that has given up the GIL (inside a call of ctypes, or a long C function): nobody runs its frames
+ * meanwhile, so they can be read. Not once finalization has begun, which frees the states of such threads. */
+static uintptr_t detached_state(const struct pyframes_thread *thread)
+{
+    if (!thread->attached || !compat.own_thread_state || !compat.is_initialized())
+        return 0;
+    uintptr_t state = (uintptr_t)compat.own_thread_state();
+    return state == thread->attached && is_own_state(state) ? state : 0;
+}
+
 static inline uintptr_t top_frame(struct pyframes_thread *thread)
 {
     uintptr_t holder = current_state(thread);
+
+    if (likely(holder))
+        thread->attached = holder;
+    else
+        holder = detached_state(thread);
 
     if (holder && compat.thread_cframe)
         holder = pycompat_load(holder, compat.thread_cframe);
@@ -475,6 +491,7 @@ void pyframes_thread_reset(struct pyframes_thread *thread)
 {
     forget_stack(thread);
     thread->state = 0;
+    thread->attached = 0;
 }
 
 bool pyframes_program_started(void)
