@@ -77,6 +77,7 @@ static int classify(struct scan *scan)
         .edges = (const uint32_t *)(const void *)scan->edges.data,
         .roots = (const uint32_t *)(const void *)scan->roots.data,
         .root_count = scan->roots.used / sizeof(uint32_t),
+        .lost = scan_find_garbage,
         .is_kept = scan_is_survivor,
         .kept = note_kept,
         .rank = rank_of,

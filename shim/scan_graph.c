@@ -272,6 +272,8 @@ int scan_graph_classify(const struct scan_graph *graph, uint8_t *kinds)
     memset(kinds, BLOCK_UNKNOWN, graph->count);
     mark_reachable(graph, &queue, kinds);
     mark_possible(graph, &queue, kinds);
+    if (graph->lost)
+        graph->lost(graph->context, kinds);
     mark_kept(graph, &queue, kinds);
     int result = classify_lost(graph, kinds, queue.blocks);
     arena_unmap(queue.blocks, size);

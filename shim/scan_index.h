@@ -22,6 +22,7 @@ enum scan_facts {
     FACT_MODULE = 1u << 2,   /* a Python module */
     FACT_INT = 1u << 3,
     FACT_DICT = 1u << 6,
+    FACT_LIST = 1u << 7,
     /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,

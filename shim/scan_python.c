@@ -25,6 +25,7 @@
 #define FLAG_HEAPTYPE (1ULL << 9)
 #define FLAG_HAVE_GC (1ULL << 14)
 #define FLAG_LONG (1ULL << 24)
+#define FLAG_LIST (1ULL << 25)
 #define FLAG_DICT (1ULL << 29)
 #define FLAG_TYPE (1ULL << 31)
 
@@ -152,7 +153,7 @@ static uint32_t flags_of(struct scan_python *python, const struct type_words *wo
     return TYPE_VALID | TYPE_UNNAMED | (flags & FLAG_HAVE_GC ? TYPE_GC : 0) | (flags & FLAG_LONG ? TYPE_LONG : 0) |
            (address == (uintptr_t)python->api->unicode_type ? TYPE_STRING : 0) |
            (address == (uintptr_t)python->api->module_type ? TYPE_MODULE : 0) |
-           (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) |
+           (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) | (flags & FLAG_LIST ? TYPE_LIST : 0) |
            (flags & FLAG_TYPE ? TYPE_TYPE : 0) | (flags & FLAG_HEAPTYPE ? TYPE_HEAP : 0) |
            (python->minor >= 11 && flags & FLAG_MANAGED_DICT ? TYPE_MANAGED_DICT : 0) |
            (python->minor >= 12 && flags & FLAG_MANAGED_WEAKREF ? TYPE_MANAGED_WEAKREF : 0) |
@@ -321,7 +322,7 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
         block->facts |= FACT_INTERPRETER;
     block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |
                     (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0) | (type->flags & TYPE_LONG ? FACT_INT : 0) |
-                    (type->flags & TYPE_DICT ? FACT_DICT : 0);
+                    (type->flags & TYPE_DICT ? FACT_DICT : 0) | (type->flags & TYPE_LIST ? FACT_LIST : 0);
     if (words[type->head / 8] == 0) {
         clear_parked(type, words, *size);
         return type;

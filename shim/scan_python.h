@@ -23,6 +23,7 @@ enum scan_type_flags {
     TYPE_MANAGED_DICT = 1u << 8,
     TYPE_MANAGED_WEAKREF = 1u << 9,
     TYPE_HEAP = 1u << 10,
+    TYPE_LIST = 1u << 13,
     TYPE_MODULE = 1u << 12,
     TYPE_UNNAMED = 1u << 11, /* `name` was not looked for yet */
 };

@@ -8,10 +8,66 @@
 #include "scan_state.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define RESIDENT_FROM (1u << 20)
 #define HUGE (64ull << 30) /* of a larger mapping even the list of its pages is too long */
 #define LIST_FIRST 512u
+
+/* ---- free lists ---- */
+
+#define FREE_LIST_LAST 9u /* version */
+#define NEAR 4u           /* words looked at on each side */
+#define NEAR_ENOUGH 3u
+
+enum near { NEAR_NOTHING = 0, NEAR_LIST, NEAR_DICT, NEAR_UNUSED };
+
+static enum near near_of(const struct scan *scan, uintptr_t address)
+{
+    uint32_t number = scan_index_find(&scan->index, address);
+    const struct scan_range *arena;
+
+    if (number != SCAN_NONE) {
+        const struct scan_block *block = &scan->index.blocks[number];
+        if (block->domain != DOMAIN_OBJ || address != block->start + block->object)
+            return NEAR_NOTHING;
+        return block->facts & FACT_LIST ? NEAR_LIST : block->facts & FACT_DICT ? NEAR_DICT : NEAR_NOTHING;
+    }
+    arena = address ? scan_range_find(&scan->arenas, address) : NULL;
+    return arena && arena->start <= address ? NEAR_UNUSED : NEAR_NOTHING;
+}
+
+static bool is_parked(const struct scan *scan, uintptr_t object)
+{
+    uint64_t references;
+    return scan_copy(&scan->reader, &references, object, sizeof(references)) && references == 0;
+}
+
+/* Up to 3.9 the interpreter parks lists and dicts in static arrays, whose entries stay behind when they are taken out again.
+ * They are told from other static pointers by what stands next to them: more of the same, and pointers to unused memory. */
+static void clear_free_lists(const struct scan *scan, uint64_t *words, size_t count)
+{
+    enum near window[2 * NEAR + 1] = {NEAR_NOTHING};
+
+    for (size_t i = 0; i < count + NEAR; i++) {
+        memmove(window, window + 1, sizeof(window) - sizeof(window[0]));
+        window[2 * NEAR] = i < count ? near_of(scan, words[i]) : NEAR_NOTHING;
+        enum near here = window[NEAR];
+        if (i < NEAR || (here != NEAR_LIST && here != NEAR_DICT))
+            continue;
+        unsigned same = 0;
+        for (unsigned k = 0; k < ARRAY_SIZE(window); k++)
+            same += k != NEAR && (window[k] == here || window[k] == NEAR_UNUSED);
+        if (same >= NEAR_ENOUGH && !is_parked(scan, words[i - NEAR]))
+            words[i - NEAR] = 0;
+    }
+}
+
+static bool has_free_lists(const struct scan *scan, uintptr_t address)
+{
+    return scan->python.active && scan->python.minor <= FREE_LIST_LAST &&
+           address - scan->interpreter.start < scan->interpreter.end - scan->interpreter.start;
+}
 
 void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end)
 {
@@ -30,6 +86,8 @@ void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end)
                 next = MIN(stop, (at | 4095) + 1);
                 words = scan_read(&scan->reader, at, next - at);
             }
+            if (words && has_free_lists(scan, at))
+                clear_free_lists(scan, (uint64_t *)(uintptr_t)words, (next - at) / 8);
             if (words)
                 scan_words(scan, words, (next - at) / 8, SCAN_NONE, 0);
             at = next;

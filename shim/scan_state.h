@@ -112,6 +112,11 @@ void scan_stacks(struct scan *scan);
 /* For scan_graph.h: whether a lost block is kept by the loader or the interpreter. `context` is the scan. */
 int scan_is_survivor(void *context, uint32_t number);
 
+/* ---- scan_garbage.c ---- */
+
+/* For scan_graph.h: marks garbage that the interpreter's collector left over (FACT_INTERPRETER). */
+void scan_find_garbage(void *context, const uint8_t *kinds);
+
 /* ---- scan_modules.c ---- */
 
 /* Fills scan->data, loader, interpreter and library. `interpreter`: an address in its module. */

@@ -6,6 +6,8 @@
 #include "pyapi.h"
 #include "scan_state.h"
 
+#include <string.h>
+
 #define FRAMES_MAX 16u
 #define DICT_KEYS 32u
 #define LARGE_KEYS 256u
@@ -53,8 +55,21 @@ static bool is_early_namespace(const struct scan *scan, const struct scan_block 
            scan->index.blocks[number].size >= LARGE_KEYS;
 }
 
-/* A type that an extension module of the standard library made and did not free (_asyncio in 3.12 and 3.13): the innermost
- * frames of its stack are the interpreter's, then comes the extension. */
+/* Whether the innermost Python frame is one of the import system, from where modules written in C are begun. */
+static bool is_importing(const struct ledger_trace *trace)
+{
+    static const char bootstrap[] = "<frozen importlib._bootstrap>";
+    const struct ledger_node *node = trace->python ? ledger_entry(LEDGER_NODES, trace->python) : NULL;
+
+    if (!node || !(node->meta & NODE_PYTHON))
+        return false;
+    const struct ledger_code *code = ledger_entry(LEDGER_CODES, (uint32_t)(node->key >> 32));
+    const struct ledger_text *file = code->file ? ledger_entry(LEDGER_TEXT, code->file) : NULL;
+    return file && file->length_plus_1 == sizeof(bootstrap) && memcmp(file->bytes, bootstrap, strlen(bootstrap)) == 0;
+}
+
+/* A type that a module of the standard library written in C made and did not free (_asyncio in 3.12 and 3.13, _ast in 3.9):
+ * the innermost frames of its stack are the interpreter's, then comes the extension, if it is not built in. */
 static bool is_library_type(const struct scan *scan, const struct scan_block *block, const struct ledger_trace *trace)
 {
     uint32_t id = trace->native;
@@ -70,7 +85,7 @@ static bool is_library_type(const struct scan *scan, const struct scan_block *bl
             return false;
         id = node->parent;
     }
-    return false;
+    return block->facts & FACT_TYPE && is_importing(trace);
 }
 
 int scan_is_survivor(void *context, uint32_t number)
