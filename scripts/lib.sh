@@ -7,10 +7,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Debian packages: what the build needs, what the tests and checks need on top, and what they use when it is there.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libunwind-dev libjansson-dev libdw-dev libelf-dev libxxhash-dev
-    uthash-dev libiberty-dev)
+    uthash-dev)
 example_packages=(python3 python3-dev)
 test_packages=(g++ libcriterion-dev valgrind clang-format-14 clang-tidy-14 codespell binutils python3-venv)
-optional_packages=(python3-numpy shellcheck)
+optional_packages=(python3-numpy python3-jsonschema shellcheck)
 
 say() {
     printf '%s: %s\n' "${0##*/}" "$*"
@@ -59,18 +59,18 @@ install_packages() {
         >/dev/null || die "apt-get could not install: ${missing[*]}"
 }
 
-# configure DIR MESON-OPTION...: sets a build folder up, or brings it up to date.
+# configure DIR MESON-OPTION...: sets a build folder up; one that is there keeps its other options.
 configure() {
-    local directory=$1
+    local directory=$1 log
     shift
     if [ -f "$directory/build.ninja" ]; then
         meson configure "$directory" "$@" >/dev/null
-    else
-        meson setup "$directory" "$root" "$@" >/dev/null || {
-            cat "$directory/meson-logs/meson-log.txt" >&2 2>/dev/null || true
-            die "meson could not set up $directory"
-        }
+        return
     fi
+    log=$(meson setup "$directory" "$root" "$@" 2>&1) || {
+        printf '%s\n' "$log" >&2
+        die "meson could not set up $directory"
+    }
 }
 
 # build DIR: compiles; says nothing unless it fails.

@@ -120,6 +120,24 @@ Test(cli, help_of_run_names_every_option)
     outcome_clear(&outcome);
 }
 
+/* The table in the README is made from the one in the code: here is noticed when it was not. */
+Test(cli, readme_names_every_option)
+{
+    char *path = text_format("%s/README.md", test_variable("TEST_SOURCE"));
+    size_t count = 0, size = 0;
+    const struct option_row *rows = options_rows(&count);
+    char *text = read_file(path, &size);
+
+    for (size_t i = 0; i < count; i++) {
+        char *row = rows[i].value[0] ? text_format("| `%s` | `%s` | %s |", rows[i].name, rows[i].value, rows[i].help)
+                                     : text_format("| `%s` | ", rows[i].name);
+        cr_assert(strstr(text, row), "README.md has no line %s", row);
+        free(row);
+    }
+    free(text);
+    free(path);
+}
+
 Test(cli, run_status)
 {
     char *folder = folder_new();
@@ -432,6 +450,25 @@ Test(cli, wrong_options_in_the_environment)
     free(preload);
     free(options);
     folder_remove(folder);
+}
+
+/* What is written is what the published schemas say. */
+Test(cli, schemas)
+{
+    struct traced traced = trace_target("leak_family");
+    char *validator = text_format("%s/tests/validate_schema.py", test_variable("TEST_SOURCE"));
+    char *lines = only_file(traced.folder, ".jsonl"), *document = file_in(traced.folder, "report.json");
+
+    ASSERT_ENDS(0, NULL, "report", "--format", "json", "-o", document, traced.folder);
+    struct outcome outcome = spawn_run(LIST("/usr/bin/python3", validator, lines, document), NULL);
+    if (outcome.status == 77)
+        cr_skip_test("python3-jsonschema is not installed");
+    cr_assert_eq(outcome.status, 0, "status %d\n%s%s", outcome.status, outcome.out, outcome.err);
+    outcome_clear(&outcome);
+    free(validator);
+    free(lines);
+    free(document);
+    traced_clear(&traced);
 }
 
 Test(cli, valgrind)

@@ -69,6 +69,7 @@ static void handler()
 
 int main()
 {
+    std::setvbuf(stdout, nullptr, _IONBF, 0); // or else its buffer stays to the end
     lose_new();
     lose_new_array();
     lose_new_nothrow();
