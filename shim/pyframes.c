@@ -19,93 +19,17 @@
 #include "ledger.h"
 #include "pyapi.h"
 #include "pycompat.h"
+#include "pyplaces.h"
 #include "stacks.h"
 
 #include <errno.h>
 #include <pthread.h>
 
-#define PLACES_MAX 2048u
-#define PLACES_OPEN 1280u /* > twice the largest depth: every frame may have a C entry of its own */
-#define DEPTH_MAX 512u
-#define HINTS 256u
-#define NOWHERE UINT32_MAX
-
-/* Compared with memory at each capture. */
-struct place {
-    uintptr_t frame;
-    uint64_t position; /* position_of() */
-    uintptr_t code;    /* SHAPE_OBJECTS compares it; otherwise it only says whose id struct known has */
-};
-
-enum place_kind {
-    PLACE_FRAME = 0, /* of the program */
-    PLACE_ENTRY,     /* C entry of SHAPE_312 */
-    PLACE_INTERNAL,  /* the interpreter's own code: CODES_INTERNAL */
-};
-
-struct known {
-    uint64_t key; /* of the node */
-    uint32_t node, parent, meta;
-    uint32_t id;    /* LEDGER_CODES id of place.code, 0 = not known */
-    uint32_t level; /* Python frames from the root to here */
-    uint8_t kind;   /* enum place_kind */
-};
-
-struct pyframes_thread {
-    uintptr_t state;    /* last thread state that proved to be this thread's (since 3.12) */
-    uintptr_t attached; /* thread state that it held last */
-    uint32_t generation;
-    uint32_t count; /* places of the last stack */
-    uint32_t high;  /* places ever used */
-    uint32_t start; /* first place that has a node */
-    uint32_t cut;   /* frames below it */
-    bool open;      /* place 0 is not the root: the rest is not known */
-    uint32_t fresh_count;
-    uint16_t hints[HINTS];       /* where a frame may be */
-    uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
-    struct place places[PLACES_MAX];
-    struct known known[PLACES_MAX];
-};
-
 static struct pycompat compat;
 static bool active;
 static unsigned depth_limit;
 static bool program_started;
-
-/* ---- frames in memory ---- */
-
-static inline uintptr_t back_of(uintptr_t frame)
-{
-    return pycompat_load(frame, compat.frame_back);
-}
-
-static inline uintptr_t code_of(uintptr_t frame)
-{
-    return pycompat_load(frame, compat.frame_code) & ~(uintptr_t)compat.tag_mask;
-}
-
-/* All that can change in a frame without its code changing. Since 3.11 it tells the code as well: a pointer to one of its
- * instructions. */
-static _always_inline_ uint64_t position_of(uintptr_t frame, enum pycompat_shape shape)
-{
-    switch (shape) {
-    case SHAPE_OBJECTS:
-        return pycompat_load32(frame, compat.frame_instr);
-    case SHAPE_311:
-        return pycompat_load(frame, compat.frame_instr) | (uint64_t)pycompat_load8(frame, compat.frame_entry) << 63;
-    default:
-        return pycompat_load(frame, compat.frame_instr);
-    }
-}
-
-/* What NODE_PYTHON keys hold (pycompat.h). */
-static inline uint32_t offset_of(uint64_t position, uintptr_t code)
-{
-    if (compat.shape == SHAPE_OBJECTS)
-        return (int32_t)position < 0 ? PYCOMPAT_NOT_BEGUN : (uint32_t)position * compat.lasti_unit;
-    int64_t offset = (int64_t)((position & INT64_MAX) - code - compat.code_bytes);
-    return offset < 0 || offset > INT32_MAX ? PYCOMPAT_NOT_BEGUN : (uint32_t)offset;
-}
+static uint32_t ledgers = 1; /* raised with each new one */
 
 /* ---- the thread's state ---- */
 
@@ -168,103 +92,6 @@ bool pyframes_attached(void)
     return state && is_own_state(state);
 }
 
-/* ---- finding what is left of the last stack ---- */
-
-static inline uint16_t *hint_of(struct pyframes_thread *thread, uintptr_t frame)
-{
-    return &thread->hints[(frame >> 3 ^ frame >> 11) % HINTS];
-}
-
-/* The place below `limit` that is known to be this frame, or NOWHERE (also where a hint was lost: only slower). */
-static inline uint32_t find_place(struct pyframes_thread *thread, uintptr_t frame, uint32_t limit)
-{
-    if (likely(limit && thread->places[limit - 1].frame == frame))
-        return limit - 1;
-    uint32_t hint = *hint_of(thread, frame);
-    return hint < limit && thread->places[hint].frame == frame ? hint : NOWHERE;
-}
-
-static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
-{
-    if (unlikely(thread->fresh_count == PLACES_MAX || !pycompat_plausible(frame)))
-        return false;
-    thread->fresh[thread->fresh_count++] = frame;
-    return true;
-}
-
-/* Whether the frame at this place is where it was. */
-static _always_inline_ bool is_current(const struct place *place, enum pycompat_shape shape)
-{
-    return position_of(place->frame, shape) == place->position &&
-           (shape != SHAPE_OBJECTS || code_of(place->frame) == place->code);
-}
-
-/* Compares places from `at` down to the root with memory, `at` itself being in the chain. Returns the place whose caller is
- * another now, or NOWHERE if the chain is the same; *ret_changed receives the lowest place that has moved on. */
-static _always_inline_ uint32_t compare_places(const struct pyframes_thread *thread, uint32_t at, uint32_t *ret_changed,
-                                               enum pycompat_shape shape)
-{
-    const struct place *const root = thread->places, *const start = root + thread->start;
-    const struct place *place = root + at, *changed = root + *ret_changed;
-
-    for (; place > start; place--) {
-        if (!is_current(place, shape))
-            changed = place;
-        if (back_of(place->frame) != place[-1].frame)
-            return (uint32_t)(place - root);
-    }
-    if (place == start && !is_current(place, shape))
-        changed = place;
-    *ret_changed = (uint32_t)(changed - root);
-    for (; place > root; place--)
-        if (back_of(place->frame) != place[-1].frame)
-            return (uint32_t)(place - root);
-    return thread->open || !back_of(root->frame) ? NOWHERE : 0;
-}
-
-/* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and
- * *ret_changed the lowest place whose node is not. False: too long, or not as expected. */
-static _always_inline_ bool walk(struct pyframes_thread *thread, uintptr_t top, uint32_t *ret_kept,
-                                 uint32_t *ret_changed, enum pycompat_shape shape)
-{
-    uint32_t limit = thread->count;
-    uintptr_t frame = top;
-
-    thread->fresh_count = 0;
-    while (frame) {
-        uint32_t at = find_place(thread, frame, limit);
-        if (at == NOWHERE) {
-            if (!push_fresh(thread, frame))
-                return false;
-            frame = back_of(frame);
-            continue;
-        }
-        uint32_t changed = at + 1, broken = compare_places(thread, at, &changed, shape);
-        if (likely(broken == NOWHERE)) {
-            *ret_kept = at + 1;
-            *ret_changed = changed;
-            return true;
-        }
-        for (uint32_t i = at + 1; i-- > broken;)
-            if (!push_fresh(thread, thread->places[i].frame))
-                return false;
-        limit = broken;
-        frame = back_of(thread->places[broken].frame);
-    }
-    *ret_kept = *ret_changed = 0;
-    return true;
-}
-
-/* The innermost frames of a chain that is too long to be known as a whole. */
-static bool walk_open(struct pyframes_thread *thread, uintptr_t top)
-{
-    thread->fresh_count = 0;
-    for (uintptr_t frame = top; frame && thread->fresh_count < PLACES_OPEN; frame = back_of(frame))
-        if (!push_fresh(thread, frame))
-            return false;
-    return true;
-}
-
 /* ---- nodes ---- */
 
 /* The id of the code that runs at place `i`; 0: none to be had. */
@@ -272,7 +99,7 @@ static inline uint32_t find_code(struct pyframes_thread *thread, uint32_t i)
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
-    uintptr_t code = code_of(place->frame);
+    uintptr_t code = code_of(&compat, place->frame);
 
     if (code != place->code || !known->id) {
         known->id = codes_id(&compat, code);
@@ -330,6 +157,17 @@ static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint3
     return shape == SHAPE_OBJECTS || thread->places[i].position >> 63;
 }
 
+static inline uint32_t find_node(struct pyframes_thread *thread, uint32_t parent, uint64_t key, uint32_t meta)
+{
+    struct recent *recent = &thread->recent[((uint32_t)key >> 1 ^ (uint32_t)(key >> 32) ^ parent) % RECENT];
+
+    if (recent->key != key || recent->parent != parent || recent->meta != meta)
+        *recent = (struct recent){key, parent, meta, stacks_node(parent, key, meta)};
+    if (unlikely(!recent->node))
+        recent->key = 0;
+    return recent->node;
+}
+
 /* Makes the node of place `i`, called from the node `parent`. False: there is none to be had, or the place is not of the
  * kind that it was. */
 static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent,
@@ -338,7 +176,7 @@ static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
 
-    place->position = position_of(place->frame, shape);
+    place->position = position_of(&compat, place->frame, shape);
     if (shape == SHAPE_312 && known->kind != PLACE_FRAME) {
         known->node = parent;
         known->key = 0;
@@ -347,14 +185,14 @@ static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i
     uint32_t id = find_code(thread, i);
     if (unlikely(!id || id == CODES_INTERNAL))
         return false;
-    uint64_t key = (uint64_t)id << 32 | offset_of(place->position, place->code);
+    uint64_t key = (uint64_t)id << 32 | offset_of(&compat, place->position, place->code);
     uint32_t meta = NODE_PYTHON | (is_entry(thread, i, shape) ? NODE_ENTRY : 0u);
     if (key == known->key && parent == known->parent && meta == known->meta)
         return true;
     known->key = key;
     known->parent = parent;
     known->meta = meta;
-    known->node = stacks_node(parent, key, meta);
+    known->node = find_node(thread, parent, key, meta);
     if (unlikely(!known->node))
         known->key = 0;
     return known->node;
@@ -379,14 +217,21 @@ static inline uint32_t cut_node(const struct pyframes_thread *thread)
     return thread->cut ? stacks_node(0, thread->open ? 0 : thread->cut, NODE_CUT) : 0;
 }
 
+static _cold_ void forget_nodes(struct pyframes_thread *thread)
+{
+    memset(thread->recent, 0, sizeof(thread->recent));
+    for (uint32_t i = 0; i < thread->high; i++)
+        thread->known[i].key = 0;
+    thread->ledger = ledgers;
+}
+
 static _cold_ void forget_stack(struct pyframes_thread *thread)
 {
-    for (uint32_t i = 0; i < thread->high; i++) {
+    if (thread->ledger != ledgers)
+        forget_nodes(thread);
+    for (uint32_t i = 0; i < thread->high; i++)
         thread->places[i].code = 0;
-        thread->known[i].key = 0;
-        thread->known[i].id = 0;
-    }
-    thread->count = thread->high = thread->start = thread->cut = 0;
+    thread->count = thread->start = thread->cut = 0;
     thread->open = false;
     thread->generation = __atomic_load_n(&codes_generation, __ATOMIC_RELAXED);
 }
@@ -421,8 +266,8 @@ static _cold_ uint32_t capture_anew(struct pyframes_thread *thread, uintptr_t to
     uint32_t kept, changed;
 
     forget_stack(thread);
-    if (!walk(thread, top, &kept, &changed, shape)) {
-        if (thread->fresh_count < PLACES_MAX || !walk_open(thread, top))
+    if (!walk(&compat, thread, top, &kept, &changed, shape)) {
+        if (thread->fresh_count < PLACES_MAX || !walk_open(&compat, thread, top))
             return 0;
         thread->open = true;
     }
@@ -433,7 +278,7 @@ static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_
 {
     uint32_t kept, changed;
 
-    if (unlikely(!walk(thread, top, &kept, &changed, shape) || kept + thread->fresh_count > PLACES_MAX))
+    if (unlikely(!walk(&compat, thread, top, &kept, &changed, shape) || kept + thread->fresh_count > PLACES_MAX))
         return capture_anew(thread, top, shape);
     if (unlikely(thread->open) && kept + thread->fresh_count <= 2 * depth_limit)
         return capture_anew(thread, top, shape);
@@ -501,5 +346,6 @@ bool pyframes_program_started(void)
 
 void pyframes_reset(void)
 {
+    ledgers++;
     codes_reset();
 }

@@ -78,11 +78,14 @@ static struct state *state_of_thread(void)
 
 /* ---- the plain walk ---- */
 
+/* A thread that has given up the GIL keeps its frames. */
 static uintptr_t plain_top(void)
 {
     uintptr_t state = (uintptr_t)api.current_thread_state();
 
-    if (!state || !pyframes_attached())
+    if (!pyframes_attached())
+        state = (uintptr_t)api.own_thread_state();
+    if (!state)
         return 0;
     if (compat.thread_cframe)
         state = pycompat_load(state, compat.thread_cframe);
@@ -212,6 +215,8 @@ static void check_capture(void)
 {
     struct state *state = state_of_thread();
     uint32_t id = pyframes_capture(state->frames);
+    if (!id && !pyframes_attached()) /* it need not be known */
+        return;
     plain_walk(&state->stack);
     const char *why = compare_stack(id, &state->stack);
     __atomic_fetch_add(&captures, 1, __ATOMIC_RELAXED);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a thread remembers of its last Python stack, and the comparison of that with memory. Part of pyframes.c, which says
+ * how it is used; included by nothing else. */
+#ifndef SHIM_PYPLACES_H
+#define SHIM_PYPLACES_H
+
+#include "pycompat.h"
+
+#define PLACES_MAX 2048u
+#define PLACES_OPEN 1280u /* > twice the largest depth: every frame may have a C entry of its own */
+#define DEPTH_MAX 512u
+#define HINTS 256u
+#define RECENT 64u
+#define NOWHERE UINT32_MAX
+
+/* Compared with memory at each capture. */
+struct place {
+    uintptr_t frame;
+    uint64_t position; /* position_of() */
+    uintptr_t code;    /* SHAPE_OBJECTS compares it; otherwise it only says whose id struct known has */
+};
+
+enum place_kind {
+    PLACE_FRAME = 0, /* of the program */
+    PLACE_ENTRY,     /* C entry of SHAPE_312 */
+    PLACE_INTERNAL,  /* the interpreter's own code: CODES_INTERNAL */
+};
+
+struct known {
+    uint64_t key; /* of the node */
+    uint32_t node, parent, meta;
+    uint32_t id;    /* LEDGER_CODES id of place.code, 0 = not known */
+    uint32_t level; /* Python frames from the root to here */
+    uint8_t kind;   /* enum place_kind */
+};
+
+/* A node that was made lately: a function that allocates in turn at a few places needs no hashing. */
+struct recent {
+    uint64_t key;
+    uint32_t parent, meta, node;
+};
+
+struct pyframes_thread {
+    uintptr_t state;     /* last thread state that proved to be this thread's (since 3.12) */
+    uintptr_t attached;  /* thread state that it held last */
+    uint32_t generation; /* of codes_generation, for which ids of code are right */
+    uint32_t ledger;     /* of `ledgers`, for which nodes are right */
+    uint32_t count;      /* places of the last stack */
+    uint32_t high;       /* places ever used */
+    uint32_t start;      /* first place that has a node */
+    uint32_t cut;        /* frames below it */
+    bool open;           /* place 0 is not the root: the rest is not known */
+    uint32_t fresh_count;
+    uint16_t hints[HINTS]; /* where a frame may be */
+    struct recent recent[RECENT];
+    uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
+    struct place places[PLACES_MAX];
+    struct known known[PLACES_MAX];
+};
+
+/* ---- frames in memory ---- */
+
+static inline uintptr_t back_of(const struct pycompat *compat, uintptr_t frame)
+{
+    return pycompat_load(frame, compat->frame_back);
+}
+
+static inline uintptr_t code_of(const struct pycompat *compat, uintptr_t frame)
+{
+    return pycompat_load(frame, compat->frame_code) & ~(uintptr_t)compat->tag_mask;
+}
+
+/* All that can change in a frame without its code changing. Since 3.11 it tells the code as well: a pointer to one of its
+ * instructions. */
+static _always_inline_ uint64_t position_of(const struct pycompat *compat, uintptr_t frame, enum pycompat_shape shape)
+{
+    switch (shape) {
+    case SHAPE_OBJECTS:
+        return pycompat_load32(frame, compat->frame_instr);
+    case SHAPE_311:
+        return pycompat_load(frame, compat->frame_instr) | (uint64_t)pycompat_load8(frame, compat->frame_entry) << 63;
+    default:
+        return pycompat_load(frame, compat->frame_instr);
+    }
+}
+
+/* What NODE_PYTHON keys hold (pycompat->h). */
+static inline uint32_t offset_of(const struct pycompat *compat, uint64_t position, uintptr_t code)
+{
+    if (compat->shape == SHAPE_OBJECTS)
+        return (int32_t)position < 0 ? PYCOMPAT_NOT_BEGUN : (uint32_t)position * compat->lasti_unit;
+    int64_t offset = (int64_t)((position & INT64_MAX) - code - compat->code_bytes);
+    return offset < 0 || offset > INT32_MAX ? PYCOMPAT_NOT_BEGUN : (uint32_t)offset;
+}
+
+/* ---- finding what is left of the last stack ---- */
+
+static inline uint16_t *hint_of(struct pyframes_thread *thread, uintptr_t frame)
+{
+    return &thread->hints[(frame >> 3 ^ frame >> 11) % HINTS];
+}
+
+/* The place below `limit` that is known to be this frame, or NOWHERE (also where a hint was lost: only slower). */
+static inline uint32_t find_place(struct pyframes_thread *thread, uintptr_t frame, uint32_t limit)
+{
+    if (likely(limit && thread->places[limit - 1].frame == frame))
+        return limit - 1;
+    uint32_t hint = *hint_of(thread, frame);
+    return hint < limit && thread->places[hint].frame == frame ? hint : NOWHERE;
+}
+
+static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
+{
+    if (unlikely(thread->fresh_count == PLACES_MAX || !pycompat_plausible(frame)))
+        return false;
+    thread->fresh[thread->fresh_count++] = frame;
+    return true;
+}
+
+/* Whether the frame at this place is where it was. */
+static _always_inline_ bool is_current(const struct pycompat *compat, const struct place *place,
+                                       enum pycompat_shape shape)
+{
+    return position_of(compat, place->frame, shape) == place->position &&
+           (shape != SHAPE_OBJECTS || code_of(compat, place->frame) == place->code);
+}
+
+/* Compares places from `at` down to the root with memory, `at` itself being in the chain. Returns the place whose caller is
+ * another now, or NOWHERE if the chain is the same; *ret_changed receives the lowest place that has moved on. */
+static _always_inline_ uint32_t compare_places(const struct pycompat *compat, const struct pyframes_thread *thread,
+                                               uint32_t at, uint32_t *ret_changed, enum pycompat_shape shape)
+{
+    const struct place *const root = thread->places, *const start = root + thread->start;
+    const struct place *place = root + at, *changed = root + *ret_changed;
+
+    for (; place > start; place--) {
+        if (!is_current(compat, place, shape))
+            changed = place;
+        if (back_of(compat, place->frame) != place[-1].frame)
+            return (uint32_t)(place - root);
+    }
+    if (place == start && !is_current(compat, place, shape))
+        changed = place;
+    *ret_changed = (uint32_t)(changed - root);
+    for (; place > root; place--)
+        if (back_of(compat, place->frame) != place[-1].frame)
+            return (uint32_t)(place - root);
+    return thread->open || !back_of(compat, root->frame) ? NOWHERE : 0;
+}
+
+/* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and
+ * *ret_changed the lowest place whose node is not. False: too long, or not as expected. */
+static _always_inline_ bool walk(const struct pycompat *compat, struct pyframes_thread *thread, uintptr_t top,
+                                 uint32_t *ret_kept, uint32_t *ret_changed, enum pycompat_shape shape)
+{
+    uint32_t limit = thread->count;
+    uintptr_t frame = top;
+
+    thread->fresh_count = 0;
+    while (frame) {
+        uint32_t at = find_place(thread, frame, limit);
+        if (at == NOWHERE) {
+            if (!push_fresh(thread, frame))
+                return false;
+            frame = back_of(compat, frame);
+            continue;
+        }
+        uint32_t changed = at + 1, broken = compare_places(compat, thread, at, &changed, shape);
+        if (likely(broken == NOWHERE)) {
+            *ret_kept = at + 1;
+            *ret_changed = changed;
+            return true;
+        }
+        for (uint32_t i = at + 1; i-- > broken;)
+            if (!push_fresh(thread, thread->places[i].frame))
+                return false;
+        limit = broken;
+        frame = back_of(compat, thread->places[broken].frame);
+    }
+    *ret_kept = *ret_changed = 0;
+    return true;
+}
+
+/* The innermost frames of a chain that is too long to be known as a whole. */
+static inline bool walk_open(const struct pycompat *compat, struct pyframes_thread *thread, uintptr_t top)
+{
+    thread->fresh_count = 0;
+    for (uintptr_t frame = top; frame && thread->fresh_count < PLACES_OPEN; frame = back_of(compat, frame))
+        if (!push_fresh(thread, frame))
+            return false;
+    return true;
+}
+
+#endif
