@@ -49,7 +49,7 @@ static uint64_t rank_of(void *context, uint32_t number)
 static void note_kept(void *context, uint32_t block)
 {
     struct scan *scan = context;
-    scan->index.blocks[block].kind = 1;
+    scan->index.blocks[block].kept = 1;
 }
 
 /* Changes the flags of a record, unless the block was freed meanwhile. */
@@ -86,7 +86,7 @@ static int classify(struct scan *scan)
     int result = scan_graph_classify(&graph, scan->kinds);
 
     for (uint32_t i = 0; result == 0 && i < scan->index.count; i++)
-        store_kind(&scan->index.blocks[i], scan->kinds[i], scan->index.blocks[i].kind);
+        store_kind(&scan->index.blocks[i], scan->kinds[i], scan->index.blocks[i].kept);
     return result;
 }
 

@@ -46,7 +46,7 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
 {
     const struct scan_block *block = &scan->index.blocks[target];
     uint64_t offset = word->address - block->start;
-    enum scan_hit hit = hit_of(offset);
+    enum scan_hit hit = block->domain == DOMAIN_OBJ && offset && offset == scan->python.text ? HIT_TEXT : hit_of(offset);
     bool root = word->source == SCAN_NONE;
     struct scan_array *array = root ? &scan->roots : &scan->edges;
 
@@ -130,10 +130,10 @@ static bool is_vtable(struct scan *scan, uintptr_t address)
     return known->is_one;
 }
 
-static uint8_t facts_of(struct scan *scan, const struct scan_block *block, const uint64_t *words)
+static uint16_t facts_of(struct scan *scan, const struct scan_block *block, const uint64_t *words)
 {
     uint64_t size = block->size;
-    uint8_t facts = 0;
+    uint16_t facts = 0;
 
     if (size >= 16 && words[0] == size - 8)
         facts |= FACT_LENGTH64;
@@ -225,7 +225,10 @@ static uint32_t resolve_object(const struct scan_block *block, enum scan_hit hit
 {
     if (block->object == SCAN_NOT_OBJECT)
         return hit == HIT_START || hit == HIT_16 || hit == HIT_32 ? target : target | SCAN_EDGE_INTERIOR;
-    if (hit != HIT_MIDDLE && hit_offsets[hit] == block->object)
+    if (hit < HIT_MIDDLE && hit_offsets[hit] == block->object)
+        return target;
+    /* Extensions keep a str or bytes by the characters in it. */
+    if (!block->object && (hit == HIT_TEXT || hit == HIT_32))
         return target;
     return block->object ? SCAN_EDGE_NONE : target | SCAN_EDGE_INTERIOR;
 }

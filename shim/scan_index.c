@@ -33,7 +33,7 @@ static bool read_record(const struct ledger_record *record, uint32_t id, struct 
         .start = ledger_owner_address(owner),
         .size = MAX(__atomic_load_n(&record->size, __ATOMIC_RELAXED), 1u),
         .record = id,
-        .domain = (uint8_t)ledger_owner_domain(owner),
+        .domain = ledger_owner_domain(owner) & 15,
         .object = SCAN_NOT_OBJECT,
         .facts = ledger_owner_flags(owner) & RECORD_STARTUP ? FACT_STARTUP : 0,
     };

@@ -23,6 +23,7 @@ enum scan_facts {
     FACT_INT = 1u << 3,
     FACT_DICT = 1u << 6,
     FACT_LIST = 1u << 7,
+    FACT_CONSTANT = 1u << 8, /* a tuple or a code object */
     /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,
@@ -34,10 +35,10 @@ struct scan_block {
     uintptr_t start;
     uint64_t size;   /* at least 1 */
     uint32_t record; /* LEDGER_RECORDS id */
-    uint8_t domain;
+    uint8_t domain : 4;
+    uint8_t kept : 1; /* found to be kept by the interpreter or the loader */
     uint8_t object; /* where in the block a Python object begins, SCAN_NOT_OBJECT = nowhere */
-    uint8_t facts;
-    uint8_t kind; /* enum block_kind */
+    uint16_t facts;
 };
 
 struct scan_region;

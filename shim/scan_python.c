@@ -26,6 +26,7 @@
 #define FLAG_HAVE_GC (1ULL << 14)
 #define FLAG_LONG (1ULL << 24)
 #define FLAG_LIST (1ULL << 25)
+#define FLAG_TUPLE (1ULL << 26)
 #define FLAG_DICT (1ULL << 29)
 #define FLAG_TYPE (1ULL << 31)
 
@@ -154,6 +155,8 @@ static uint32_t flags_of(struct scan_python *python, const struct type_words *wo
            (address == (uintptr_t)python->api->unicode_type ? TYPE_STRING : 0) |
            (address == (uintptr_t)python->api->module_type ? TYPE_MODULE : 0) |
            (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) | (flags & FLAG_LIST ? TYPE_LIST : 0) |
+           (address == (uintptr_t)python->api->code_type || (flags & FLAG_TUPLE && !(flags & FLAG_HEAPTYPE)) ? TYPE_CONSTANT
+                                                                                                            : 0) |
            (flags & FLAG_TYPE ? TYPE_TYPE : 0) | (flags & FLAG_HEAPTYPE ? TYPE_HEAP : 0) |
            (python->minor >= 11 && flags & FLAG_MANAGED_DICT ? TYPE_MANAGED_DICT : 0) |
            (python->minor >= 12 && flags & FLAG_MANAGED_WEAKREF ? TYPE_MANAGED_WEAKREF : 0) |
@@ -322,7 +325,8 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
         block->facts |= FACT_INTERPRETER;
     block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |
                     (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0) | (type->flags & TYPE_LONG ? FACT_INT : 0) |
-                    (type->flags & TYPE_DICT ? FACT_DICT : 0) | (type->flags & TYPE_LIST ? FACT_LIST : 0);
+                    (type->flags & TYPE_DICT ? FACT_DICT : 0) | (type->flags & TYPE_LIST ? FACT_LIST : 0) |
+                    (type->flags & TYPE_CONSTANT ? FACT_CONSTANT : 0);
     if (words[type->head / 8] == 0) {
         clear_parked(type, words, *size);
         return type;
@@ -473,6 +477,7 @@ void scan_python_init(struct scan_python *python, const struct pyapi *api, struc
     if (!api || pycompat_find(api, &compat, &lack) < 0)
         return;
     python->minor = compat.minor;
+    python->text = compat.text_ascii;
     if (compat.shape == SHAPE_OBJECTS)
         python->frame_generator = (uint16_t)(compat.frame_instr - 8);
     python->active = make_table(python, TYPES_FIRST);

@@ -24,6 +24,7 @@ enum scan_type_flags {
     TYPE_MANAGED_WEAKREF = 1u << 9,
     TYPE_HEAP = 1u << 10,
     TYPE_LIST = 1u << 13,
+    TYPE_CONSTANT = 1u << 14, /* tuple itself, code */
     TYPE_MODULE = 1u << 12,
     TYPE_UNNAMED = 1u << 11, /* `name` was not looked for yet */
 };
@@ -40,6 +41,7 @@ struct scan_type {
 struct scan_python {
     bool active;
     uint8_t minor;
+    uint16_t text; /* offset of the characters in a str of ASCII */
     uint16_t frame_generator; /* borrowed reference in a frame object, 0 = none */
     const struct pyapi *api;
     struct scan_reader *reader;

@@ -18,6 +18,7 @@ enum scan_hit {
     HIT_8,
     HIT_24,
     HIT_MIDDLE,
+    HIT_TEXT, /* where a str of ASCII has its characters */
     HIT_NONE = 7, /* with all other bits set: no pointer after all */
 };
 #define SCAN_HIT_SHIFT 29

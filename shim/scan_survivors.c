@@ -88,6 +88,13 @@ static bool is_library_type(const struct scan *scan, const struct scan_block *bl
     return block->facts & FACT_TYPE && is_importing(trace);
 }
 
+/* Constants that the initialisation of an extension module makes once, and holds in variables that it never reads: compilers
+ * leave such variables out (Cython's code objects, and the tuples of names from which it makes them). */
+static bool is_constant(const struct scan_block *block, const struct ledger_trace *trace)
+{
+    return block->facts & FACT_CONSTANT && is_importing(trace);
+}
+
 int scan_is_survivor(void *context, uint32_t number)
 {
     const struct scan *scan = context;
@@ -101,5 +108,5 @@ int scan_is_survivor(void *context, uint32_t number)
     if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
         return false;
     return is_early_namespace(scan, block) ||
-           (trace && (is_early_module(block, trace) || is_library_type(scan, block, trace)));
+           (trace && (is_early_module(block, trace) || is_constant(block, trace) || is_library_type(scan, block, trace)));
 }
