@@ -62,8 +62,8 @@ static void store_kind(const struct scan_block *block, uint8_t kind, bool interp
         return;
     /* The interpreter recycles objects: what it allocated at its start may have become the program's since. */
     bool recycled = kind != BLOCK_REACHABLE && (block->domain == DOMAIN_OBJ || block->domain == DOMAIN_MEM);
-    uint64_t wanted = (owner & ~(uint64_t)(RECORD_KIND_MASK | RECORD_INTERPRETER)) | (uint64_t)kind << RECORD_KIND_SHIFT |
-                      (interpreter ? RECORD_INTERPRETER : 0);
+    uint64_t wanted = (owner & ~(uint64_t)(RECORD_KIND_MASK | RECORD_INTERPRETER)) |
+                      (uint64_t)kind << RECORD_KIND_SHIFT | (interpreter ? RECORD_INTERPRETER : 0);
     if (recycled)
         wanted &= ~(uint64_t)RECORD_STARTUP;
     __atomic_compare_exchange_n(&record->owner, &owner, wanted, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
@@ -96,7 +96,8 @@ static int prepare(struct scan *scan, const struct scan_options *options)
 {
     int result = scan_reader_init(&scan->reader);
 
-    if (result < 0 || (result = scan_index_init(&scan->index)) < 0 || (result = scan_mappings_read(&scan->mappings)) < 0)
+    if (result < 0 || (result = scan_index_init(&scan->index)) < 0 ||
+        (result = scan_mappings_read(&scan->mappings)) < 0)
         return result;
     if (scan->index.count >= SCAN_HIT_TARGET)
         return -E2BIG;
@@ -113,8 +114,8 @@ static int prepare(struct scan *scan, const struct scan_options *options)
 
 static void clean_up(struct scan *scan)
 {
-    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas, &scan->library,
-                                   &scan->edges,    &scan->roots, &scan->bases};
+    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas,
+                                   &scan->library,  &scan->edges, &scan->roots, &scan->bases};
 
     scan_python_done(&scan->python);
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)

@@ -46,7 +46,8 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
 {
     const struct scan_block *block = &scan->index.blocks[target];
     uint64_t offset = word->address - block->start;
-    enum scan_hit hit = block->domain == DOMAIN_OBJ && offset && offset == scan->python.text ? HIT_TEXT : hit_of(offset);
+    enum scan_hit hit =
+        block->domain == DOMAIN_OBJ && offset && offset == scan->python.text ? HIT_TEXT : hit_of(offset);
     bool root = word->source == SCAN_NONE;
     struct scan_array *array = root ? &scan->roots : &scan->edges;
 
@@ -94,8 +95,7 @@ void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t
         uintptr_t address = words[i];
         if (address - low >= span || !regions[address >> SCAN_TOP_SHIFT])
             continue;
-        scan->pending[scan->pending_count++] =
-            (struct scan_word){address & ~tags, source, exact || (address & tags)};
+        scan->pending[scan->pending_count++] = (struct scan_word){address & ~tags, source, exact || (address & tags)};
         if (scan->pending_count == SCAN_PENDING)
             scan_flush(scan);
     }

@@ -103,7 +103,8 @@ static void find(struct garbage *garbage)
             spread(garbage, MARK_HELD);
         }
     for (uint32_t block = 0; block < count; block++)
-        if (is_lost(garbage, block) && garbage->marks[block] == MARK_NONE && is_tracked(garbage->scan, &blocks[block])) {
+        if (is_lost(garbage, block) && garbage->marks[block] == MARK_NONE &&
+            is_tracked(garbage->scan, &blocks[block])) {
             mark(garbage, block, MARK_GARBAGE);
             spread(garbage, MARK_GARBAGE);
         }

@@ -12,10 +12,10 @@
 /* What a block's own contents say about pointers into it (Valgrind's heuristics). */
 enum scan_facts {
     /* of blocks other than DOMAIN_OBJ */
-    FACT_LENGTH64 = 1u << 0,  /* begins with its own size: pointers to +8 are to its start */
-    FACT_ARRAY = 1u << 1,     /* begins with what may be the cookie of new[] */
-    FACT_STRING = 1u << 2,    /* a std::string's copy-on-write representation */
-    FACT_BASES = 1u << 3,     /* begins with what looks like a pointer to a vtable */
+    FACT_LENGTH64 = 1u << 0, /* begins with its own size: pointers to +8 are to its start */
+    FACT_ARRAY = 1u << 1,    /* begins with what may be the cookie of new[] */
+    FACT_STRING = 1u << 2,   /* a std::string's copy-on-write representation */
+    FACT_BASES = 1u << 3,    /* begins with what looks like a pointer to a vtable */
     /* of DOMAIN_OBJ */
     FACT_TYPE = 1u << 0,     /* a type object */
     FACT_INSTANCE = 1u << 1, /* of a class that is no static data */
@@ -37,7 +37,7 @@ struct scan_block {
     uint32_t record; /* LEDGER_RECORDS id */
     uint8_t domain : 4;
     uint8_t kept : 1; /* found to be kept by the interpreter or the loader */
-    uint8_t object; /* where in the block a Python object begins, SCAN_NOT_OBJECT = nowhere */
+    uint8_t object;   /* where in the block a Python object begins, SCAN_NOT_OBJECT = nowhere */
     uint16_t facts;
 };
 
@@ -46,7 +46,7 @@ struct scan_region;
 struct scan_index {
     struct scan_block *blocks;
     uint32_t count;
-    uintptr_t low, high; /* all blocks lie in [low, high) */
+    uintptr_t low, high;          /* all blocks lie in [low, high) */
     struct scan_region **regions; /* by address >> 30 */
     size_t blocks_size;           /* bytes mapped */
     struct scan_buckets *buckets;
@@ -72,7 +72,8 @@ struct scan_region {
 #define SCAN_NONE UINT32_MAX
 
 /* Number of the first block that begins above `address`, which lies in a region that is known. */
-static inline uint32_t scan_index_above(const struct scan_index *index, const struct scan_region *region, uintptr_t address)
+static inline uint32_t scan_index_above(const struct scan_index *index, const struct scan_region *region,
+                                        uintptr_t address)
 {
     const struct scan_block *blocks = index->blocks;
     uint32_t at, end = region->first + region->count;
@@ -106,7 +107,8 @@ static inline uint32_t *scan_index_bucket(const struct scan_index *index, uintpt
     const struct scan_region *regions = index->regions[address >> SCAN_TOP_SHIFT];
     uint32_t *buckets = regions ? regions[address >> SCAN_REGION_SHIFT & 511].buckets : NULL;
 
-    return buckets ? &buckets[address >> SCAN_BUCKET_SHIFT & ((1u << (SCAN_REGION_SHIFT - SCAN_BUCKET_SHIFT)) - 1)] : NULL;
+    return buckets ? &buckets[address >> SCAN_BUCKET_SHIFT & ((1u << (SCAN_REGION_SHIFT - SCAN_BUCKET_SHIFT)) - 1)]
+                   : NULL;
 }
 
 static inline void scan_index_prefetch_bucket(const struct scan_index *index, uintptr_t address)

@@ -154,9 +154,11 @@ static uint32_t flags_of(struct scan_python *python, const struct type_words *wo
     return TYPE_VALID | TYPE_UNNAMED | (flags & FLAG_HAVE_GC ? TYPE_GC : 0) | (flags & FLAG_LONG ? TYPE_LONG : 0) |
            (address == (uintptr_t)python->api->unicode_type ? TYPE_STRING : 0) |
            (address == (uintptr_t)python->api->module_type ? TYPE_MODULE : 0) |
-           (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) | (flags & FLAG_LIST ? TYPE_LIST : 0) |
-           (address == (uintptr_t)python->api->code_type || (flags & FLAG_TUPLE && !(flags & FLAG_HEAPTYPE)) ? TYPE_CONSTANT
-                                                                                                            : 0) |
+           (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) |
+           (flags & FLAG_LIST ? TYPE_LIST : 0) |
+           (address == (uintptr_t)python->api->code_type || (flags & FLAG_TUPLE && !(flags & FLAG_HEAPTYPE))
+                ? TYPE_CONSTANT
+                : 0) |
            (flags & FLAG_TYPE ? TYPE_TYPE : 0) | (flags & FLAG_HEAPTYPE ? TYPE_HEAP : 0) |
            (python->minor >= 11 && flags & FLAG_MANAGED_DICT ? TYPE_MANAGED_DICT : 0) |
            (python->minor >= 12 && flags & FLAG_MANAGED_WEAKREF ? TYPE_MANAGED_WEAKREF : 0) |
@@ -461,7 +463,7 @@ uint32_t scan_python_name(struct scan_python *python, const struct scan_type *ty
         return 0;
     name[length] = '\0';
     slot->name = slot->flags & TYPE_HEAP && !memchr(name, '.', length) ? name_class(python, address, name, length)
-                                                                      : ledger_text(name, length);
+                                                                       : ledger_text(name, length);
     return slot->name;
 }
 

@@ -34,14 +34,14 @@ struct scan_type {
     uint32_t flags;    /* enum scan_type_flags */
     uint32_t name;     /* LEDGER_TEXT ref, 0 = none */
     uint32_t basic_size;
-    uint16_t head;        /* bytes before the object in its block */
+    uint16_t head;         /* bytes before the object in its block */
     uint16_t weakref_list; /* offset in the object, 0 = none */
 };
 
 struct scan_python {
     bool active;
     uint8_t minor;
-    uint16_t text; /* offset of the characters in a str of ASCII */
+    uint16_t text;            /* offset of the characters in a str of ASCII */
     uint16_t frame_generator; /* borrowed reference in a frame object, 0 = none */
     const struct pyapi *api;
     struct scan_reader *reader;

@@ -18,7 +18,7 @@ enum scan_hit {
     HIT_8,
     HIT_24,
     HIT_MIDDLE,
-    HIT_TEXT, /* where a str of ASCII has its characters */
+    HIT_TEXT,     /* where a str of ASCII has its characters */
     HIT_NONE = 7, /* with all other bits set: no pointer after all */
 };
 #define SCAN_HIT_SHIFT 29
@@ -53,16 +53,16 @@ struct scan {
     struct scan_index index;
     struct scan_python python;
     struct scan_array mappings;
-    struct scan_array data;  /* ranges of modules' writable segments, ordered */
-    struct scan_array holes; /* ranges that are no roots, ordered */
-    struct scan_array arenas; /* ranges of pymalloc's arenas, ordered; they are holes too */
+    struct scan_array data;        /* ranges of modules' writable segments, ordered */
+    struct scan_array holes;       /* ranges that are no roots, ordered */
+    struct scan_array arenas;      /* ranges of pymalloc's arenas, ordered; they are holes too */
     struct scan_range loader;      /* addresses of the dynamic loader */
     struct scan_range interpreter; /* of the module that holds the Python interpreter */
     struct scan_array library;     /* ranges of the extension modules of its standard library, ordered */
-    struct scan_array edges; /* uint32_t */
-    struct scan_array roots; /* uint32_t */
-    struct scan_array bases; /* struct scan_base_check */
-    uint64_t *first;         /* of the edges of each block; while they are collected, first[i + 1] is their number */
+    struct scan_array edges;       /* uint32_t */
+    struct scan_array roots;       /* uint32_t */
+    struct scan_array bases;       /* struct scan_base_check */
+    uint64_t *first; /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
     struct scan_vtable vtables[SCAN_VTABLES];
     struct scan_word pending[SCAN_PENDING];

@@ -107,6 +107,6 @@ int scan_is_survivor(void *context, uint32_t number)
         return true;
     if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
         return false;
-    return is_early_namespace(scan, block) ||
-           (trace && (is_early_module(block, trace) || is_constant(block, trace) || is_library_type(scan, block, trace)));
+    return is_early_namespace(scan, block) || (trace && (is_early_module(block, trace) || is_constant(block, trace) ||
+                                                         is_library_type(scan, block, trace)));
 }

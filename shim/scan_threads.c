@@ -12,9 +12,9 @@
 #include <sys/syscall.h>
 
 #define RED_ZONE 128u
-#define TCB_SEARCH 16384u    /* bytes at the top of a stack where the C library's descriptor of the thread may begin */
+#define TCB_SEARCH 16384u     /* bytes at the top of a stack where the C library's descriptor of the thread may begin */
 #define TID_OFFSET_LAST 2048u /* in the descriptor */
-#define TCB_SELF 16u         /* the descriptor's address, twice: at 0 and here */
+#define TCB_SELF 16u          /* the descriptor's address, twice: at 0 and here */
 #define THREADS_MAX 65536u
 
 /* ---- stack pointers ---- */
@@ -146,14 +146,14 @@ static void cut_dead_stacks(struct scan *scan)
 
     for (size_t i = 1; offset && i < count; i++) {
         const struct scan_mapping *guard = &mappings[i - 1], *stack = &mappings[i];
-        uint32_t tid = 1;
+        int32_t tid = 1; /* 0 once the thread has ended, -1 once it was joined */
         if (guard->end != stack->start || guard->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_EXEC) ||
             (stack->flags & (MAPPING_READ | MAPPING_WRITE | MAPPING_FILE | MAPPING_SHARED)) !=
                 (MAPPING_READ | MAPPING_WRITE) ||
             has_blocks(scan, stack->start, stack->end))
             continue;
         uintptr_t descriptor = find_descriptor(scan, stack);
-        if (descriptor && scan_copy(&scan->reader, &tid, descriptor + offset, sizeof(tid)) && tid == 0)
+        if (descriptor && scan_copy(&scan->reader, &tid, descriptor + offset, sizeof(tid)) && tid <= 0)
             scan_range_add(&scan->holes, stack->start, descriptor);
     }
 }

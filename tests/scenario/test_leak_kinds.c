@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The kinds that the leak scan gives: exact counts for every shape of loss, and nothing definite or possible for clean
+ * programs on every interpreter there is. */
+#include "pythons.h"
+#include "trace.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(leak_kinds);
+
+/* Blocks of one kind whose stack has `function` in it (NULL: any). */
+static long long count_kind(const json_t *report, const char *kind, const char *function)
+{
+    long long blocks = 0;
+    size_t i, k;
+    json_t *leak, *frame;
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        bool found = !function;
+        if (strcmp(json_string_value(json_object_get(leak, "kind")), kind) != 0)
+            continue;
+        json_array_foreach(json_object_get(leak, "stack"), k, frame)
+        {
+            const char *name = json_string_value(json_object_get(frame, "function"));
+            found = found || (name && strcmp(name, function) == 0);
+        }
+        if (found)
+            blocks += json_integer_value(json_object_get(leak, "blocks"));
+    }
+    return blocks;
+}
+
+struct shape {
+    char name[32];
+    int definite, indirect, possible, reachable;
+};
+
+ParameterizedTestParameters(leak_kinds, shapes)
+{
+    static struct shape shapes[] = {
+        {"lost_block", 10, 0, 0, 0},      {"lost_chain", 1, 9, 0, 0},      {"lost_cycle", 1, 9, 0, 0},
+        {"middle_only", 0, 0, 10, 0},     {"in_freed_block", 10, 0, 0, 0}, {"in_data", 0, 0, 0, 10},
+        {"in_thread_local", 0, 0, 0, 10}, {"in_specific", 0, 0, 0, 10},    {"on_stack", 0, 0, 0, 10},
+        {"on_other_stack", 0, 0, 0, 10},  {"on_ended_stack", 10, 0, 0, 0},
+    };
+    return cr_make_param_array(struct shape, shapes, sizeof(shapes) / sizeof(*shapes));
+}
+
+ParameterizedTest(struct shape *shape, leak_kinds, shapes)
+{
+    char *program = target_path("leak_kinds");
+    const char *argv[] = {program, shape->name, NULL};
+    struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+
+    cr_assert_eq(count_kind(traced.report, "definite", "make"), shape->definite, "%s", shape->name);
+    cr_assert_eq(count_kind(traced.report, "indirect", "make"), shape->indirect, "%s", shape->name);
+    cr_assert_eq(count_kind(traced.report, "possible", "make"), shape->possible, "%s", shape->name);
+    cr_assert_eq(count_kind(traced.report, "reachable", "make"), shape->reachable, "%s", shape->name);
+    traced_clear(&traced);
+    free(program);
+}
+
+/* ---- clean programs ---- */
+
+static const char *const clean[] = {"nothing.py", "imports.py", "work.py", "end_at_once.py"};
+
+struct clean_case {
+    char python[512];
+    char script[64];
+};
+
+ParameterizedTestParameters(leak_kinds, clean_programs)
+{
+    enum { SCRIPTS = sizeof(clean) / sizeof(*clean) };
+    static struct clean_case cases[PYTHONS_MAX * SCRIPTS];
+    static struct python pythons[PYTHONS_MAX];
+    size_t found = pythons_find(pythons), count = 0;
+
+    for (size_t i = 0; i < found; i++)
+        for (size_t k = 0; k < SCRIPTS; k++, count++) {
+            snprintf(cases[count].python, sizeof(cases[count].python), "%s", pythons[i].path);
+            snprintf(cases[count].script, sizeof(cases[count].script), "%s", clean[k]);
+        }
+    return cr_make_param_array(struct clean_case, cases, count);
+}
+
+ParameterizedTest(struct clean_case *test, leak_kinds, clean_programs)
+{
+    char script[4096];
+    snprintf(script, sizeof(script), "%s/tests/clean/%s", getenv("TEST_SOURCE"), test->script);
+    const char *argv[] = {test->python, script, NULL};
+    struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+    char *leaks = report_describe(traced.report);
+
+    cr_assert_eq(traced.run.status, 0, "%s %s", test->python, test->script);
+    cr_assert_eq(count_kind(traced.report, "definite", NULL) + count_kind(traced.report, "possible", NULL), 0,
+                 "%s %s\n%s", test->python, test->script, leaks);
+    free(leaks);
+    traced_clear(&traced);
+}
+
+/* ---- objects without their last DECREF ---- */
+
+ParameterizedTestParameters(leak_kinds, lost_objects)
+{
+    static struct python pythons[PYTHONS_MAX];
+    return cr_make_param_array(struct python, pythons, pythons_find(pythons));
+}
+
+ParameterizedTest(struct python *python, leak_kinds, lost_objects)
+{
+    static const struct {
+        const char *function;
+        int definite;
+    } losses[] = {{"lose_instances", 7}, {"lose_floats", 17}, {"lose_raw", 4}};
+    char script[4096];
+    snprintf(script, sizeof(script), "%s/tests/targets/lose_objects.py", getenv("TEST_SOURCE"));
+    const char *argv[] = {python->path, script, NULL};
+    struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+
+    for (size_t i = 0; i < sizeof(losses) / sizeof(*losses); i++)
+        cr_assert_eq(count_kind(traced.report, "definite", losses[i].function), losses[i].definite, "%s: %s",
+                     python->path, losses[i].function);
+    const char *type = "__main__.Thing";
+    size_t i;
+    json_t *leak;
+    long long things = 0;
+    json_array_foreach(json_object_get(traced.report, "leaks"), i, leak)
+    {
+        const char *name = json_string_value(json_object_get(leak, "type"));
+        if (name && strcmp(name, type) == 0)
+            things += json_integer_value(json_object_get(leak, "blocks"));
+    }
+    cr_assert_eq(things, 7, "%s", python->path);
+    traced_clear(&traced);
+}

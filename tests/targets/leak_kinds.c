@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Blocks of 1000 bytes, 10 of them, kept or lost in the way that the argument names. */
+#include "target.h"
+
+#include <pthread.h>
+#include <stddef.h>
+
+#define COUNT 10
+#define SIZE 1000
+
+struct link {
+    struct link *next;
+    char rest[SIZE - sizeof(struct link *)];
+};
+
+static void *volatile kept[COUNT];
+static char *volatile middles[COUNT];
+static _Thread_local void *volatile kept_by_thread[COUNT];
+static pthread_key_t key;
+
+VISIBLE static struct link *make(void)
+{
+    struct link *link = use(calloc(1, SIZE));
+    NO_TAIL_CALL();
+    return link;
+}
+
+VISIBLE static void lost_block(void)
+{
+    for (int i = 0; i < COUNT; i++)
+        make();
+}
+
+VISIBLE static void lost_chain(void)
+{
+    struct link *first = make();
+    for (int i = 1; i < COUNT; i++) {
+        struct link *link = make();
+        link->next = first;
+        first = link;
+    }
+}
+
+VISIBLE static void lost_cycle(void)
+{
+    struct link *first = make(), *last = first;
+    for (int i = 1; i < COUNT; i++) {
+        struct link *link = make();
+        last->next = link;
+        last = link;
+    }
+    last->next = first;
+}
+
+VISIBLE static void middle_only(void)
+{
+    for (int i = 0; i < COUNT; i++)
+        middles[i] = (char *)make() + 500;
+}
+
+VISIBLE static void in_freed_block(void)
+{
+    void **table = use(malloc(600));
+    for (int i = 0; i < COUNT; i++)
+        table[8 + i] = make();
+    kept[0] = use(malloc(600)); /* so that the freed one does not join the rest of the heap */
+    free(table);
+}
+
+VISIBLE static void in_data(void)
+{
+    for (int i = 0; i < COUNT; i++)
+        kept[i] = make();
+}
+
+VISIBLE static void in_thread_local(void)
+{
+    for (int i = 0; i < COUNT; i++)
+        kept_by_thread[i] = make();
+}
+
+VISIBLE static void in_specific(void)
+{
+    void **table = use(malloc(COUNT * sizeof(void *)));
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+    pthread_key_create(&key, NULL);
+    pthread_setspecific(key, table);
+}
+
+VISIBLE static void on_stack(void)
+{
+    void *volatile table[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+    exit(table[0] == NULL);
+}
+
+static int ready[2];
+
+static void *wait_with_blocks(void *unused)
+{
+    void *volatile table[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+    write(ready[1], "", 1);
+    for (;;)
+        pause();
+    return table[0] ? unused : NULL;
+}
+
+VISIBLE static void on_other_stack(void)
+{
+    pthread_t thread;
+    char c;
+    pipe(ready);
+    pthread_create(&thread, NULL, wait_with_blocks, NULL);
+    read(ready[0], &c, 1);
+}
+
+static void *end_with_blocks(void *unused)
+{
+    void *volatile table[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+    return unused;
+}
+
+VISIBLE static void on_ended_stack(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, end_with_blocks, NULL);
+    pthread_join(thread, NULL);
+}
+
+/* Makes what earlier calls left on the stack unreadable. */
+VISIBLE static void wipe(void)
+{
+    char space[8192];
+    memset(use(space), 0, sizeof(space));
+    NO_TAIL_CALL();
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} shapes[] = {
+    {"lost_block", lost_block},           {"lost_chain", lost_chain},         {"lost_cycle", lost_cycle},
+    {"middle_only", middle_only},         {"in_freed_block", in_freed_block}, {"in_data", in_data},
+    {"in_thread_local", in_thread_local}, {"in_specific", in_specific},       {"on_stack", on_stack},
+    {"on_other_stack", on_other_stack},   {"on_ended_stack", on_ended_stack},
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof(shapes) / sizeof(*shapes); i++) {
+        if (strcmp(argv[1], shapes[i].name) != 0)
+            continue;
+        shapes[i].run();
+        wipe();
+        return 0;
+    }
+    return 2;
+}
