@@ -6,13 +6,15 @@
 #include <sys/syscall.h>
 
 uint64_t block_secret;
+uint32_t block_distance = BLOCK_PREFIX;
+uint64_t block_template = (uint64_t)BLOCK_PADDING_LOG_MIN << BLOCK_PADDING_SHIFT;
 
 bool block_prefix_readable(const void *p)
 {
     /* The kernel reads the new mask before it looks at `how`: EFAULT for unreadable memory, EINVAL otherwise. Unlike
      * process_vm_readv this is allowed under every seccomp filter that lets a C library run. */
     int saved = errno;
-    syscall(SYS_rt_sigprocmask, ~0, (const uint8_t *)p - BLOCK_PREFIX, NULL, 8);
+    syscall(SYS_rt_sigprocmask, ~0, (const uint8_t *)p - block_distance, NULL, 8);
     bool readable = errno != EFAULT;
     errno = saved;
     return readable;

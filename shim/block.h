@@ -5,7 +5,7 @@
  *     base                       p - 16          p - 8           p
  *     | alignment padding        | reference     | check word    | the program's bytes
  *
- * The check word mixes address, reference and a secret of the process, so a pointer that is not ours (allocated before the
+ * With guard=1 it stands 16 bytes lower, and guard.h has what is between it and the program's bytes. The check word mixes address, reference and a secret of the process, so a pointer that is not ours (allocated before the
  * shim, by the loader, by another heap) is recognised by reading 8 bytes, and a stale copy of a prefix is worth nothing at
  * another address. All pointer arithmetic between the program's block and the real one is here. */
 #ifndef SHIM_BLOCK_H
@@ -20,7 +20,12 @@
 #define BLOCK_PADDING_LOG_MIN 4u /* the prefix alone */
 #define BLOCK_ALIGNMENT_MAX_LOG 40u
 
-/* What the reference says. */
+#define BLOCK_PROCESS_SHIFT 32
+#define BLOCK_ALLOCATOR_SHIFT 48
+#define BLOCK_DOMAIN_SHIFT 54
+#define BLOCK_PADDING_SHIFT 58
+
+/* What the reference says. It is used packed in one word, whose parts the functions below tell. */
 struct block_ref {
     uint32_t record;     /* LEDGER_RECORDS id, 0 = the ledger was full */
     uint16_t process;    /* generation: changes with each fork, so that a child knows its parent's blocks */
@@ -31,16 +36,47 @@ struct block_ref {
 
 extern uint64_t block_secret;
 
+/* p - prefix, which is also the least distance p - base: 16, or 32 with guard bytes. Constant after the constructor. */
+extern uint32_t block_distance;
+
+/* The reference of a block that has no more than that before it, without all else. */
+extern uint64_t block_template;
+
 static inline uint64_t block_pack(struct block_ref ref)
 {
-    return ref.record | (uint64_t)ref.process << 32 | (uint64_t)ref.allocator << 48 | (uint64_t)ref.domain << 54 |
-           (uint64_t)ref.padding_log << 58;
+    return ref.record | (uint64_t)ref.process << BLOCK_PROCESS_SHIFT |
+           (uint64_t)ref.allocator << BLOCK_ALLOCATOR_SHIFT | (uint64_t)ref.domain << BLOCK_DOMAIN_SHIFT |
+           (uint64_t)ref.padding_log << BLOCK_PADDING_SHIFT;
 }
 
-static inline struct block_ref block_unpack(uint64_t packed)
+static inline uint32_t block_record(uint64_t ref)
 {
-    return (struct block_ref){(uint32_t)packed, (uint16_t)(packed >> 32), packed >> 48 & 63, packed >> 54 & 15,
-                              (uint8_t)(packed >> 58)};
+    return (uint32_t)ref;
+}
+
+static inline uint16_t block_process(uint64_t ref)
+{
+    return (uint16_t)(ref >> BLOCK_PROCESS_SHIFT);
+}
+
+static inline unsigned block_allocator(uint64_t ref)
+{
+    return ref >> BLOCK_ALLOCATOR_SHIFT & 63;
+}
+
+static inline enum block_domain block_domain_of(uint64_t ref)
+{
+    return (enum block_domain)(ref >> BLOCK_DOMAIN_SHIFT & 15);
+}
+
+static inline size_t block_padding(uint64_t ref)
+{
+    return (size_t)1 << (ref >> BLOCK_PADDING_SHIFT);
+}
+
+static inline uint64_t block_with_domain(uint64_t ref, enum block_domain domain)
+{
+    return (ref & ~(15ULL << BLOCK_DOMAIN_SHIFT)) | (uint64_t)domain << BLOCK_DOMAIN_SHIFT;
 }
 
 static inline uint64_t block_check_word(const void *p, uint64_t packed)
@@ -50,12 +86,17 @@ static inline uint64_t block_check_word(const void *p, uint64_t packed)
     return mixed ^ mixed >> 31;
 }
 
-/* Writes the prefix of `p`. */
-static inline void block_mark(void *p, struct block_ref ref)
+/* The prefix of `p`. */
+static inline uint64_t *block_prefix(const void *p)
 {
-    uint64_t *prefix = (uint64_t *)p - 2;
-    prefix[0] = block_pack(ref);
-    prefix[1] = block_check_word(p, prefix[0]);
+    return (uint64_t *)((uintptr_t)p - block_distance);
+}
+
+static inline void block_mark(void *p, uint64_t ref)
+{
+    uint64_t *prefix = block_prefix(p);
+    prefix[0] = ref;
+    prefix[1] = block_check_word(p, ref);
 }
 
 /* What is left of the check word in memory that was given back, where no heap has written over it: by it the leak scan tells
@@ -65,37 +106,30 @@ static inline void block_mark(void *p, struct block_ref ref)
 /* Makes the block unknown, before its memory is given back. */
 static inline void block_unmark(void *p)
 {
-    ((uint64_t *)p)[-1] = BLOCK_FREED;
+    block_prefix(p)[1] = BLOCK_FREED;
 }
 
-/* Whether the bytes before a page-aligned pointer can be read at all. Costs a system call. */
+/* Whether the bytes where the prefix of a pointer would be can be read at all. Costs a system call. */
 bool block_prefix_readable(const void *p);
 
-/* True and *ref filled when `p` (not NULL) is a recorded block. Foreign pointers to the start of some heap's block may be
- * asked about: all heaps in use keep a header or another block before theirs, except at the start of a page. */
-static inline bool block_find(const void *p, struct block_ref *ref)
+/* The reference of `p` (not NULL) if it is a recorded block, else 0. Foreign pointers to the start of some heap's block may
+ * be asked about: all heaps in use keep a header or another block before theirs, except at the start of a page. */
+static inline uint64_t block_find(const void *p)
 {
+    uint32_t distance = block_distance;
     if (unlikely(((uintptr_t)p & 15) != 0))
-        return false;
-    if (unlikely(((uintptr_t)p & 4095) == 0) && !block_prefix_readable(p))
-        return false;
-    const uint64_t *prefix = (const uint64_t *)p - 2;
-    uint64_t packed = prefix[0];
-    if (packed >> 58 < BLOCK_PADDING_LOG_MIN) /* most foreign ones are known by this already */
-        return false;
-    if (prefix[1] != block_check_word(p, packed))
-        return false;
-    *ref = block_unpack(packed);
-    return true;
-}
-
-static inline size_t block_padding(struct block_ref ref)
-{
-    return (size_t)1 << ref.padding_log;
+        return 0;
+    if (unlikely(((uintptr_t)p & 4095) < distance) && !block_prefix_readable(p))
+        return 0;
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - distance);
+    uint64_t ref = prefix[0];
+    if (ref >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN) /* most foreign ones are known by this already */
+        return 0;
+    return prefix[1] == block_check_word(p, ref) ? ref : 0;
 }
 
 /* The address that the real allocator knows. */
-static inline void *block_base(void *p, struct block_ref ref)
+static inline void *block_base(void *p, uint64_t ref)
 {
     return (uint8_t *)p - block_padding(ref);
 }

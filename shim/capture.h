@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the hooks do: the one place that orders the steps of an event (real call, stack, record, prefix). The functions take
+ * What the hooks do: the place that orders the steps of an event (real call, stack, record, prefix). The functions take
  * the arguments of the hooked function and the hook's __builtin_frame_address(0), from which stacks begin, and behave as the
  * real ones: result, errno, undefined cases. Callable from any thread at any time, also before and after the shim's own life,
  * and from signal handlers as far as the real functions are. */
@@ -10,26 +10,44 @@
 #include "ledger_format.h"
 #include "pyapi.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* The C library's family. */
+/* ---- the C library's family: capture.c ---- */
+
 void *capture_malloc(size_t size, void *const *frame);
 void *capture_calloc(size_t count, size_t size, void *const *frame);
 void *capture_realloc(void *p, size_t size, void *const *frame);
 /* `alignment`: a power of two. */
 void *capture_memalign(size_t alignment, size_t size, void *const *frame);
-void capture_free(void *p);
+void capture_free(void *p, void *const *frame);
 size_t capture_usable_size(void *p);
 
-/* MEM and OBJ requests: `allocator` made the block (or shall make it), `index` is its number in the reference. */
+/* How a block is released that names its size or is C++'s. */
+#define CAPTURE_SIZE_UNKNOWN SIZE_MAX
+void capture_free_sized(void *p, size_t size, void *const *frame);
+
+/* operator delete (DOMAIN_NEW) and delete[] (DOMAIN_NEW_ARRAY) of `size` bytes, or CAPTURE_SIZE_UNKNOWN. False: the block is
+ * not recorded, and left to the real operator. */
+bool capture_delete(void *p, enum block_domain by, size_t size, void *const *frame);
+
+/* ---- CPython's MEM and OBJ domains: capture_python.c ---- */
+
+/* `allocator` made the block (or shall make it), `index` is its number in the reference. */
 struct python_origin {
     const struct py_allocator *allocator;
+    uint64_t ref; /* a block's reference without record and process */
     enum block_domain domain;
     uint8_t index;
 };
+
+/* Fills an origin's reference, once block_distance is settled. */
+struct python_origin capture_python_origin(const struct py_allocator *allocator, enum block_domain domain,
+                                           uint8_t index);
+
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame);
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame);
 void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame);
-void capture_python_free(const struct python_origin *origin, void *p);
+void capture_python_free(const struct python_origin *origin, void *p, void *const *frame);
 
 #endif

@@ -54,24 +54,23 @@ void *reallocarray(void *p, size_t count, size_t size)
 
 void free(void *p)
 {
-    capture_free(p);
+    capture_free(p, HERE);
 }
 
 void cfree(void *p)
 {
-    capture_free(p);
+    capture_free(p, HERE);
 }
 
 void free_sized(void *p, size_t size)
 {
-    (void)size;
-    capture_free(p);
+    capture_free_sized(p, size, HERE);
 }
 
 void free_aligned_sized(void *p, size_t alignment, size_t size)
 {
-    (void)alignment, (void)size;
-    capture_free(p);
+    (void)alignment;
+    capture_free_sized(p, size, HERE);
 }
 
 static bool is_power_of_two(size_t n)
@@ -97,9 +96,7 @@ int posix_memalign(void **ret, size_t alignment, size_t size)
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *))
         return EINVAL;
-    int saved = errno;
     void *p = aligned(alignment, size, HERE);
-    errno = saved;
     if (!p)
         return ENOMEM;
     *ret = p;

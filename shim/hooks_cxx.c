@@ -4,7 +4,6 @@
  * calls the new handler as C++ has it, and whose malloc the hooks then record in the name of new; delete frees what is
  * recorded and leaves the rest to the real operator. The real operators are looked for in libstdc++ and libc++ also when these
  * were loaded locally, by an extension module. Built with -fexceptions: exceptions pass through these frames. */
-#include "block.h"
 #include "capture.h"
 #include "compiler.h"
 #include "thread.h"
@@ -27,19 +26,22 @@
     X(_ZnamSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW_ARRAY, (size_t size, size_t alignment, const void *nothrow), \
       (size, alignment, nothrow))
 
+/* symbol, domain, size or CAPTURE_SIZE_UNKNOWN, parameters, arguments */
 #define DELETE_OPERATORS(X) \
-    X(_ZdlPv, (void *p), (p)) \
-    X(_ZdaPv, (void *p), (p)) \
-    X(_ZdlPvm, (void *p, size_t size), (p, size)) \
-    X(_ZdaPvm, (void *p, size_t size), (p, size)) \
-    X(_ZdlPvRKSt9nothrow_t, (void *p, const void *nothrow), (p, nothrow)) \
-    X(_ZdaPvRKSt9nothrow_t, (void *p, const void *nothrow), (p, nothrow)) \
-    X(_ZdlPvSt11align_val_t, (void *p, size_t alignment), (p, alignment)) \
-    X(_ZdaPvSt11align_val_t, (void *p, size_t alignment), (p, alignment)) \
-    X(_ZdlPvmSt11align_val_t, (void *p, size_t size, size_t alignment), (p, size, alignment)) \
-    X(_ZdaPvmSt11align_val_t, (void *p, size_t size, size_t alignment), (p, size, alignment)) \
-    X(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t alignment, const void *nothrow), (p, alignment, nothrow)) \
-    X(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t alignment, const void *nothrow), (p, alignment, nothrow))
+    X(_ZdlPv, DOMAIN_NEW, CAPTURE_SIZE_UNKNOWN, (void *p), (p)) \
+    X(_ZdaPv, DOMAIN_NEW_ARRAY, CAPTURE_SIZE_UNKNOWN, (void *p), (p)) \
+    X(_ZdlPvm, DOMAIN_NEW, size, (void *p, size_t size), (p, size)) \
+    X(_ZdaPvm, DOMAIN_NEW_ARRAY, size, (void *p, size_t size), (p, size)) \
+    X(_ZdlPvRKSt9nothrow_t, DOMAIN_NEW, CAPTURE_SIZE_UNKNOWN, (void *p, const void *nothrow), (p, nothrow)) \
+    X(_ZdaPvRKSt9nothrow_t, DOMAIN_NEW_ARRAY, CAPTURE_SIZE_UNKNOWN, (void *p, const void *nothrow), (p, nothrow)) \
+    X(_ZdlPvSt11align_val_t, DOMAIN_NEW, CAPTURE_SIZE_UNKNOWN, (void *p, size_t alignment), (p, alignment)) \
+    X(_ZdaPvSt11align_val_t, DOMAIN_NEW_ARRAY, CAPTURE_SIZE_UNKNOWN, (void *p, size_t alignment), (p, alignment)) \
+    X(_ZdlPvmSt11align_val_t, DOMAIN_NEW, size, (void *p, size_t size, size_t alignment), (p, size, alignment)) \
+    X(_ZdaPvmSt11align_val_t, DOMAIN_NEW_ARRAY, size, (void *p, size_t size, size_t alignment), (p, size, alignment)) \
+    X(_ZdlPvSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW, CAPTURE_SIZE_UNKNOWN, \
+      (void *p, size_t alignment, const void *nothrow), (p, alignment, nothrow)) \
+    X(_ZdaPvSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW_ARRAY, CAPTURE_SIZE_UNKNOWN, \
+      (void *p, size_t alignment, const void *nothrow), (p, alignment, nothrow))
 
 /* The real operator `name`. A program that has none (it cannot have come here through C++ then) ends as it would have
  * without the shim: with an unresolved symbol. */
@@ -89,18 +91,13 @@ static inline void restore_origin(const struct origin **outer)
     }
 NEW_OPERATORS(DEFINE_NEW)
 
-#define DEFINE_DELETE(symbol, parameters, arguments) \
+#define DEFINE_DELETE(symbol, domain, size, parameters, arguments) \
     _exported_ void symbol parameters; \
     void symbol parameters \
     { \
         static void(*next) parameters; \
-        struct block_ref ref; \
-        if (!p) \
+        if (!p || likely(capture_delete(p, domain, size, HERE))) \
             return; \
-        if (likely(block_find(p, &ref))) { \
-            capture_free(p); \
-            return; \
-        } \
         if (unlikely(!next)) \
             next = (void(*) parameters)find_operator(#symbol); \
         next arguments; \

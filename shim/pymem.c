@@ -13,21 +13,13 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#define GENERATIONS_MAX 64u /* fits block_ref.allocator */
-
 #define HERE ((void *const *)__builtin_frame_address(0))
-
-/* The allocators that were found in the slots at one installation, and what our hooks get as their context. */
-struct generation {
-    struct py_allocator saved[PY_DOMAIN_COUNT];
-    struct python_origin origins[PY_DOMAIN_COUNT];
-};
 
 uint8_t pymem_watching;
 bool pymem_present;
 
 static struct pyapi api;
-static struct generation generations[GENERATIONS_MAX];
+struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
 static unsigned generation_count;
 static struct lock lock;
 
@@ -93,12 +85,7 @@ static void *python_realloc(void *context, void *p, size_t size)
 
 static void python_free(void *context, void *p)
 {
-    capture_python_free(context, p);
-}
-
-const struct py_allocator *pymem_allocator(unsigned index, enum block_domain domain)
-{
-    return &generations[index].saved[domain == DOMAIN_MEM ? PY_MEM : PY_OBJ];
+    capture_python_free(context, p, HERE);
 }
 
 /* ---- installation ---- */
@@ -108,24 +95,24 @@ static bool is_hook(const struct py_allocator *allocator)
     return allocator->malloc == raw_malloc || allocator->malloc == python_malloc;
 }
 
-static bool same_allocators(const struct generation *a, const struct generation *b)
+static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
 {
     return memcmp(a->saved, b->saved, sizeof(a->saved)) == 0;
 }
 
 /* The generation with these saved allocators: an earlier one, or a new one; NULL when there were too many. */
-static struct generation *keep_generation(const struct generation *found)
+static struct pymem_generation *keep_generation(const struct pymem_generation *found)
 {
     for (unsigned i = 0; i < generation_count; i++)
-        if (same_allocators(&generations[i], found))
-            return &generations[i];
-    if (generation_count == GENERATIONS_MAX)
+        if (same_allocators(&pymem_generations[i], found))
+            return &pymem_generations[i];
+    if (generation_count == PYMEM_GENERATIONS_MAX)
         return NULL;
-    struct generation *generation = &generations[generation_count];
+    struct pymem_generation *generation = &pymem_generations[generation_count];
     *generation = *found;
     for (unsigned domain = 0; domain < PY_DOMAIN_COUNT; domain++)
         generation->origins[domain] =
-            (struct python_origin){&generation->saved[domain], block_domains[domain], (uint8_t)generation_count};
+            capture_python_origin(&generation->saved[domain], block_domains[domain], (uint8_t)generation_count);
     generation_count++;
     return generation;
 }
@@ -133,7 +120,7 @@ static struct generation *keep_generation(const struct generation *found)
 /* Puts our allocators on top of what is in the slots now. */
 static void install(void)
 {
-    struct generation found;
+    struct pymem_generation found;
     bool hooked[PY_DOMAIN_COUNT];
 
     memset(&found, 0, sizeof(found));
@@ -143,7 +130,7 @@ static void install(void)
         if (hooked[domain])
             found.saved[domain] = *((const struct python_origin *)found.saved[domain].context)->allocator;
     }
-    struct generation *generation = keep_generation(&found);
+    struct pymem_generation *generation = keep_generation(&found);
     if (!generation) {
         ledger_lacks(LACK_PYTHON_RESTARTS);
         return;
@@ -172,7 +159,7 @@ static bool is_replaced(struct py_allocator *current)
 static bool is_reset(const struct py_allocator *current)
 {
     for (unsigned i = 0; i < generation_count; i++)
-        if (generations[i].saved[PY_OBJ].malloc == current->malloc)
+        if (pymem_generations[i].saved[PY_OBJ].malloc == current->malloc)
             return true;
     return false;
 }

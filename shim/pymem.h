@@ -6,6 +6,7 @@
 #ifndef SHIM_PYMEM_H
 #define SHIM_PYMEM_H
 
+#include "capture.h"
 #include "ledger_format.h"
 #include "pyapi.h"
 
@@ -37,7 +38,19 @@ void pymem_module_gone(void);
 /* Looks whether the hooks are still in place, and installs them again where they should be. */
 void pymem_watch(void);
 
+#define PYMEM_GENERATIONS_MAX 64u /* fits the reference of a block */
+
+/* The allocators that were found in the slots at one installation, and what our hooks get as their context. */
+struct pymem_generation {
+    struct py_allocator saved[PY_DOMAIN_COUNT];
+    struct python_origin origins[PY_DOMAIN_COUNT];
+};
+extern struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
+
 /* The allocator number `index` for `domain` (DOMAIN_MEM or DOMAIN_OBJ), as it was before the shim. Callable anywhere. */
-const struct py_allocator *pymem_allocator(unsigned index, enum block_domain domain);
+static inline const struct py_allocator *pymem_allocator(unsigned index, enum block_domain domain)
+{
+    return &pymem_generations[index].saved[domain == DOMAIN_MEM ? PY_MEM : PY_OBJ];
+}
 
 #endif

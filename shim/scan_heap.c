@@ -51,12 +51,12 @@ static bool is_chunk(struct scan *scan, uintptr_t base, uintptr_t end, uint64_t 
 
 static bool find_chunk(struct scan *scan, const struct scan_block *block, struct chunk *ret)
 {
-    const uint64_t *prefix = scan_read(&scan->reader, block->start - BLOCK_PREFIX, BLOCK_PREFIX);
+    const uint64_t *prefix = scan_read(&scan->reader, block->start - block_distance, BLOCK_PREFIX);
     uintptr_t end = block->start + block->size;
 
     if (!prefix || prefix[1] != block_check_word((const void *)block->start, prefix[0]))
         return false;
-    size_t padding = block_padding(block_unpack(prefix[0]));
+    size_t padding = block_padding(prefix[0]);
     uintptr_t base = block->start - padding;
     if (is_chunk(scan, base, end, padding, ret))
         return true;

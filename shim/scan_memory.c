@@ -72,7 +72,7 @@ static size_t copy_by_pages(void *to, uintptr_t address, size_t size)
     while (done < size) {
         uintptr_t at = address + done;
         size_t piece = MIN(size - done, PAGE - at % PAGE);
-        if (!block_prefix_readable((const void *)((at & ~(uintptr_t)7) + BLOCK_PREFIX)))
+        if (!block_prefix_readable((const void *)((at & ~(uintptr_t)7) + block_distance)))
             break;
         memcpy((uint8_t *)to + done, (const void *)at, piece);
         done += piece;

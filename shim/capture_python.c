@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CPython's MEM and OBJ domains. A block of no bytes must still own one: with the prefix alone it would fill a size class
+ * exactly, and its address would be that of the next block. */
+#include "capture.h"
+
+#include "event.h"
+#include "resize.h"
+
+struct python_origin capture_python_origin(const struct py_allocator *allocator, enum block_domain domain,
+                                           uint8_t index)
+{
+    uint64_t ref = block_template | (uint64_t)domain << BLOCK_DOMAIN_SHIFT | (uint64_t)index << BLOCK_ALLOCATOR_SHIFT;
+    return (struct python_origin){allocator, ref, domain, index};
+}
+
+static _always_inline_ struct thread *begin_python(const struct python_origin *origin, size_t size)
+{
+    if (unlikely(!event_is_recorded(origin->domain) || size > EVENT_SIZE_LIMIT) || sample_skips(size))
+        return NULL;
+    struct thread *thread = thread_enter();
+    if (likely(thread))
+        thread_local_state.busy = BUSY_NESTED;
+    else
+        count_dropped();
+    return thread;
+}
+
+/* A request that is passed over: what it asks of libc must not be recorded in its place. */
+#define PASS_OVER(call) \
+    ({ \
+        uint8_t busy_ = thread_local_state.busy; \
+        if (sample_mean) \
+            thread_local_state.busy = BUSY_NESTED; \
+        void *result_ = (call); \
+        thread_local_state.busy = busy_; \
+        result_; \
+    })
+
+void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
+{
+    const struct py_allocator *allocator = origin->allocator;
+    struct thread *thread = begin_python(origin, size);
+
+    if (unlikely(!thread))
+        return PASS_OVER(allocator->malloc(allocator->context, size));
+    size_t padding = block_distance;
+    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + padding);
+    return event_finish(thread, base, size, padding, origin->ref, frame);
+}
+
+void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
+{
+    const struct py_allocator *allocator = origin->allocator;
+    size_t bytes;
+
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    struct thread *thread = begin_python(origin, bytes);
+    if (unlikely(!thread))
+        return PASS_OVER(allocator->calloc(allocator->context, count, size));
+    size_t padding = block_distance;
+    uint8_t *base = allocator->calloc(allocator->context, 1, MAX(bytes, 1u) + padding);
+    return event_finish(thread, base, bytes, padding, origin->ref, frame);
+}
+
+/* A plain block of CPython's that is to grow or shrink. */
+static _cold_ void *foreign_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+{
+    const struct py_allocator *allocator = origin->allocator;
+
+    if (likely(!sample_mean) || size > EVENT_SIZE_LIMIT || !event_is_recorded(origin->domain) || sample_skips(size))
+        return PASS_OVER(allocator->realloc(allocator->context, p, size));
+    return resize_to_recorded(p, origin->ref, MAX(size, 1u), frame);
+}
+
+void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+{
+    if (!p)
+        return capture_python_malloc(origin, size, frame);
+    uint64_t ref = block_find(p);
+    if (!ref)
+        return foreign_realloc(origin, p, size, frame);
+    if (size > EVENT_SIZE_LIMIT - block_padding(ref))
+        return NULL;
+    return resize_recorded(p, ref, MAX(size, 1u), frame);
+}
+
+/* Everything else than a block that this very allocator made: of another domain, or from before the interpreter replaced its
+ * allocators, or not recorded. */
+static _cold_ void free_other(const struct python_origin *origin, void *p, uint64_t ref, void *const *frame)
+{
+    (void)frame;
+    if (ref)
+        event_release(p, ref);
+    else
+        origin->allocator->free(origin->allocator->context, p);
+}
+
+void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+{
+    if (!p)
+        return;
+    uint64_t ref = block_find(p);
+    if (unlikely((ref ^ origin->ref) >> BLOCK_ALLOCATOR_SHIFT)) {
+        free_other(origin, p, ref, frame);
+        return;
+    }
+    event_leave(p, ref);
+    const struct py_allocator *allocator = origin->allocator;
+    allocator->free(allocator->context, (uint8_t *)p - block_distance);
+}

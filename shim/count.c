@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#include "count.h"
+
+#include "ledger.h"
+#include "sampling.h"
+#include "stacks.h"
+
+_cold_ void count_flush_balance(struct ledger_thread *counters)
+{
+    int64_t live = __atomic_fetch_add(&ledger_header->live_bytes, counters->balance, __ATOMIC_RELAXED);
+    int64_t peak = live + counters->high, seen = __atomic_load_n(&ledger_header->peak_bytes, __ATOMIC_RELAXED);
+
+    while (peak > seen && !__atomic_compare_exchange_n(&ledger_header->peak_bytes, &seen, peak, true, __ATOMIC_RELAXED,
+                                                       __ATOMIC_RELAXED))
+        ;
+    counters->balance = counters->high = 0;
+}
+
+_cold_ void count_flush_pending(struct ledger_thread *counters, uint32_t trace)
+{
+    if (counters->pending_trace)
+        stacks_count(counters->pending_trace, counters->pending_allocations, counters->pending_bytes);
+    counters->pending_allocations = counters->pending_bytes = 0;
+    counters->pending_trace = trace;
+}
+
+struct amount {
+    uint64_t blocks, bytes;
+};
+
+/* Fractions are carried over to the next one, so that they do not get lost. */
+static struct amount sampled_amount(struct thread *thread, size_t size)
+{
+    double weight = sampling_weight(size, sample_mean);
+
+    thread->carry_blocks += weight;
+    thread->carry_bytes += weight * (double)size;
+    struct amount amount = {(uint64_t)thread->carry_blocks, (uint64_t)thread->carry_bytes};
+    thread->carry_blocks -= (double)amount.blocks;
+    thread->carry_bytes -= (double)amount.bytes;
+    return amount;
+}
+
+_cold_ void count_sampled_allocation(struct thread *thread, uint32_t trace, size_t size)
+{
+    struct amount amount = sampled_amount(thread, size);
+    count_add(thread->counters, trace, amount.blocks, amount.bytes);
+}
+
+_cold_ void count_sampled_free(struct thread *thread, size_t size)
+{
+    struct amount amount = sampled_amount(thread, size);
+    count_subtract(thread->counters, amount.blocks, amount.bytes);
+}
+
+_cold_ void count_dropped(void)
+{
+    struct thread *thread = thread_local_state.self;
+
+    if (thread && thread_local_state.busy == BUSY_SHIM)
+        __atomic_fetch_add(&thread->counters->dropped, 1, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts that the capture files share: opening the guard for a new block, its stack, its record, its prefix, and the way
+ * back. Inline, because this is the hot path; what is rare is in event.c. */
+#ifndef SHIM_EVENT_H
+#define SHIM_EVENT_H
+
+#include "block.h"
+#include "compiler.h"
+#include "count.h"
+#include "ledger.h"
+#include "pyframes.h"
+#include "pymem.h"
+#include "real.h"
+#include "records.h"
+#include "sample.h"
+#include "stacks.h"
+#include "start.h"
+#include "thread.h"
+#include "unwind.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define EVENT_SIZE_LIMIT ((size_t)PTRDIFF_MAX - 4096)
+
+static inline bool event_is_recorded(enum block_domain domain)
+{
+    return start_options.domains >> domain & 1;
+}
+
+static inline bool event_is_python(enum block_domain domain)
+{
+    return domain == DOMAIN_MEM || domain == DOMAIN_OBJ;
+}
+
+/* False: the block is from before a fork, and its record is in the parent's ledger. */
+static inline bool event_is_own(uint64_t ref)
+{
+    return block_process(ref) == (uint16_t)*thread_generation;
+}
+
+/* ---- the stack ---- */
+
+/* The stacks changed, or the program may begin now. */
+uint32_t event_new_trace(struct thread *thread, uint32_t native, uint32_t python);
+
+/* The trace of the stack that begins at the hook with `frame`. */
+static _always_inline_ uint32_t event_trace(struct thread *thread, void *const *frame)
+{
+    uint32_t native = 0, python = 0;
+
+    if (start_options.native && thread->unwind) {
+        struct unwind_start start = unwind_caller(frame);
+        native = unwind_capture(thread->unwind, &start);
+    }
+    if (pymem_present && start_options.python && thread->python)
+        python = pyframes_capture(thread->python);
+    if (unlikely(native != thread->last_native || python != thread->last_python || start_phase))
+        return event_new_trace(thread, native, python);
+    return thread->last_trace;
+}
+
+/* ---- entering a block ---- */
+
+static _always_inline_ void event_fill_record(struct ledger_record *record, const struct thread *thread, const void *p,
+                                              size_t size, uint64_t ref, uint32_t trace)
+{
+    record->size = size;
+    record->trace = trace;
+    record->thread = thread->id;
+    record->type = 0;
+    record->mark = ledger_header->mark;
+    __atomic_store_n(&record->owner, ledger_owner((uintptr_t)p, block_domain_of(ref), start_phase ? RECORD_STARTUP : 0),
+                     __ATOMIC_RELEASE);
+}
+
+/* Records the block at `p` and marks it. A `ref` without a record gets one of its own. */
+static _always_inline_ void event_enter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
+{
+    uint32_t trace = event_trace(thread, frame), id = block_record(ref);
+
+    if (likely(!id))
+        id = records_take(&thread->records);
+    ref = (ref & ~0ULL << BLOCK_ALLOCATOR_SHIFT) | (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
+    if (likely(id))
+        event_fill_record(records_get(id), thread, p, size, ref, trace);
+    else
+        thread->counters->dropped++;
+    block_mark(p, ref);
+    count_allocation(thread, trace, size);
+}
+
+/* Records what the real function gave (or not), and closes the guard. Returns the program's pointer. */
+static _always_inline_ void *event_finish(struct thread *thread, uint8_t *base, size_t size, size_t padding,
+                                          uint64_t ref, void *const *frame)
+{
+    void *p = NULL;
+
+    if (likely(base)) {
+        int saved = errno;
+        p = base + padding;
+        thread_local_state.busy = BUSY_SHIM;
+        event_enter(thread, p, size, ref, frame);
+        errno = saved;
+    }
+    thread_leave();
+    return p;
+}
+
+/* ---- leaving ---- */
+
+/* The record of a block that is freed while no guard can be had: by a signal handler inside the shim. */
+void event_forget_alone(uint64_t ref);
+
+static _always_inline_ void event_forget(struct thread *thread, const void *p, uint64_t ref)
+{
+    uint32_t id = block_record(ref);
+    size_t size = 0;
+
+    if (unlikely(block_process(ref) != (uint16_t)thread->generation)) {
+        __atomic_fetch_add(&ledger_header->inherited_frees, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    if (likely(id)) {
+        size = records_get(id)->size;
+        records_give(&thread->records, id);
+    }
+    if (block_domain_of(ref) == DOMAIN_OBJ)
+        pyframes_block_freed((uintptr_t)p, size);
+    count_free(thread, size);
+}
+
+/* ---- the allocator that made a block ---- */
+
+static _always_inline_ void event_base_free(uint64_t ref, void *base)
+{
+    if (event_is_python(block_domain_of(ref))) {
+        const struct py_allocator *allocator = pymem_allocator(block_allocator(ref), block_domain_of(ref));
+        allocator->free(allocator->context, base);
+    } else {
+        real.free(base);
+    }
+}
+
+static inline void *event_base_realloc(uint64_t ref, void *base, size_t size)
+{
+    if (event_is_python(block_domain_of(ref))) {
+        const struct py_allocator *allocator = pymem_allocator(block_allocator(ref), block_domain_of(ref));
+        return allocator->realloc(allocator->context, base, size);
+    }
+    return real.realloc(base, size);
+}
+
+/* The steps of a free up to the point where the memory may be given back. */
+static _always_inline_ void event_leave(void *p, uint64_t ref)
+{
+    struct thread *thread = thread_enter();
+
+    if (likely(thread)) {
+        event_forget(thread, p, ref);
+        thread_leave();
+    } else {
+        event_forget_alone(ref);
+    }
+    block_unmark(p);
+}
+
+/* Frees a recorded block the way it was made, whatever function was called for it. */
+static inline void event_release(void *p, uint64_t ref)
+{
+    event_leave(p, ref);
+    event_base_free(ref, block_base(p, ref));
+}
+
+#endif
