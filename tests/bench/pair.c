@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Times pairs of malloc and free at the end of a chain of calls: pair DEPTH THREADS COUNT prints nanoseconds of wall time
- * for each pair that one thread makes. Preload something to time it. */
+ * Times pairs of malloc and free at the end of a chain of calls: pair DEPTH THREADS COUNT prints the nanoseconds that one
+ * thread takes for a pair: CPU time for THREADS 1, which other programs disturb little; wall time for several, which
+ * have to run at the same time, and for -1, which is one thread to compare them with. Preload something to time it. */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -58,10 +60,10 @@ static void *thread(void *unused)
     return unused;
 }
 
-static double now(void)
+static double now(clockid_t clock)
 {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(clock, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
@@ -74,19 +76,21 @@ int main(int argc, char **argv)
         return 2;
     }
     depth = atoi(argv[1]);
-    int thread_count = atoi(argv[2]);
+    int thread_count = abs(atoi(argv[2]));
+    bool cpu = atoi(argv[2]) == 1;
     count = 4000;
     thread(NULL); /* first use of everything */
     count = atol(argv[3]);
     if (thread_count < 1 || thread_count > THREADS_MAX || count < 4)
         return 2;
-    double start = now();
+    clockid_t clock = cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+    double start = now(clock);
     for (int i = 1; i < thread_count; i++)
         if (pthread_create(&threads[i], NULL, thread, NULL))
             return 1;
     thread(NULL);
     for (int i = 1; i < thread_count; i++)
         pthread_join(threads[i], NULL);
-    printf("%.2f\n", (now() - start) / (double)count);
+    printf("%.2f\n", (now(clock) - start) / (double)count);
     return 0;
 }
