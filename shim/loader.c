@@ -11,6 +11,7 @@
 #include "real.h"
 #include "thread.h"
 #include "unwind.h"
+#include "unwind_slow.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -21,6 +22,7 @@
 _exported_ void *dlopen(const char *name, int flags);
 _exported_ void *dlsym(void *handle, const char *name);
 _exported_ int dlclose(void *handle);
+_exported_ int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data);
 
 static _cold_ void note_changes(void *handle)
 {
@@ -133,6 +135,18 @@ void *dlsym(void *handle, const char *name)
         return real.dlsym(handle, name); /* a jump: these look from the caller's place */
     void *function = real.dlsym(handle, name);
     return function ? hook_of(name, function) : NULL;
+}
+
+/* libunwind looks for the module of an address this way. It must not take the loader's lock: in a forked child that may be
+ * held for ever by a thread that is no more, and glibc does not free it. */
+int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data)
+{
+    if (unlikely(slow_address))
+        return slow_iterate(callback, data);
+    if (unlikely(!real_ready))
+        real_init();
+    return real.dl_iterate_phdr ? real.dl_iterate_phdr(callback, data)
+                                : 0; /* a jump: it looks at its caller's namespace */
 }
 
 int dlclose(void *handle)

@@ -7,6 +7,7 @@
 
 #include "compiler.h"
 
+#include <link.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -20,6 +21,7 @@
     X(malloc_usable_size, size_t, (void *)) \
     X(dlopen, void *, (const char *, int)) \
     X(dlsym, void *, (void *, const char *)) \
+    X(dl_iterate_phdr, int, (int (*)(struct dl_phdr_info *, size_t, void *), void *)) \
     X(dlclose, int, (void *)) \
     X(_exit, void, (int)) \
     X(quick_exit, void, (int)) \

@@ -226,7 +226,8 @@ static void read_options(void)
 /* Handlers registered here run after all of the program's: they come before the loader's own in the list. */
 static int register_handlers(void)
 {
-    if (pthread_atfork(NULL, NULL, fork_child) || on_exit(at_exit, NULL) || at_quick_exit(at_quick_exit_last))
+    if (pthread_atfork(unwind_fork_prepare, unwind_fork_parent, fork_child) || on_exit(at_exit, NULL) ||
+        at_quick_exit(at_quick_exit_last))
         return -ENOMEM;
     return thread_init();
 }
@@ -307,6 +308,8 @@ uint32_t start_forked_child(void)
         thread_deactivate();
         return THREAD_INACTIVE;
     }
+    if (start_options.native)
+        unwind_fork_child();
     pymem_fork_child();
     modules_fork_child();
     thread_activate(++generation);

@@ -34,6 +34,22 @@ int unwind_init(unsigned depth, uint64_t self_check)
     return r;
 }
 
+void unwind_fork_prepare(void)
+{
+    slow_fork_prepare();
+}
+
+void unwind_fork_parent(void)
+{
+    slow_fork_parent();
+}
+
+void unwind_fork_child(void)
+{
+    if (!slow_fork_child())
+        ledger_lacks(LACK_UNWINDER);
+}
+
 /* ---- state ---- */
 
 static size_t room_bytes(uint32_t size)

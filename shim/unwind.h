@@ -29,6 +29,11 @@ struct unwind_thread;
  * the constructor. Returns 0, or -errno: captures then have what the built-in rules can find, and LACK_UNWINDER is noted. */
 int unwind_init(unsigned depth, uint64_t self_check);
 
+/* Handlers of pthread_atfork, and for the child's first event in any case. */
+void unwind_fork_prepare(void);
+void unwind_fork_parent(void);
+void unwind_fork_child(void);
+
 /* State for a thread, from the arena; NULL when there is no memory (captures then return 0). */
 struct unwind_thread *unwind_thread_new(void);
 

@@ -12,6 +12,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <libunwind.h>
+#include <sched.h>
+#include <string.h>
 
 #define NAME_OF(macro) NAME_OF_(macro)
 #define NAME_OF_(name) #name
@@ -51,6 +53,10 @@ static const struct {
     {&unw.local_space, NAME_OF(unw_local_addr_space)},
 };
 
+_Thread_local uintptr_t slow_address;
+
+static int (*find_object)(void *pc, struct dl_find_object *result);
+
 int slow_init(void)
 {
     struct slow_frame frames[4];
@@ -71,6 +77,7 @@ int slow_init(void)
         }
         *(void **)symbols[i].target = symbol;
     }
+    find_object = (int (*)(void *, struct dl_find_object *))dlsym(RTLD_DEFAULT, "_dl_find_object");
     unw.set_caching_policy(*unw.local_space, UNW_CACHE_NONE);
     unw.loaded = true;
     struct unwind_start start = {0, (uintptr_t)frame, 0};
@@ -81,6 +88,37 @@ int slow_init(void)
 bool slow_present(void)
 {
     return unw.loaded;
+}
+
+/* The program headers follow the ELF header at the start of the mapping (of every linker's output in use). */
+int slow_iterate(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data)
+{
+    struct dl_find_object object;
+
+    if (!find_object || find_object((void *)slow_address, &object) < 0)
+        return 0;
+    const ElfW(Ehdr) *header = object.dlfo_map_start;
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+        return 0;
+    struct dl_phdr_info info = {
+        .dlpi_addr = object.dlfo_link_map->l_addr,
+        .dlpi_name = object.dlfo_link_map->l_name,
+        .dlpi_phdr = (const void *)((uintptr_t)header + header->e_phoff),
+        .dlpi_phnum = header->e_phnum,
+    };
+    return callback(&info, sizeof(info), data);
+}
+
+/* One step outwards; what libunwind asks about modules meanwhile is about the frame that it leaves. */
+static int step(unw_cursor_t *cursor)
+{
+    unw_word_t pc = 0;
+
+    if (find_object && unw.get_reg(cursor, UNW_REG_IP, &pc) == 0)
+        slow_address = pc;
+    int result = unw.step(cursor);
+    slow_address = 0;
+    return result;
 }
 
 #define PAGES_KNOWN 32u
@@ -103,7 +141,7 @@ static bool find_start(unw_cursor_t *cursor, const struct unwind_start *start)
 {
     unw_word_t pc, sp;
 
-    while (unw.step(cursor) > 0) {
+    while (step(cursor) > 0) {
         if (unw.get_reg(cursor, UNW_REG_SP, &sp) < 0 || unw.get_reg(cursor, UNW_REG_IP, &pc) < 0)
             return false;
         if (sp >= start->sp)
@@ -112,7 +150,8 @@ static bool find_start(unw_cursor_t *cursor, const struct unwind_start *start)
     return false;
 }
 
-__attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, struct slow_frame *frames, unsigned max)
+static __attribute__((noinline)) unsigned walk(const struct unwind_start *start, struct slow_frame *frames,
+                                               unsigned max)
 {
     unw_context_t context;
     unw_cursor_t cursor;
@@ -133,7 +172,7 @@ __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, s
         if (!code_readable(pages, frames[count - 1].pc))
             break;
         bool exact = unw.is_signal_frame(&cursor) > 0;
-        if (unw.step(&cursor) <= 0 || unw.get_reg(&cursor, UNW_REG_IP, &pc) < 0 || pc < CODE_MIN)
+        if (step(&cursor) <= 0 || unw.get_reg(&cursor, UNW_REG_IP, &pc) < 0 || pc < CODE_MIN)
             break;
         if (unw.get_reg(&cursor, UNW_REG_SP, &sp) < 0 || (sp <= last && ++backward > BACKWARD_MAX))
             break;
@@ -142,5 +181,58 @@ __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, s
             exact = unw.is_signal_frame(&cursor) > 0;
         frames[count++] = (struct slow_frame){pc, exact};
     }
+    return count;
+}
+
+/* libunwind has locks of its own, which a forked child would find taken for ever if another thread was inside. So fork
+ * waits until none is, and nobody enters while it forks. */
+static unsigned inside;
+static bool closed;
+
+static void enter(void)
+{
+    for (;;) {
+        __atomic_fetch_add(&inside, 1, __ATOMIC_SEQ_CST);
+        if (likely(!__atomic_load_n(&closed, __ATOMIC_SEQ_CST)))
+            return;
+        __atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&closed, __ATOMIC_SEQ_CST))
+            sched_yield();
+    }
+}
+
+static void leave(void)
+{
+    __atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
+}
+
+#define FORK_PATIENCE 10000u /* yields */
+
+void slow_fork_prepare(void)
+{
+    __atomic_store_n(&closed, true, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < FORK_PATIENCE && __atomic_load_n(&inside, __ATOMIC_SEQ_CST); i++)
+        sched_yield();
+}
+
+void slow_fork_parent(void)
+{
+    __atomic_store_n(&closed, false, __ATOMIC_SEQ_CST);
+}
+
+bool slow_fork_child(void)
+{
+    if (inside)
+        unw.loaded = false;
+    inside = 0;
+    closed = false;
+    return unw.loaded;
+}
+
+__attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, struct slow_frame *frames, unsigned max)
+{
+    enter();
+    unsigned count = walk(start, frames, max);
+    leave();
     return count;
 }
