@@ -31,7 +31,7 @@ static const struct leak **sorted(const struct leaks *leaks, size_t *ret_count)
         return NULL;
     size_t count = 0;
     for (size_t i = 0; i < leaks->count; i++) {
-        if (!leaks->items[i].startup)
+        if (!leak_is_background(&leaks->items[i]))
             list[count++] = &leaks->items[i];
     }
     if (count > 0)

@@ -66,7 +66,7 @@ void gate_count(const struct model *model, const struct leaks *leaks, struct gat
     *ret = (struct gate_counts){0};
     for (size_t i = 0; i < leaks->count; i++) {
         const struct leak *leak = &leaks->items[i];
-        if (leak->startup)
+        if (leak_is_background(leak))
             continue;
         const size_t scopes[] = {leak->kind, GATE_TOTAL};
         for (size_t j = 0; j < ARRAY_SIZE(scopes); j++) {

@@ -23,7 +23,7 @@ struct gate_limits {
     struct gate_limit errors;
 };
 
-/* What there is to judge; startup leaks are not in it. */
+/* What there is to judge; startup and interpreter leaks are not in it. */
 struct gate_counts {
     uint64_t leaks[GATE_SCOPES], blocks[GATE_SCOPES], bytes[GATE_SCOPES];
     uint64_t errors;

@@ -81,7 +81,7 @@ static void builder_done(struct builder *builder)
 static bool is_same(const struct leak *a, const struct leak *b)
 {
     return a->process == b->process && a->kind == b->kind && a->known == b->known && a->startup == b->startup &&
-           memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
+           a->interpreter == b->interpreter && memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
 }
 
 /* The slot of the leak that `leak` belongs to, or a free one. */
@@ -130,6 +130,7 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
         .kind = group->kind,
         .known = group->known,
         .startup = group->startup,
+        .interpreter = group->interpreter,
         .domain = group->domain,
         .type = group->type,
         .blocks = group->blocks,

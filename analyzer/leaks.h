@@ -33,7 +33,7 @@ enum stack_languages { STACK_ALL, STACK_PYTHON, STACK_NATIVE };
 struct leak {
     const struct process *process;
     enum leak_kind kind;
-    bool known, startup;
+    bool known, startup, interpreter;
     const char *domain, *type; /* type may be NULL */
     uint64_t blocks, bytes;
     double variance;    /* of `bytes`, with sampling */
@@ -55,6 +55,12 @@ void stack_clear(struct stack *stack);
 /* Builds all leaks of the model. *ret is given to leaks_clear. Returns 0 or -ENOMEM. */
 int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret);
 void leaks_clear(struct leaks *leaks);
+
+/* Whether the program has nothing to do with it: startup or interpreter. Counted, and shown only when asked for. */
+static inline bool leak_is_background(const struct leak *leak)
+{
+    return leak->startup || leak->interpreter;
+}
 
 /* Standard error of leak->bytes in bytes, 0 without sampling. */
 uint64_t leak_error_bytes(const struct leak *leak);

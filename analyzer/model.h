@@ -49,8 +49,9 @@ struct trace {
 struct group {
     uint32_t trace;
     enum leak_kind kind;
-    bool known;   /* false: no scan ran, the kind is a guess: say "still allocated" */
-    bool startup; /* allocated before the program's own code ran */
+    bool known;       /* false: no scan ran, the kind is a guess: say "still allocated" */
+    bool startup;     /* allocated before the program's own code ran */
+    bool interpreter; /* kept by the interpreter itself beyond its end: no leak of the program's */
     const char *domain;
     const char *type; /* of a Python object, or NULL */
     uint64_t blocks, bytes;
@@ -66,7 +67,7 @@ struct memory_error {
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, inherited_frees, threads, self_checks, self_check_differences;
-    uint64_t sample;      /* mean bytes between recorded blocks; then all numbers are estimates. 0 = all were recorded */
+    uint64_t sample; /* mean bytes between recorded blocks; then all numbers are estimates. 0 = all were recorded */
     uint64_t error_bytes; /* standard error of live_bytes */
 };
 

@@ -56,11 +56,11 @@ static json_t *strings(const char *const *items, size_t count)
 
 static json_t *totals_of(const struct totals *totals)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocations", out_json_number(totals->allocations), "frees",
-                     out_json_number(totals->frees), "live_blocks", out_json_number(totals->live_blocks), "live_bytes",
-                     out_json_number(totals->live_bytes), "peak_bytes", out_json_number(totals->peak_bytes), "dropped",
-                     out_json_number(totals->dropped), "sample", out_json_number(totals->sample), "error_bytes",
-                     out_json_number(totals->error_bytes));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocations", out_json_number(totals->allocations),
+                     "frees", out_json_number(totals->frees), "live_blocks", out_json_number(totals->live_blocks),
+                     "live_bytes", out_json_number(totals->live_bytes), "peak_bytes",
+                     out_json_number(totals->peak_bytes), "dropped", out_json_number(totals->dropped), "sample",
+                     out_json_number(totals->sample), "error_bytes", out_json_number(totals->error_bytes));
 }
 
 json_t *out_json_process(const struct process *process)
@@ -118,12 +118,12 @@ static bool stack_is_cut(const struct stack *stack)
 
 json_t *out_json_leak(const struct output_options *options, const struct leak *leak)
 {
-    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:s, s:b, s:o, s:o}", "pid", leak->process->pid, "kind",
-                     leak_kind_name(leak->kind), "known", leak->known, "domain", out_json_string(leak->domain), "type",
-                     out_json_string(leak->type), "startup", leak->startup, "blocks", out_json_number(leak->blocks),
-                     "bytes", out_json_number(leak->bytes), "fingerprint", leak->fingerprint, "stack_cut",
-                     stack_is_cut(&leak->stack), "error_bytes", out_json_number(leak_error_bytes(leak)), "stack",
-                     out_json_stack(options, &leak->stack));
+    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o}", "pid", leak->process->pid,
+                     "kind", leak_kind_name(leak->kind), "known", leak->known, "domain", out_json_string(leak->domain),
+                     "type", out_json_string(leak->type), "startup", leak->startup, "interpreter", leak->interpreter,
+                     "blocks", out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
+                     leak->fingerprint, "stack_cut", stack_is_cut(&leak->stack), "error_bytes",
+                     out_json_number(leak_error_bytes(leak)), "stack", out_json_stack(options, &leak->stack));
 }
 
 int out_json_processes(struct output_job *job)
@@ -182,8 +182,9 @@ static int json_end(struct output_job *job)
 {
     if (job->leaks_written == 0)
         begin_leaks(job);
-    json_t *summary = json_pack("{s:o, s:o, s:o, s:o}", "all", sum_of(&job->all), "startup", sum_of(&job->startup),
-                                "hidden", sum_of(&job->hidden), "errors", out_json_number(job->errors));
+    json_t *summary = json_pack("{s:o, s:o, s:o, s:o, s:o}", "all", sum_of(&job->all), "startup", sum_of(&job->startup),
+                                "interpreter", sum_of(&job->interpreter), "hidden", sum_of(&job->hidden), "errors",
+                                out_json_number(job->errors));
     for (size_t kind = 0; summary && kind < LEAK_KIND_COUNT; kind++) {
         if (json_object_set_new(summary, leak_kind_name((enum leak_kind)kind), sum_of(&job->kinds[kind])) < 0) {
             json_decref(summary);

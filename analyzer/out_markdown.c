@@ -178,6 +178,7 @@ static int markdown_begin(struct output_job *job)
         for (size_t kind = 0; kind < LEAK_KIND_COUNT; kind++)
             put_row(job, out_text_kind((enum leak_kind)kind, job->known), &job->kinds[kind]);
         put_row(job, "startup", &job->startup);
+        put_row(job, "interpreter", &job->interpreter);
         fputc('\n', out);
     }
     return put_notes(job);

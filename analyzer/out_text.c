@@ -303,8 +303,7 @@ static int text_leak(struct output_job *job, const struct leak *leak)
     out_text_amount(out, leak->bytes, leak->blocks);
     if (leak->variance > 0) {
         char error[TEXT_NUMBER_SIZE];
-        fprintf(out, " (estimated, standard error %s bytes)",
-                text_number(error, leak_error_bytes(leak)));
+        fprintf(out, " (estimated, standard error %s bytes)", text_number(error, leak_error_bytes(leak)));
     }
     fprintf(out, " %s%s (", out_text_kind(leak->kind, leak->known), style(job, STYLE_NONE));
     text_escape(out, leak->domain);
@@ -314,7 +313,7 @@ static int text_leak(struct output_job *job, const struct leak *leak)
     }
     fprintf(out, "), #%" PRIu64 " of %" PRIu64, job->leaks_written, job->matching);
     put_process(job, leak->process, leak->processes);
-    fputs(leak->startup ? ", startup\n" : "\n", out);
+    fputs(leak->startup ? ", startup\n" : leak->interpreter ? ", interpreter\n" : "\n", out);
     out_text_stack(job, &leak->stack);
     return 0;
 }
@@ -361,10 +360,22 @@ static bool any_truncated(const struct model *model)
     return false;
 }
 
+/* What is counted, and shown only when asked for. */
+static void put_background(struct output_job *job, const char *name, const struct output_sum *sum, unsigned int bit)
+{
+    char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
+    if (sum->blocks == 0)
+        return;
+    fprintf(job->out, "; %s: %s block%s, %s byte%s", name, text_number(a, sum->blocks), text_plural(sum->blocks),
+            text_number(b, sum->bytes), text_plural(sum->bytes));
+    if (!(job->options->show & bit))
+        fprintf(job->out, " (--show %s)", name);
+}
+
 static int text_end(struct output_job *job)
 {
     FILE *out = job->out;
-    char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
+    char a[TEXT_NUMBER_SIZE];
     put_hidden(job);
     bool bad = job->errors > 0 || job->all.leaks > 0;
     fprintf(out, "\n%sSUMMARY: ", style(job, bad ? STYLE_STRONG : STYLE_GOOD));
@@ -373,11 +384,8 @@ static int text_end(struct output_job *job)
     put_leak_sums(job);
     if (any_truncated(job->model))
         fputs(" in the part that could be read", out);
-    if (job->startup.blocks > 0) {
-        fprintf(out, "; startup: %s block%s, %s byte%s", text_number(a, job->startup.blocks),
-                text_plural(job->startup.blocks), text_number(b, job->startup.bytes), text_plural(job->startup.bytes));
-        fputs(job->options->show & SHOW_STARTUP ? "" : " (--show startup)", out);
-    }
+    put_background(job, "startup", &job->startup, SHOW_STARTUP);
+    put_background(job, "interpreter", &job->interpreter, SHOW_INTERPRETER);
     fprintf(out, "%s\n", style(job, STYLE_NONE));
     return 0;
 }

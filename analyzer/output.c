@@ -60,6 +60,8 @@ static bool leak_is_listed(const struct output_options *options, const struct le
 {
     if (leak->startup && !(options->show & SHOW_STARTUP))
         return false;
+    if (leak->interpreter && !leak->startup && !(options->show & SHOW_INTERPRETER))
+        return false;
     return leak->bytes >= options->min_bytes && (options->kinds == 0 || (options->kinds >> leak->kind & 1u));
 }
 
@@ -77,6 +79,8 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
         bool listed = leak_is_listed(job->options, leak);
         if (leak->startup) {
             sum_add(&job->startup, leak);
+        } else if (leak->interpreter) {
+            sum_add(&job->interpreter, leak);
         } else {
             sum_add(&job->kinds[leak->kind], leak);
             sum_add(&job->all, leak);
@@ -84,7 +88,7 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
         }
         if (listed && job->listed < job->top)
             job->listed++;
-        else if (listed || !leak->startup)
+        else if (listed || !leak_is_background(leak))
             sum_add(&job->hidden, leak);
         job->matching += listed;
     }

@@ -14,9 +14,10 @@
 
 #include <stdio.h>
 
-enum output_show {                         /* what is left out unless asked for: bits of output_options.show */
-                   SHOW_STARTUP = 1u << 0, /* blocks from before the program's own code ran */
-                   SHOW_RUNTIME = 1u << 1, /* frames of the interpreter, the C library and the shim */
+enum output_show {                             /* what is left out unless asked for: bits of output_options.show */
+                   SHOW_STARTUP = 1u << 0,     /* blocks from before the program's own code ran */
+                   SHOW_RUNTIME = 1u << 1,     /* frames of the interpreter, the C library and the shim */
+                   SHOW_INTERPRETER = 1u << 2, /* blocks that the interpreter itself keeps beyond its end */
 };
 
 #define OUTPUT_TOP_DEFAULT SIZE_MAX /* output_options.top: as many as the format writes by default */
@@ -43,9 +44,10 @@ struct output_job {
     const struct output_options *options;
     const struct model *model;
     size_t top;                               /* the number that holds, SIZE_MAX = all */
-    struct output_sum kinds[LEAK_KIND_COUNT]; /* without startup ones, whether shown or not */
+    struct output_sum kinds[LEAK_KIND_COUNT]; /* without startup and interpreter ones, shown or not */
     struct output_sum all;                    /* the sum of kinds[] */
     struct output_sum startup;                /* startup leaks */
+    struct output_sum interpreter;            /* what the interpreter keeps, startup ones not counted again */
     struct output_sum hidden;                 /* left out by top, min_bytes or kinds */
     uint64_t matching, listed;                /* leaks that pass the options, and those of them within top */
     uint64_t errors, errors_hidden;

@@ -368,6 +368,7 @@ static int add_group(struct rows *rows, struct line *line)
     if (r < 0)
         return r;
     group.startup = get_bool(line, "startup");
+    group.interpreter = get_bool(line, "interpreter");
     if (!get_count(line, "blocks", &group.blocks) || !get_count(line, "bytes", &group.bytes))
         return -EINVAL;
     group.error_bytes = get_count_or_0(line, "error_bytes");
