@@ -132,7 +132,7 @@ static void run_help(FILE *out)
           "      --error-exitcode=N       for --fail-on (23)\n"
           "  -q, --quiet                  no summary\n"
           "      --top=N                  leaks and errors in the summary, 0 = all (10)\n"
-          "      --show=LIST              what is left out otherwise: startup, interpreter, runtime, all\n"
+          "      --show=LIST              what is left out otherwise: reachable, startup, interpreter, runtime, all\n"
           "      --color=WHEN             auto, always or never (auto)\n"
           "  -h, --help                   this help\n"
           "\n"

@@ -64,7 +64,8 @@ static int parse_show(struct output_options *options, const char *text)
     } rows[] = {{"startup", SHOW_STARTUP},
                 {"runtime", SHOW_RUNTIME},
                 {"interpreter", SHOW_INTERPRETER},
-                {"all", SHOW_STARTUP | SHOW_RUNTIME | SHOW_INTERPRETER}};
+                {"reachable", SHOW_REACHABLE},
+                {"all", SHOW_STARTUP | SHOW_RUNTIME | SHOW_INTERPRETER | SHOW_REACHABLE}};
     for (;;) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < ARRAY_SIZE(rows) && (strlen(rows[i].name) != length || memcmp(rows[i].name, text, length) != 0))
@@ -121,7 +122,7 @@ int view_option(struct view *view, int code, const char *argument, char *const *
         return parse_top(&view->options, argument) < 0 ? bad_value("--top", argument, "a number") : EXIT_DONE;
     case VIEW_SHOW:
         return parse_show(&view->options, argument) < 0
-                   ? bad_value("--show", argument, "a list of startup, interpreter, runtime or all")
+                   ? bad_value("--show", argument, "a list of reachable, startup, interpreter, runtime or all")
                    : EXIT_DONE;
     case VIEW_FRAMES:
         return parse_frames(&view->options, argument) < 0
@@ -182,7 +183,8 @@ void view_help(FILE *out, bool document)
               out);
     }
     fputs("      --top N            leaks and errors shown, 0 = all\n"
-          "      --show LIST        what is left out otherwise: startup (blocks from before the program's own code\n"
+          "      --show LIST        what is left out otherwise: reachable (blocks that a pointer still leads\n"
+          "                         to), startup (blocks from before the program's own code\n"
           "                         ran), interpreter (blocks that it keeps for itself), runtime (frames of\n"
           "                         the interpreter and the C library), all\n"
           "      --color WHEN       auto (default), always or never\n"

@@ -38,6 +38,8 @@ static bool is_same(const struct leak *x, const struct leak *y)
 static int compare_size(const void *a, const void *b)
 {
     const struct leak *x = a, *y = b;
+    if (leak_rank(x) != leak_rank(y))
+        return leak_rank(x) < leak_rank(y) ? -1 : 1;
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
     if (x->blocks != y->blocks)

@@ -177,6 +177,8 @@ static int compare_leaks(const void *a, const void *b)
     const struct leak *p = a, *q = b;
     int r;
 
+    if (leak_rank(p) != leak_rank(q))
+        return leak_rank(p) < leak_rank(q) ? -1 : 1;
     if (p->bytes != q->bytes)
         return p->bytes < q->bytes ? 1 : -1;
     if (p->blocks != q->blocks)

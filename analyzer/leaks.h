@@ -43,7 +43,7 @@ struct leak {
 };
 
 struct leaks {
-    struct leak *items; /* most bytes first, then blocks, then fingerprint */
+    struct leak *items; /* by leak_rank, then most bytes first, then blocks, then fingerprint */
     size_t count;
     struct chunks *memory; /* of the stacks */
 };
@@ -60,6 +60,12 @@ void leaks_clear(struct leaks *leaks);
 static inline bool leak_is_background(const struct leak *leak)
 {
     return leak->startup || leak->interpreter;
+}
+
+/* Place in the order of lists: what is lost for certain first; guesses stand with the reachable ones. */
+static inline enum leak_kind leak_rank(const struct leak *leak)
+{
+    return leak->known ? leak->kind : LEAK_REACHABLE;
 }
 
 /* Standard error of leak->bytes in bytes, 0 without sampling. */

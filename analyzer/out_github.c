@@ -152,6 +152,7 @@ const struct output out_github = {
     .help = "annotations for the log of GitHub Actions",
     .top = 0,
     .joined = true,
+    .reachable_on_request = true,
     .evidence = true,
     .begin = github_begin,
     .error = github_error,

@@ -369,7 +369,7 @@ static void put_background(struct output_job *job, const char *name, const struc
     fprintf(job->out, "; %s: %s block%s, %s byte%s", name, text_number(a, sum->blocks), text_plural(sum->blocks),
             text_number(b, sum->bytes), text_plural(sum->bytes));
     if (!(job->options->show & bit))
-        fprintf(job->out, " (--show %s)", name);
+        fprintf(job->out, " (--show %s)", bit == SHOW_REACHABLE ? "reachable" : name);
 }
 
 static int text_end(struct output_job *job)
@@ -384,6 +384,7 @@ static int text_end(struct output_job *job)
     put_leak_sums(job);
     if (any_truncated(job->model))
         fputs(" in the part that could be read", out);
+    put_background(job, "still reachable", &job->reachable, SHOW_REACHABLE);
     put_background(job, "startup", &job->startup, SHOW_STARTUP);
     put_background(job, "interpreter", &job->interpreter, SHOW_INTERPRETER);
     fprintf(out, "%s\n", style(job, STYLE_NONE));
@@ -396,6 +397,7 @@ const struct output out_text = {
     .help = "for people",
     .top = 20,
     .joined = true,
+    .reachable_on_request = true,
     .evidence = true,
     .begin = text_begin,
     .error = text_error,

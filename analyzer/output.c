@@ -56,8 +56,16 @@ bool output_frame_shown(const struct output_options *options, const struct frame
     return true;
 }
 
-static bool leak_is_listed(const struct output_options *options, const struct leak *leak)
+static bool is_quiet(const struct output_job *job, const struct leak *leak)
 {
+    return job->quiet_reachable && leak->known && leak->kind == LEAK_REACHABLE && !leak_is_background(leak);
+}
+
+static bool leak_is_listed(const struct output_job *job, const struct leak *leak)
+{
+    const struct output_options *options = job->options;
+    if (is_quiet(job, leak))
+        return false;
     if (leak->startup && !(options->show & SHOW_STARTUP))
         return false;
     if (leak->interpreter && !leak->startup && !(options->show & SHOW_INTERPRETER))
@@ -76,11 +84,14 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
 {
     for (size_t i = 0; i < leaks->count; i++) {
         const struct leak *leak = &leaks->items[i];
-        bool listed = leak_is_listed(job->options, leak);
+        bool listed = leak_is_listed(job, leak);
         if (leak->startup) {
             sum_add(&job->startup, leak);
         } else if (leak->interpreter) {
             sum_add(&job->interpreter, leak);
+        } else if (is_quiet(job, leak)) {
+            sum_add(&job->reachable, leak);
+            job->known = true;
         } else {
             sum_add(&job->kinds[leak->kind], leak);
             sum_add(&job->all, leak);
@@ -88,7 +99,7 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
         }
         if (listed && job->listed < job->top)
             job->listed++;
-        else if (listed || !leak_is_background(leak))
+        else if (listed || (!leak_is_background(leak) && !is_quiet(job, leak)))
             sum_add(&job->hidden, leak);
         job->matching += listed;
     }
@@ -98,6 +109,8 @@ void output_job_init(struct output_job *job, const struct output *output, const 
                      const struct model *model, const struct leaks *leaks, FILE *out)
 {
     *job = (struct output_job){.out = out, .options = options, .model = model};
+    job->quiet_reachable = output->reachable_on_request && !options->brief && !(options->show & SHOW_REACHABLE) &&
+                           !(options->kinds >> LEAK_REACHABLE & 1u);
     job->top = options->top == OUTPUT_TOP_DEFAULT ? output->top : options->top;
     if (job->top == 0)
         job->top = SIZE_MAX;
@@ -161,7 +174,7 @@ static int write_errors(struct output_job *job, const struct output *output, str
 static int write_leaks(struct output_job *job, const struct output *output, const struct leaks *leaks)
 {
     for (size_t i = 0; output->leak && i < leaks->count && job->leaks_written < job->listed; i++) {
-        if (!leak_is_listed(job->options, &leaks->items[i]))
+        if (!leak_is_listed(job, &leaks->items[i]))
             continue;
         job->leaks_written++;
         errno = 0;

@@ -85,19 +85,20 @@ Test(leaks, a_report_without_blocks_has_no_leaks)
     cr_expect_eq(leaks.count, 0);
 }
 
-Test(leaks, most_bytes_come_first)
+Test(leaks, what_is_lost_for_certain_and_most_bytes_come_first)
 {
     build(TABLES("/srv/a.py", "3", "/x/") GROUP("1", "definite", "obj", "\"list\"", "\"blocks\":1,\"bytes\":10")
               GROUP("2", "definite", "obj", "\"list\"", "\"blocks\":1,\"bytes\":30")
-                  GROUP("3", "possible", "malloc", "null", "\"blocks\":2,\"bytes\":10")
+                  GROUP("3", "possible", "malloc", "null", "\"blocks\":2,\"bytes\":99")
                       GROUP("3", "possible", "mem", "null", "\"blocks\":0,\"bytes\":0"));
     cr_assert_eq(leaks.count, 3, "a group without blocks is no leak");
     cr_expect_eq(leaks.items[0].bytes, 30);
-    cr_expect_eq(leaks.items[1].blocks, 2);
-    cr_expect_str_eq(leaks.items[1].domain, "malloc");
-    cr_expect_null(leaks.items[1].type);
-    cr_expect_eq(leaks.items[1].kind, LEAK_POSSIBLE);
-    cr_expect_str_eq(leaks.items[2].type, "list");
+    cr_expect_eq(leaks.items[1].bytes, 10);
+    cr_expect_str_eq(leaks.items[1].type, "list");
+    cr_expect_eq(leaks.items[2].blocks, 2);
+    cr_expect_str_eq(leaks.items[2].domain, "malloc");
+    cr_expect_null(leaks.items[2].type);
+    cr_expect_eq(leaks.items[2].kind, LEAK_POSSIBLE);
     cr_expect_eq(leaks.items[2].process, model.processes[0]);
     cr_assert_eq(leaks.items[0].stack.size, 2);
     cr_expect_str_eq(leaks.items[0].stack.frames[0]->function, "C.g");

@@ -138,7 +138,8 @@ Test(out_machine, github_shows_ten_of_each_level)
     for (int i = 0; i < 2; i++)
         add_leak(LEAK_POSSIBLE, true, 50);
     for (int i = 0; i < 12; i++)
-        add_leak(LEAK_REACHABLE, true, 8);
+        add_leak(LEAK_REACHABLE, false, 8); /* a guess: what a scan found reachable is not worth a line */
+    add_leak(LEAK_REACHABLE, true, 8);
     char *text = report(&out_github);
     cr_expect_eq(count_of(text, "::error "), 10);
     cr_expect_eq(count_of(text, "::warning "), 2);
