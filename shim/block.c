@@ -7,6 +7,7 @@
 
 uint64_t block_secret;
 uint32_t block_distance = BLOCK_PREFIX;
+uint32_t block_trailer;
 uint64_t block_template = (uint64_t)BLOCK_PADDING_LOG_MIN << BLOCK_PADDING_SHIFT;
 
 bool block_prefix_readable(const void *p)

@@ -39,6 +39,9 @@ extern uint64_t block_secret;
 /* p - prefix, which is also the least distance p - base: 16, or 32 with guard bytes. Constant after the constructor. */
 extern uint32_t block_distance;
 
+/* Bytes of guard behind every recorded block. Constant likewise. */
+extern uint32_t block_trailer;
+
 /* The reference of a block that has no more than that before it, without all else. */
 extern uint64_t block_template;
 

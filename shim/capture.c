@@ -2,6 +2,8 @@
 #include "capture.h"
 
 #include "event.h"
+#include "guarded.h"
+#include "misuse.h"
 #include "resize.h"
 
 /* The domain and frame for a block that malloc was asked for: those of the hook further out, if there is one. */
@@ -15,9 +17,11 @@ static inline enum block_domain origin_domain(void *const **frame)
     return origin->domain;
 }
 
-static inline uint64_t plain_ref(enum block_domain domain)
+static _always_inline_ uint64_t plain_ref(enum block_domain domain, void *const *frame)
 {
-    return block_template | (uint64_t)domain << BLOCK_DOMAIN_SHIFT;
+    uint64_t by_interpreter =
+        domain == DOMAIN_MALLOC && unlikely(event_from_interpreter(frame)) ? EVENT_BY_INTERPRETER : 0;
+    return block_template | (uint64_t)domain << BLOCK_DOMAIN_SHIFT | by_interpreter << BLOCK_ALLOCATOR_SHIFT;
 }
 
 static _cold_ void watch_only(void)
@@ -70,7 +74,8 @@ void *capture_malloc(size_t size, void *const *frame)
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(size) : real.malloc(size);
     size_t padding = block_distance;
-    return event_finish(thread, real.malloc(size + padding), size, padding, plain_ref(domain), frame);
+    uint8_t *base = real.malloc(size + padding + block_trailer);
+    return event_finish(thread, base, size, padding, plain_ref(domain, frame), false, frame);
 }
 
 void *capture_calloc(size_t count, size_t size, void *const *frame)
@@ -86,7 +91,8 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(bytes) : real.calloc(count, size);
     size_t padding = block_distance;
-    return event_finish(thread, real.calloc(1, bytes + padding), bytes, padding, plain_ref(domain), frame);
+    uint8_t *base = real.calloc(1, bytes + padding + block_trailer);
+    return event_finish(thread, base, bytes, padding, plain_ref(domain, frame), true, frame);
 }
 
 void *capture_memalign(size_t alignment, size_t size, void *const *frame)
@@ -104,7 +110,8 @@ void *capture_memalign(size_t alignment, size_t size, void *const *frame)
         return real.memalign(alignment, size);
     }
     uint64_t ref = padding_log << BLOCK_PADDING_SHIFT | (uint64_t)domain << BLOCK_DOMAIN_SHIFT;
-    return event_finish(thread, real.memalign(padding, size + padding), size, padding, ref, frame);
+    uint8_t *base = real.memalign(padding, size + padding + block_trailer);
+    return event_finish(thread, base, size, padding, ref, false, frame);
 }
 
 static void *foreign_realloc(void *p, size_t size, void *const *frame)
@@ -114,7 +121,7 @@ static void *foreign_realloc(void *p, size_t size, void *const *frame)
         if (likely(!sample_mean) || !size || size > EVENT_SIZE_LIMIT || !event_is_recorded(domain) ||
             sample_skips(size))
             return real.realloc(p, size);
-        return resize_to_recorded(p, plain_ref(domain), size, frame);
+        return resize_to_recorded(p, plain_ref(domain, frame), size, frame);
     }
     if (size == 0 || real_missing())
         return size ? real_early_alloc(size) : NULL;
@@ -124,13 +131,55 @@ static void *foreign_realloc(void *p, size_t size, void *const *frame)
     return moved;
 }
 
+/* By what family memory is released: a raw request of the interpreter's comes to libc through its hook. Other origins do not
+ * count: what operator new calls may free something, too. */
+static inline struct release release_by(enum block_domain by, size_t size, void *const *frame)
+{
+    const struct origin *origin = thread_local_state.origin;
+    struct release release = {.by = by, .size = size, .frame = frame, .caller = frame};
+
+    if (unlikely(origin != NULL) && origin->domain == DOMAIN_RAW) {
+        release.by = DOMAIN_RAW;
+        release.frame = origin->frame;
+    }
+    return release;
+}
+
+static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
+{
+    struct release release = release_by(DOMAIN_MALLOC, SIZE_MAX, frame);
+    release.is_realloc = true;
+    if (guard_active)
+        return guarded_realloc(NULL, p, ref, size, &release);
+    if (unlikely(block_domain_of(ref) != release.by))
+        misuse_check_alone(p, ref, &release);
+    if (!event_is_python(block_domain_of(ref))) {
+        enum block_domain domain = origin_domain(&frame);
+        ref = (ref & ~(63ULL << BLOCK_ALLOCATOR_SHIFT | 15ULL << BLOCK_DOMAIN_SHIFT)) |
+              (plain_ref(domain, release.caller) & (63ULL << BLOCK_ALLOCATOR_SHIFT | 15ULL << BLOCK_DOMAIN_SHIFT));
+    }
+    return resize_recorded(p, ref, size, frame);
+}
+
+static _cold_ bool is_invalid(const void *p, bool is_realloc, void *const *frame)
+{
+    struct release release = release_by(DOMAIN_MALLOC, SIZE_MAX, frame);
+
+    release.is_realloc = is_realloc;
+    return real_ready && !real_early_owns(p) && guarded_is_invalid(p, &release);
+}
+
 void *capture_realloc(void *p, size_t size, void *const *frame)
 {
     if (!p)
         return capture_malloc(size, frame);
     uint64_t ref = block_find(p);
-    if (!ref)
-        return foreign_realloc(p, size, frame);
+    if (!ref) {
+        if (!guard_active || !is_invalid(p, true, frame))
+            return foreign_realloc(p, size, frame);
+        errno = ENOMEM;
+        return NULL;
+    }
     if (size == 0) { /* as glibc does */
         capture_free(p, frame);
         return NULL;
@@ -139,48 +188,74 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
         errno = ENOMEM;
         return NULL;
     }
-    if (!event_is_python(block_domain_of(ref)))
-        ref = block_with_domain(ref, origin_domain(&frame));
     int saved = errno;
-    void *moved = resize_recorded(p, ref, size, frame);
+    void *moved = resize(p, ref, size, frame);
     if (moved)
         errno = saved;
     return moved;
 }
 
-static _cold_ void free_foreign(void *p)
+static _cold_ void free_foreign(void *p, void *const *frame)
 {
-    if (likely(real_ready) || !real_missing())
-        if (likely(!real_early_owns(p)))
-            real.free(p);
+    if (unlikely(!real_ready) && real_missing())
+        return;
+    if (unlikely(real_early_owns(p)) || (guard_active && is_invalid(p, false, frame)))
+        return;
+    real.free(p);
+}
+
+/* With guard bytes, or in another way than the block was made, or so that it has to be looked at. */
+static void free_carefully(void *p, uint64_t ref, const struct release *release)
+{
+    if (guard_active) {
+        guarded_free(p, ref, release);
+    } else {
+        misuse_check_alone(p, ref, release);
+        event_release(p, ref);
+    }
 }
 
 void capture_free(void *p, void *const *frame)
 {
-    (void)frame;
     if (!p)
         return;
     uint64_t ref = block_find(p);
-    if (likely(ref))
-        event_release(p, ref);
-    else
-        free_foreign(p);
+    if (unlikely(!ref)) {
+        free_foreign(p, frame);
+        return;
+    }
+    struct release release = release_by(DOMAIN_MALLOC, SIZE_MAX, frame);
+    if (unlikely(block_domain_of(ref) != release.by || guard_active)) {
+        free_carefully(p, ref, &release);
+        return;
+    }
+    event_leave(p, ref);
+    real.free(block_base(p, ref));
 }
 
 void capture_free_sized(void *p, size_t size, void *const *frame)
 {
-    (void)size;
-    capture_free(p, frame);
+    uint64_t ref = p ? block_find(p) : 0;
+
+    if (!ref) {
+        capture_free(p, frame);
+        return;
+    }
+    struct release release = release_by(DOMAIN_MALLOC, size, frame);
+    free_carefully(p, ref, &release);
 }
 
 bool capture_delete(void *p, enum block_domain by, size_t size, void *const *frame)
 {
     uint64_t ref = block_find(p);
+    struct release release = {.by = by, .size = size, .frame = frame, .caller = frame};
 
-    (void)by, (void)size, (void)frame;
     if (unlikely(!ref))
-        return false;
-    event_release(p, ref);
+        return guard_active && real_ready && !real_early_owns(p) && guarded_is_invalid(p, &release);
+    if (unlikely(block_domain_of(ref) != by || guard_active || size != CAPTURE_SIZE_UNKNOWN))
+        free_carefully(p, ref, &release);
+    else
+        event_release(p, ref);
     return true;
 }
 
@@ -189,6 +264,8 @@ size_t capture_usable_size(void *p)
     if (!p)
         return 0;
     uint64_t ref = block_find(p);
+    if (ref && guard_active) /* what the program may use is what it asked for: the guard bytes come next */
+        return guard_stated_size(p);
     if (ref && !event_is_python(block_domain_of(ref)))
         return real.malloc_usable_size(block_base(p, ref)) - block_padding(ref);
     if (real_early_owns(p))

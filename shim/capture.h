@@ -23,7 +23,6 @@ void *capture_memalign(size_t alignment, size_t size, void *const *frame);
 void capture_free(void *p, void *const *frame);
 size_t capture_usable_size(void *p);
 
-/* How a block is released that names its size or is C++'s. */
 #define CAPTURE_SIZE_UNKNOWN SIZE_MAX
 void capture_free_sized(void *p, size_t size, void *const *frame);
 

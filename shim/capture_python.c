@@ -5,6 +5,8 @@
 #include "capture.h"
 
 #include "event.h"
+#include "guarded.h"
+#include "misuse.h"
 #include "resize.h"
 
 struct python_origin capture_python_origin(const struct py_allocator *allocator, enum block_domain domain,
@@ -39,29 +41,33 @@ static _always_inline_ struct thread *begin_python(const struct python_origin *o
 
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
+    if (unlikely(guard_active))
+        origin = guarded_origin(origin, size, frame);
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin_python(origin, size);
 
     if (unlikely(!thread))
         return PASS_OVER(allocator->malloc(allocator->context, size));
     size_t padding = block_distance;
-    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + padding);
-    return event_finish(thread, base, size, padding, origin->ref, frame);
+    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + padding + block_trailer);
+    return event_finish(thread, base, size, padding, origin->ref, false, frame);
 }
 
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
 {
-    const struct py_allocator *allocator = origin->allocator;
     size_t bytes;
 
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
+    if (unlikely(guard_active))
+        origin = guarded_origin(origin, bytes, frame);
+    const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin_python(origin, bytes);
     if (unlikely(!thread))
         return PASS_OVER(allocator->calloc(allocator->context, count, size));
     size_t padding = block_distance;
-    uint8_t *base = allocator->calloc(allocator->context, 1, MAX(bytes, 1u) + padding);
-    return event_finish(thread, base, bytes, padding, origin->ref, frame);
+    uint8_t *base = allocator->calloc(allocator->context, 1, MAX(bytes, 1u) + padding + block_trailer);
+    return event_finish(thread, base, bytes, padding, origin->ref, true, frame);
 }
 
 /* A plain block of CPython's that is to grow or shrink. */
@@ -74,27 +80,45 @@ static _cold_ void *foreign_realloc(const struct python_origin *origin, void *p,
     return resize_to_recorded(p, origin->ref, MAX(size, 1u), frame);
 }
 
+static struct release release_by(const struct python_origin *origin, bool is_realloc, void *const *frame)
+{
+    return (struct release){origin->domain, SIZE_MAX, is_realloc, frame, frame};
+}
+
 void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
 {
+    struct release release = release_by(origin, true, frame);
+
     if (!p)
         return capture_python_malloc(origin, size, frame);
     uint64_t ref = block_find(p);
     if (!ref)
-        return foreign_realloc(origin, p, size, frame);
+        return guard_active && guarded_is_invalid(p, &release) ? NULL : foreign_realloc(origin, p, size, frame);
     if (size > EVENT_SIZE_LIMIT - block_padding(ref))
         return NULL;
+    if (guard_active)
+        return guarded_realloc(origin, p, ref, MAX(size, 1u), &release);
+    if (unlikely(block_domain_of(ref) != origin->domain))
+        misuse_check_alone(p, ref, &release);
     return resize_recorded(p, ref, MAX(size, 1u), frame);
 }
 
-/* Everything else than a block that this very allocator made: of another domain, or from before the interpreter replaced its
- * allocators, or not recorded. */
-static _cold_ void free_other(const struct python_origin *origin, void *p, uint64_t ref, void *const *frame)
+/* Everything else than a block without guard bytes that this very allocator made: of another domain, or from before the
+ * interpreter replaced its allocators, or not recorded. */
+static void free_other(const struct python_origin *origin, void *p, uint64_t ref, void *const *frame)
 {
-    (void)frame;
-    if (ref)
+    struct release release = release_by(origin, false, frame);
+
+    if (!ref) {
+        if (!guard_active || !guarded_is_invalid(p, &release))
+            origin->allocator->free(origin->allocator->context, p);
+    } else if (guard_active) {
+        guarded_free(p, ref, &release);
+    } else {
+        if (block_domain_of(ref) != origin->domain)
+            misuse_check_alone(p, ref, &release);
         event_release(p, ref);
-    else
-        origin->allocator->free(origin->allocator->context, p);
+    }
 }
 
 void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
@@ -102,7 +126,7 @@ void capture_python_free(const struct python_origin *origin, void *p, void *cons
     if (!p)
         return;
     uint64_t ref = block_find(p);
-    if (unlikely((ref ^ origin->ref) >> BLOCK_ALLOCATOR_SHIFT)) {
+    if (unlikely((ref ^ origin->ref) >> BLOCK_ALLOCATOR_SHIFT || guard_active)) {
         free_other(origin, p, ref, frame);
         return;
     }

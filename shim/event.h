@@ -8,6 +8,7 @@
 #include "block.h"
 #include "compiler.h"
 #include "count.h"
+#include "guard.h"
 #include "ledger.h"
 #include "pyframes.h"
 #include "pymem.h"
@@ -40,6 +41,15 @@ static inline bool event_is_own(uint64_t ref)
 {
     return block_process(ref) == (uint16_t)*thread_generation;
 }
+
+/* Whether the function of the hook with `frame` was called by the interpreter's own code. */
+static _always_inline_ bool event_from_interpreter(void *const *frame)
+{
+    return (uintptr_t)frame[1] - pymem_code_start < pymem_code_size;
+}
+
+/* In the allocator's place of a reference of DOMAIN_MALLOC: event_from_interpreter was true. */
+#define EVENT_BY_INTERPRETER 1u
 
 /* ---- the stack ---- */
 
@@ -76,11 +86,19 @@ static _always_inline_ void event_fill_record(struct ledger_record *record, cons
                      __ATOMIC_RELEASE);
 }
 
+/* The next serial number that no thread has taken: those in guard bytes are smaller. */
+extern uint64_t event_serials;
+
+/* Guard bytes of a new block, before its record is published. */
+void event_dress(struct thread *thread, void *p, size_t size, enum block_domain domain);
+
 /* Records the block at `p` and marks it. A `ref` without a record gets one of its own. */
 static _always_inline_ void event_enter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
 {
     uint32_t trace = event_trace(thread, frame), id = block_record(ref);
 
+    if (unlikely(guard_active))
+        event_dress(thread, p, size, block_domain_of(ref));
     if (likely(!id))
         id = records_take(&thread->records);
     ref = (ref & ~0ULL << BLOCK_ALLOCATOR_SHIFT) | (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
@@ -92,15 +110,17 @@ static _always_inline_ void event_enter(struct thread *thread, void *p, size_t s
     count_allocation(thread, trace, size);
 }
 
-/* Records what the real function gave (or not), and closes the guard. Returns the program's pointer. */
+/* Records what the real function gave (or not), and closes the guard. `zeroed`: not to be filled. Returns the program's pointer. */
 static _always_inline_ void *event_finish(struct thread *thread, uint8_t *base, size_t size, size_t padding,
-                                          uint64_t ref, void *const *frame)
+                                          uint64_t ref, bool zeroed, void *const *frame)
 {
     void *p = NULL;
 
     if (likely(base)) {
         int saved = errno;
         p = base + padding;
+        if (unlikely(guard_fills) && !zeroed)
+            memset(p, GUARD_CLEAN, size);
         thread_local_state.busy = BUSY_SHIM;
         event_enter(thread, p, size, ref, frame);
         errno = saved;

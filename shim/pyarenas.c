@@ -16,6 +16,8 @@ struct page {
     struct pyarena arenas[PAGE_ARENAS];
 };
 
+void (*pyarenas_watcher)(void);
+
 static struct py_arena_allocator saved[ALLOCATORS_MAX];
 static unsigned saved_count;
 static struct page *pages;
@@ -63,6 +65,8 @@ static void arena_freed(void *context, void *memory, size_t size)
 {
     const struct py_arena_allocator *allocator = context;
 
+    if (pyarenas_watcher)
+        pyarenas_watcher();
     lock_take(&lock);
     struct pyarena *entry = size ? find((uintptr_t)memory, size) : NULL;
     if (entry)

@@ -21,4 +21,7 @@ size_t pyarenas_list(struct pyarena *arenas, size_t room);
 /* In a forked child: the lock is free. The arenas are still there. */
 void pyarenas_fork_child(void);
 
+/* Called before each arena is given back, if not NULL. */
+extern void (*pyarenas_watcher)(void);
+
 #endif

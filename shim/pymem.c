@@ -2,11 +2,15 @@
 #include "pymem.h"
 
 #include "capture.h"
+#include "guard.h"
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
+#include "place.h"
 #include "pyarenas.h"
 #include "pyframes.h"
+#include "quarantine.h"
+#include "real.h"
 #include "start.h"
 #include "thread.h"
 
@@ -17,10 +21,14 @@
 
 uint8_t pymem_watching;
 bool pymem_present;
+bool pymem_checks_lock;
+uintptr_t pymem_code_start;
+size_t pymem_code_size;
 
 static struct pyapi api;
 struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
 static unsigned generation_count;
+static void *(*current_interpreter)(void), *(*main_interpreter)(void);
 static struct lock lock;
 
 static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
@@ -64,8 +72,15 @@ static void *raw_realloc(void *context, void *p, size_t size)
 
 static void raw_free(void *context, void *p)
 {
+    struct thread_local_state *state = &thread_local_state;
     const struct python_origin *hook = context;
+    struct origin origin = {DOMAIN_RAW, HERE};
+    const struct origin *outer = state->origin;
+
+    if (!outer && !state->busy)
+        state->origin = &origin;
     hook->allocator->free(hook->allocator->context, p);
+    state->origin = outer;
 }
 
 static void *python_malloc(void *context, size_t size)
@@ -88,6 +103,57 @@ static void python_free(void *context, void *p)
     capture_python_free(context, p, HERE);
 }
 
+/* ---- requests that must not reach the interpreter ---- */
+
+#define LIBC_GENERATION (PYMEM_GENERATIONS_MAX - 1)
+
+static void *libc_malloc(void *context, size_t size)
+{
+    (void)context;
+    return real.malloc(size);
+}
+
+static void *libc_calloc(void *context, size_t count, size_t size)
+{
+    (void)context;
+    return real.calloc(count, size);
+}
+
+static void *libc_realloc(void *context, void *p, size_t size)
+{
+    (void)context;
+    return real.realloc(p, size);
+}
+
+static void libc_free(void *context, void *p)
+{
+    (void)context;
+    real.free(p);
+}
+
+static void make_libc_generation(void)
+{
+    static const struct py_allocator libc = {NULL, libc_malloc, libc_calloc, libc_realloc, libc_free};
+    struct pymem_generation *generation = &pymem_generations[LIBC_GENERATION];
+
+    for (unsigned domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
+        generation->saved[domain] = libc;
+        generation->origins[domain] =
+            capture_python_origin(&generation->saved[domain], block_domains[domain], LIBC_GENERATION);
+    }
+}
+
+const struct python_origin *pymem_libc_origin(enum block_domain domain)
+{
+    return &pymem_generations[LIBC_GENERATION].origins[domain == DOMAIN_MEM ? PY_MEM : PY_OBJ];
+}
+
+/* Since 3.12 subinterpreters may have heaps of their own. */
+bool pymem_in_main_interpreter(void)
+{
+    return api.hex < 0x030c0000 || (current_interpreter && current_interpreter() == main_interpreter());
+}
+
 /* ---- installation ---- */
 
 static bool is_hook(const struct py_allocator *allocator)
@@ -106,7 +172,7 @@ static struct pymem_generation *keep_generation(const struct pymem_generation *f
     for (unsigned i = 0; i < generation_count; i++)
         if (same_allocators(&pymem_generations[i], found))
             return &pymem_generations[i];
-    if (generation_count == PYMEM_GENERATIONS_MAX)
+    if (generation_count == LIBC_GENERATION)
         return NULL;
     struct pymem_generation *generation = &pymem_generations[generation_count];
     *generation = *found;
@@ -115,6 +181,13 @@ static struct pymem_generation *keep_generation(const struct pymem_generation *f
             capture_python_origin(&generation->saved[domain], block_domains[domain], (uint8_t)generation_count);
     generation_count++;
     return generation;
+}
+
+/* An arena that is not given back by our own freeing of a block: the interpreter drops its whole heap. */
+static void arena_goes(void)
+{
+    if (!thread_local_state.busy)
+        quarantine_forget_python();
 }
 
 /* Puts our allocators on top of what is in the slots now. */
@@ -144,6 +217,10 @@ static void install(void)
             api.set_allocator(domain, &ours);
     }
     pyarenas_hook(&api);
+    if (guard_active) {
+        quarantine_forget_python(); /* the interpreter may have begun anew, with another heap */
+        pyarenas_watcher = arena_goes;
+    }
     log_line(2, "allocators of Python %s hooked", api.version);
 }
 
@@ -210,7 +287,17 @@ void pymem_start(void *handle)
     /* Free-threaded builds: their collector walks the heap's blocks itself and would take a prefix for an object. */
     bool supported = pyframes_init(&api, (unsigned)start_options.stack_depth) == 0;
     bool free_threaded = ledger_header->lacks & LACK_FREE_THREADED;
+    const struct ledger_module *module = place_module((uintptr_t)api.get_allocator);
+    if (module) {
+        pymem_code_start = module->start;
+        pymem_code_size = module->end - module->start;
+    }
+    current_interpreter = (void *(*)(void))real.dlsym(handle, "PyInterpreterState_Get");
+    main_interpreter = (void *(*)(void))real.dlsym(handle, "PyInterpreterState_Main");
+    dlerror();
+    make_libc_generation();
     pymem_present = true;
+    pymem_checks_lock = guard_active && supported && !free_threaded;
     if (!supported)
         log_line(1, "Python %s: no Python stacks", api.version);
     if (!wants_python() || free_threaded)
@@ -239,5 +326,7 @@ void pymem_module_gone(void)
     if (!pymem_present || dladdr((void *)(uintptr_t)api.get_allocator, &info))
         return;
     pymem_watching = PYMEM_WATCH_NOT;
-    pymem_present = false;
+    pymem_present = pymem_checks_lock = false;
+    pymem_code_size = 0;
+    quarantine_forget_python();
 }

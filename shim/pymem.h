@@ -11,6 +11,8 @@
 #include "pyapi.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Whether, and how often, allocations in libc have to look after the hooks. */
 enum pymem_watching {
@@ -22,6 +24,19 @@ extern uint8_t pymem_watching;
 
 /* True while an interpreter is known. */
 extern bool pymem_present;
+
+/* Where the interpreter's own code lies. */
+extern uintptr_t pymem_code_start;
+extern size_t pymem_code_size;
+
+/* Whether it can be told that a thread does not hold the interpreter's lock (pyframes_attached). */
+extern bool pymem_checks_lock;
+
+/* True unless the calling thread, which holds the interpreter's lock, is in a subinterpreter with a heap of its own. */
+bool pymem_in_main_interpreter(void);
+
+/* An origin whose blocks come from libc, for requests that Python's allocators must not see. */
+const struct python_origin *pymem_libc_origin(enum block_domain domain);
 
 /* The interpreter's API, or NULL when there is none. */
 const struct pyapi *pymem_api(void);
@@ -38,7 +53,7 @@ void pymem_module_gone(void);
 /* Looks whether the hooks are still in place, and installs them again where they should be. */
 void pymem_watch(void);
 
-#define PYMEM_GENERATIONS_MAX 64u /* fits the reference of a block */
+#define PYMEM_GENERATIONS_MAX 64u /* fits the reference of a block; the last one is libc */
 
 /* The allocators that were found in the slots at one installation, and what our hooks get as their context. */
 struct pymem_generation {

@@ -64,7 +64,7 @@ static bool read_record(struct gathered *gathered, const struct ledger_record *r
     uint32_t kind = (flags & RECORD_KIND_MASK) >> RECORD_KIND_SHIFT;
     uint32_t domain = ledger_owner_domain(owner);
 
-    if (owner == 0)
+    if (owner == 0 || flags & RECORD_FREED)
         return false;
     block->size = LOAD(record->size);
     block->key.a = (uint64_t)LOAD(record->trace) << 32 | LOAD(record->type);

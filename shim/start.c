@@ -3,6 +3,9 @@
 
 #include "arena.h"
 #include "block.h"
+#include "errors.h"
+#include "guard.h"
+#include "guarded.h"
 #include "ledger.h"
 #include "ledger_view.h"
 #include "log.h"
@@ -11,6 +14,7 @@
 #include "predecessor.h"
 #include "pyframes.h"
 #include "pymem.h"
+#include "quarantine.h"
 #include "real.h"
 #include "report_writer.h"
 #include "sample.h"
@@ -138,8 +142,8 @@ static void keep_arguments(struct ledger_header *header)
 /* Options that this version knows and does not serve yet. */
 static void check_options(void)
 {
-    if (start_options.guard || start_options.domains & 1u << DOMAIN_MMAP) {
-        log_line(0, "this version has no guard=1 and domains=mmap: going on without");
+    if (start_options.domains & 1u << DOMAIN_MMAP) {
+        log_line(0, "this version has no domains=mmap: going on without");
         ledger_lacks(LACK_OPTION);
     }
 }
@@ -260,6 +264,9 @@ static void begin(void)
         folder[0] = '\0';
     if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
         block_secret = (uint64_t)(uintptr_t)&folder ^ (uint64_t)time(NULL) << 20;
+    guard_init(start_options.guard, start_options.fill);
+    quarantine_init(start_options.quarantine);
+    errors_init(start_options.error_limit, start_options.abort_on_error);
     report_use_memory(real.malloc, real.free);
     scan_start();
     predecessor_report();
@@ -303,6 +310,8 @@ uint32_t start_forked_child(void)
     stacks_reset();
     records_reset();
     pyframes_reset();
+    quarantine_fork_child();
+    errors_fork_child();
     ended = false;
     if (open_ledger(true) < 0) {
         thread_deactivate();
@@ -375,6 +384,7 @@ void start_process_ends(int status)
         thread_leave(); /* a fork without an event so far */
     if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
         return;
+    guarded_check_all(__builtin_frame_address(0));
     thread_local_state.busy = BUSY_NESTED;
     if (!ledger_header->forked) /* see modules_fork_child */
         modules_update();

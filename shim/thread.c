@@ -73,6 +73,7 @@ static struct thread *take(uint32_t generation)
 
 static void give(struct thread *thread)
 {
+    quarantine_flush(&thread->quarantine, thread->generation);
     records_flush(&thread->records);
     if (thread->unwind)
         unwind_thread_reset(thread->unwind);

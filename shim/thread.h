@@ -10,6 +10,7 @@
 
 #include "compiler.h"
 #include "ledger_format.h"
+#include "quarantine.h"
 #include "records.h"
 
 #include <stdbool.h>
@@ -24,6 +25,8 @@ struct thread {
     uint32_t generation;                           /* ledger generation for which `counters` is valid */
     double carry_blocks, carry_bytes;              /* with sampling: what counters of whole numbers left over */
     uint32_t ticks;                                /* events, for what is looked at now and then */
+    struct quarantine_cache quarantine;            /* with guard=1 */
+    uint64_t serial, serial_end;                   /* numbers for new blocks' guard bytes */
     struct thread *next_free;
     struct thread *next_all;
 };

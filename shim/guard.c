@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "guard.h"
+
+#include "block.h"
+
+#include <endian.h>
+
+static const char letters[DOMAIN_COUNT] = {
+    [DOMAIN_MALLOC] = 'c', [DOMAIN_RAW] = 'r',       [DOMAIN_MEM] = 'm',  [DOMAIN_OBJ] = 'o',
+    [DOMAIN_NEW] = 'n',    [DOMAIN_NEW_ARRAY] = 'N', [DOMAIN_MMAP] = 'p',
+};
+
+#define FORBIDDEN_WORD 0xfdfdfdfdfdfdfdfdULL
+#define FORBIDDEN_BUT_FIRST 0xfdfdfdfdfdfdfd00ULL
+
+bool guard_active, guard_fills;
+
+void guard_init(bool active, bool fills)
+{
+    guard_active = active;
+    guard_fills = active && fills;
+    block_distance = BLOCK_PREFIX + (active ? GUARD_SIDE : 0);
+    block_trailer = active ? GUARD_SIDE : 0;
+    block_template = (uint64_t)__builtin_ctz(block_distance) << BLOCK_PADDING_SHIFT;
+}
+
+static uint64_t load(const void *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+static void store(void *at, uint64_t word)
+{
+    memcpy(at, &word, sizeof(word));
+}
+
+/* The word at p - 8: the letter is its lowest byte in memory order. */
+static uint64_t letter_word(enum block_domain domain)
+{
+    return FORBIDDEN_BUT_FIRST | (uint8_t)letters[domain];
+}
+
+void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial)
+{
+    uint8_t *bytes = p;
+
+    store(bytes - 16, htobe64(size));
+    store(bytes - 8, letter_word(domain));
+    store(bytes + size, FORBIDDEN_WORD);
+    store(bytes + size + 8, htobe64(serial));
+}
+
+static bool serial_possible(uint64_t stored, uint64_t serial_limit)
+{
+    return be64toh(stored) - 1 < serial_limit;
+}
+
+bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit)
+{
+    const uint8_t *bytes = p;
+
+    return load(bytes - 16) == htobe64(size) && load(bytes - 8) == letter_word(domain) &&
+           load(bytes + size) == FORBIDDEN_WORD && serial_possible(load(bytes + size + 8), serial_limit);
+}
+
+/* The difference between what is and what should be, `offset` being that of the first byte from p. */
+static struct guard_damage compare(const uint8_t *is, const uint8_t *should, size_t size, enum error_kind kind,
+                                   int64_t offset)
+{
+    struct guard_damage damage = {.kind = ERROR_NONE};
+    size_t first = 0, last = size;
+
+    while (first < size && is[first] == should[first])
+        first++;
+    if (first == size)
+        return damage;
+    while (is[last - 1] == should[last - 1])
+        last--;
+    damage.kind = kind;
+    damage.offset = offset + (int64_t)first;
+    damage.span = (uint32_t)(last - first);
+    damage.shown = MIN(damage.span, (uint32_t)sizeof(damage.bytes));
+    memcpy(damage.bytes, is + first, damage.shown);
+    return damage;
+}
+
+struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, enum block_domain domain,
+                                  uint64_t serial_limit)
+{
+    struct guard_sides should;
+
+    store(should.before, htobe64(size));
+    store(should.before + 8, letter_word(domain));
+    store(should.after, FORBIDDEN_WORD);
+    memcpy(should.after + 8, sides->after + 8, 8);
+    if (!serial_possible(load(sides->after + 8), serial_limit))
+        memset(should.after + 8, 0, 8);
+    struct guard_damage damage =
+        compare(sides->before, should.before, GUARD_SIDE, ERROR_UNDERFLOW, -(int64_t)GUARD_SIDE);
+    if (damage.kind)
+        return damage;
+    return compare(sides->after, should.after, GUARD_SIDE, ERROR_OVERFLOW, (int64_t)size);
+}
+
+size_t guard_find_other(const uint8_t *bytes, size_t size, uint8_t value)
+{
+    if (size == 0 || bytes[0] != value)
+        return 0;
+    if (memcmp(bytes, bytes + 1, size - 1) == 0)
+        return size;
+    size_t at = 1;
+    while (bytes[at] == value)
+        at++;
+    return at;
+}
+
+struct guard_damage guard_examine_dead(const uint8_t *bytes, size_t size, uint64_t offset)
+{
+    struct guard_damage damage = {.kind = ERROR_NONE};
+    size_t first = guard_find_other(bytes, size, GUARD_DEAD), last = size;
+
+    if (first == size)
+        return damage;
+    while (bytes[last - 1] == GUARD_DEAD)
+        last--;
+    damage.kind = ERROR_USE_AFTER_FREE;
+    damage.offset = (int64_t)(offset + first);
+    damage.span = (uint32_t)(last - first);
+    damage.shown = MIN(damage.span, (uint32_t)sizeof(damage.bytes));
+    memcpy(damage.bytes, bytes + first, damage.shown);
+    return damage;
+}
+
+size_t guard_stated_size(const void *p)
+{
+    return be64toh(load((const uint8_t *)p - 16));
+}
+
+bool guard_seems_dressed(const void *p)
+{
+    return (load((const uint8_t *)p - 8) & ~0xffULL) == FORBIDDEN_BUT_FIRST;
+}

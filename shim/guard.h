@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guard bytes (option guard): what surrounds and fills a block of `size` bytes at p, as CPython documents it for its debug
+ * hooks. All numbers are big-endian, S = 8:
+ *
+ *     p - 32        p - 16        p - 8    p - 7      p                p + size     p + size + 8
+ *     | our prefix  | size        | letter | 7 x FD   | size x CD (new)| 8 x FD     | serial number
+ *
+ * The letter says the domain: r, m, o, c (malloc and friends), n (new), N (new[]). Freed bytes are DD, up to the moment when
+ * the memory is given back; what stands around them stays. Knows memory only: callable anywhere. */
+#ifndef SHIM_GUARD_H
+#define SHIM_GUARD_H
+
+#include "compiler.h"
+#include "ledger_format.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define GUARD_SIDE 16u /* bytes on each side, without our prefix */
+#define GUARD_CLEAN 0xcd
+#define GUARD_DEAD 0xdd
+#define GUARD_FORBIDDEN 0xfd
+
+/* The options guard and fill; constant after the constructor. */
+extern bool guard_active, guard_fills;
+
+/* Sets them, and the distances of block.h. */
+void guard_init(bool active, bool fills);
+
+/* Both sides of a block. */
+struct guard_sides {
+    uint8_t before[GUARD_SIDE];
+    uint8_t after[GUARD_SIDE];
+};
+
+/* Writes them. */
+void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial);
+
+static inline void guard_read(const void *p, size_t size, struct guard_sides *sides)
+{
+    memcpy(sides->before, (const uint8_t *)p - GUARD_SIDE, GUARD_SIDE);
+    memcpy(sides->after, (const uint8_t *)p + size, GUARD_SIDE);
+}
+
+/* Bytes that are not what they were. */
+struct guard_damage {
+    enum error_kind kind; /* ERROR_NONE: nothing is wrong */
+    int64_t offset;       /* of the first one from p */
+    uint32_t span;        /* from the first to the last one */
+    uint32_t shown;
+    uint8_t bytes[16]; /* from the first one on */
+};
+
+/* Looks at the sides of a block. Damage before the block comes first. The serial number is not known, only that it is not 0 and
+ * not larger than `serial_limit`. */
+struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, enum block_domain domain,
+                                  uint64_t serial_limit);
+
+/* True when both sides are as they were: the fast way. */
+bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit);
+
+/* The first byte of [bytes, bytes + size) that is not `value`, or `size`. */
+size_t guard_find_other(const uint8_t *bytes, size_t size, uint8_t value);
+
+/* What was written to the freed bytes at `bytes`, which lie `offset` behind the start of their block. */
+struct guard_damage guard_examine_dead(const uint8_t *bytes, size_t size, uint64_t offset);
+
+/* The size that stands before a block whose record is not at hand. */
+size_t guard_stated_size(const void *p);
+
+/* Whether the bytes before `p` look like guard bytes. */
+bool guard_seems_dressed(const void *p);
+
+static inline void guard_fill(void *p, uint8_t value, size_t size)
+{
+    if (guard_fills)
+        memset(p, value, size);
+}
+
+#endif
