@@ -9,6 +9,7 @@
 #include "pylines.h"
 
 #include <fnmatch.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum module_flags { MODULE_RUNTIME = 1u << 0, MODULE_INTERPRETER = 1u << 1, MODULE_SHIM = 1u << 2 };
@@ -54,11 +55,16 @@ static const char *const runtime_files[] = {
     "*/importlib/_bootstrap_external.py",
 };
 
+#define CUTS_KEPT 64u
+#define DEPTH_DEFAULT 64u /* of the option stack_depth */
+
 struct frame_table {
     const struct process *process;
     struct symbols *symbols;
-    struct resolved *resolved; /* by frame id */
-    uint8_t *modules;          /* enum module_flags by module id */
+    struct resolved *resolved;       /* by frame id */
+    uint8_t *modules;                /* enum module_flags by module id */
+    struct resolved cuts[CUTS_KEPT]; /* marks made lately */
+    size_t depth;
     struct chunks memory;
     struct frame_table *next;
 };
@@ -119,6 +125,19 @@ static struct frame_table *table_new(struct symbols *symbols, const struct proce
     return table;
 }
 
+/* The ledger keeps more frames than asked for where that lets stacks share them (shim/unwind.h). */
+static size_t depth_of(const struct process *process)
+{
+    static const char name[] = "stack_depth=";
+    const char *at = process->options ? process->options : "";
+
+    for (; *at; at += strcspn(at, ":"), at += *at == ':')
+        if (strncmp(at, name, sizeof(name) - 1) == 0)
+            break;
+    unsigned long depth = *at ? strtoul(at + sizeof(name) - 1, NULL, 10) : 0;
+    return depth ? depth : DEPTH_DEFAULT;
+}
+
 struct frame_table *frame_table_of(struct symbols *symbols, const struct process *process)
 {
     struct frame_table **first = (struct frame_table **)symbols_attachment(symbols, tables_free);
@@ -130,6 +149,7 @@ struct frame_table *frame_table_of(struct symbols *symbols, const struct process
     table = table_new(symbols, process);
     if (!table)
         return NULL;
+    table->depth = depth_of(process);
     table->next = *first;
     *first = table;
     return table;
@@ -238,6 +258,28 @@ static int resolve_cut(struct frame_table *table, const struct raw_frame *raw, s
     frames->frame.offset = raw->offset;
     ret->flags |= RESOLVED_CUT;
     return 0;
+}
+
+size_t frame_table_depth(const struct frame_table *table)
+{
+    return table->depth;
+}
+
+const struct resolved *frame_table_cut(struct frame_table *table, uint64_t frames)
+{
+    struct resolved *cut = &table->cuts[frames % CUTS_KEPT];
+    const struct raw_frame raw = {.language = FRAME_CUT, .offset = frames};
+
+    if (cut->frames && cut->frames->frame.offset == frames)
+        return cut;
+    struct resolved *new = chunks_take(&table->memory, sizeof(*new));
+    if (!new)
+        return NULL;
+    *new = (struct resolved){0};
+    if (resolve_cut(table, &raw, new) < 0)
+        return NULL;
+    *cut = *new;
+    return new;
 }
 
 const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t id)

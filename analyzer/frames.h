@@ -35,6 +35,12 @@ struct frame_table;
 struct frame_table *frame_table_of(struct symbols *symbols, const struct process *process);
 const struct process *frame_table_process(const struct frame_table *table);
 
+/* The option stack_depth of the process: of each stack so many innermost frames are shown. */
+size_t frame_table_depth(const struct frame_table *table);
+
+/* A mark for `frames` frames that are left out, 0 = how many is not known. NULL when memory is out. */
+const struct resolved *frame_table_cut(struct frame_table *table, uint64_t frames);
+
 /* What frame `id` of the process is. NULL when memory is out. */
 const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t id);
 

@@ -4,6 +4,8 @@
  * because the native stack is cut, was not recorded, or runs through code without names, go where they do least harm. */
 #include "merge.h"
 
+#include "compiler.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +22,6 @@ struct walk {
     size_t interpreter;                       /* place in the result of the innermost interpreter frame */
     bool has_interpreter;
 };
-
-static const struct known_frame cut_frame = {.frame = {.language = FRAME_CUT, .function = "??"}};
-static const struct resolved cut = {.frames = &cut_frame, .count = 1, .flags = RESOLVED_CUT};
 
 void merge_clear(struct merge *merge)
 {
@@ -42,11 +41,30 @@ static int merge_prepare(struct merge *merge)
     return merge->native && merge->python ? 0 : -ENOMEM;
 }
 
+/* The mark for `node` and what is further out: its frames, and those that were cut off already. */
+static const struct resolved *chain_rest(struct frame_table *table, uint32_t node)
+{
+    const struct process *process = frame_table_process(table);
+    uint64_t frames = 0;
+
+    for (; node; node = process->nodes[node].parent) {
+        const struct raw_frame *raw = &process->frames[process->nodes[node].frame];
+
+        if (raw->language != FRAME_CUT)
+            frames++;
+        else if (raw->offset)
+            frames += raw->offset;
+        else
+            return frame_table_cut(table, 0);
+    }
+    return frame_table_cut(table, frames);
+}
+
 /* Resolves the frames from `node` to its root, without those of the shim. Returns their number or -ENOMEM. */
 static int chain_resolve(struct frame_table *table, uint32_t node, const struct resolved **ret)
 {
     const struct process *process = frame_table_process(table);
-    int count = 0;
+    int count = 0, depth = (int)MIN(frame_table_depth(table), (size_t)CHAIN_MAX - 1);
 
     for (; node; node = process->nodes[node].parent) {
         const struct resolved *resolved = frame_table_resolve(table, process->nodes[node].frame);
@@ -55,11 +73,13 @@ static int chain_resolve(struct frame_table *table, uint32_t node, const struct 
             return -ENOMEM;
         if (resolved->flags & RESOLVED_SHIM)
             continue;
-        if (count == CHAIN_MAX - 1) {
-            ret[count++] = &cut;
-            break;
+        if (count == depth && !(resolved->flags & RESOLVED_CUT)) {
+            ret[count] = chain_rest(table, node);
+            return ret[count] ? count + 1 : -ENOMEM;
         }
         ret[count++] = resolved;
+        if (count > depth)
+            break;
     }
     return count;
 }

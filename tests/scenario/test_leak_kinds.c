@@ -84,7 +84,7 @@ ParameterizedTestParameters(leak_kinds, clean_programs)
 
     for (size_t i = 0; i < found; i++)
         for (size_t k = 0; k < SCRIPTS; k++, count++) {
-            snprintf(cases[count].python, sizeof(cases[count].python), "%s", pythons[i].path);
+            snprintf(cases[count].python, sizeof(cases[count].python), "%.511s", pythons[i].path);
             snprintf(cases[count].script, sizeof(cases[count].script), "%s", clean[k]);
         }
     return cr_make_param_array(struct clean_case, cases, count);
