@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory errors under guard=1: each target's one error is found, with block, offset and stacks; without the error nothing is
+ * reported. */
+#include "trace.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(guard);
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static bool has_frame(const json_t *error, const char *stack, const char *function)
+{
+    size_t index;
+    json_t *frame;
+
+    json_array_foreach(json_object_get(error, stack), index,
+                       frame) if (strcmp(text_of(frame, "function"), function) == 0) return true;
+    return false;
+}
+
+static struct traced run(const char *options, const char *const *argv)
+{
+    struct traced traced = trace(BY_LAUNCHER, options, argv, NULL);
+
+    cr_assert_eq(traced.run.status, 0, "status %d\n%s", traced.run.status, traced.run.err);
+    return traced;
+}
+
+static json_t *only_error(const struct traced *traced, const char *what)
+{
+    json_t *errors = json_object_get(traced->report, "errors");
+
+    cr_assert_eq(json_array_size(errors), 1, "%s: %zu errors\n%s", what, json_array_size(errors), traced->run.err);
+    return json_array_get(errors, 0);
+}
+
+struct expected {
+    const char *name, *kind, *detail;
+    int size;
+    const char *found, *allocated, *freed; /* functions in the stacks */
+};
+
+static const struct expected errors[] = {
+    {"overflow", "overflow", "1 byte at offset 13 ", 13, "drop_block", "make_block", NULL},
+    {"overflow-aligned", "overflow", "3 bytes at offset 100 ", 100, "drop_block", "overflow_aligned", NULL},
+    {"overflow-kept", "overflow", "1 byte at offset 14 ", 13, NULL, "make_block", NULL},
+    {"overflow-realloc", "overflow", "2 bytes at offset 13 ", 13, "overflow_realloc", "make_block", NULL},
+    {"underflow", "underflow", "1 byte at offset -1 ", 13, "drop_block", "make_block", NULL},
+    {"underflow-far", "underflow", "16 bytes at offset -16 ", 13, "drop_block", "make_block", NULL},
+    {"use-after-free", "use-after-free", "2 bytes at offset 7 ", 40, NULL, "make_block", "drop_block"},
+    {"use-after-realloc", "use-after-free", "2 bytes at offset 7 ", 40, NULL, "make_block", "use_after_realloc"},
+    {"double-free", "double-free", "freed before", 40, "drop_block", "make_block", "drop_block"},
+    {"free-inside", "invalid-free", "offset 48 of a block of 100 bytes", 100, "drop_block", "make_block", NULL},
+    {"free-stack", "invalid-free", "into the stack", 0, "drop_block", NULL, NULL},
+    {"free-static", "invalid-free", "to static data", 0, "drop_block", NULL, NULL},
+};
+
+static void check_error(const json_t *error, const struct expected *expected)
+{
+    cr_assert_str_eq(text_of(error, "kind"), expected->kind, "%s: %s", expected->name, text_of(error, "kind"));
+    cr_assert(strstr(text_of(error, "detail"), expected->detail), "%s: '%s'", expected->name, text_of(error, "detail"));
+    cr_assert_eq(json_integer_value(json_object_get(error, "size")), expected->size, "%s", expected->name);
+    cr_assert(!expected->found || has_frame(error, "stack", expected->found), "%s: stack", expected->name);
+    cr_assert(!expected->allocated || has_frame(error, "alloc_stack", expected->allocated), "%s: alloc_stack",
+              expected->name);
+    cr_assert(!expected->freed || has_frame(error, "free_stack", expected->freed), "%s: free_stack", expected->name);
+}
+
+Test(guard, every_error_of_the_c_library_is_found, .timeout = 120)
+{
+    char *target = target_path("guard_errors");
+
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct traced traced = run("guard=1", LIST(target, errors[i].name));
+        check_error(only_error(&traced, errors[i].name), &errors[i]);
+        traced_clear(&traced);
+    }
+    free(target);
+}
+
+Test(guard, corrected_programs_have_no_errors, .timeout = 120)
+{
+    char *target = target_path("guard_errors");
+
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct traced traced = run("guard=1", LIST(target, errors[i].name, "fixed"));
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s\n%s", errors[i].name,
+                     traced.run.err);
+        traced_clear(&traced);
+    }
+    free(target);
+}
+
+Test(guard, abort_on_error_leaves_the_evidence)
+{
+    char *target = target_path("guard_errors");
+    struct traced traced = trace(BY_LAUNCHER, "guard=1:abort_on_error=1", LIST(target, "overflow"), NULL);
+
+    cr_assert_eq(traced.run.status, 134, "status %d", traced.run.status);
+    check_error(only_error(&traced, "overflow"), &errors[0]);
+    traced_clear(&traced);
+    free(target);
+}
+
+/* ---- CPython's domains ---- */
+
+static void python_case(const char *python, const char *const *arguments, const char *options, const char *kind,
+                        const char *detail)
+{
+    char *script = text_format("%s/tests/targets/guard_python.py", test_variable("TEST_SOURCE"));
+    const char *second = arguments[1] ? arguments[1] : NULL, *third = second ? arguments[2] : NULL;
+    struct traced traced = run(options, (const char *const[]){python, script, arguments[0], second, third, NULL});
+    json_t *list = json_object_get(traced.report, "errors");
+
+    cr_assert_eq(json_array_size(list), kind ? 1 : 0, "%s %s %s: %zu errors\n%s", python, arguments[0], second,
+                 json_array_size(list), traced.run.err);
+    if (kind) {
+        cr_assert_str_eq(text_of(json_array_get(list, 0), "kind"), kind);
+        cr_assert(strstr(text_of(json_array_get(list, 0), "detail"), detail), "%s",
+                  text_of(json_array_get(list, 0), "detail"));
+    }
+    traced_clear(&traced);
+    free(script);
+}
+
+static const char *const domains[] = {"raw", "mem", "obj", "malloc"};
+
+static void python_errors(const char *python)
+{
+    for (size_t i = 0; i < 4; i++) {
+        python_case(python, LIST("clean", domains[i]), "guard=1", NULL, NULL);
+        python_case(python, LIST("overflow", domains[i]), "guard=1", "overflow", "1 byte at offset 24 ");
+        python_case(python, LIST("late_write", domains[i]), "guard=1", "use-after-free", "1 byte at offset 3 ");
+        python_case(python, LIST("twice", domains[i]), "guard=1", "double-free", "freed before");
+    }
+    python_case(python, LIST("unlocked", "mem"), "guard=1", "gil-not-held", "PyMem_Malloc is called");
+    python_case(python, LIST("unlocked", "obj"), "guard=1", "gil-not-held", "PyObject_Malloc is called");
+    python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);
+}
+
+Test(guard, every_error_of_pythons_domains_is_found, .timeout = 300)
+{
+    python_errors("/usr/bin/python3");
+}
+
+/* With and without guard bytes: who made a block stands in its reference. */
+Test(guard, every_pair_of_domains_is_a_mismatch, .timeout = 300)
+{
+    static const char *const options[] = {"guard=1", "guard=0"};
+
+    for (size_t with = 0; with < 2; with++)
+        for (size_t made = 0; made < 4; made++)
+            for (size_t freed = 0; freed < 4; freed++)
+                if (made != freed)
+                    python_case("/usr/bin/python3", LIST("mismatch", domains[made], domains[freed]), options[with],
+                                "domain-mismatch", "is released by");
+}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Misuses CPython's allocators as a C extension would, by ctypes: guard_python.py WHAT. Each is harmless without memshim, or the
+corrected variant of one that is not."""
+import ctypes
+import sys
+
+api = ctypes.PyDLL(None)  # keeps the interpreter's lock
+free_threads = ctypes.CDLL(None)  # gives it up around each call
+MAKERS = {"raw": "PyMem_RawMalloc", "mem": "PyMem_Malloc", "obj": "PyObject_Malloc", "malloc": "malloc"}
+FREERS = {"raw": "PyMem_RawFree", "mem": "PyMem_Free", "obj": "PyObject_Free", "malloc": "free"}
+
+
+def function(library, name, result, *arguments):
+    found = getattr(library, name)
+    found.restype, found.argtypes = result, arguments
+    return found
+
+
+def make(domain, size=24):
+    return function(api, MAKERS[domain], ctypes.c_void_p, ctypes.c_size_t)(size)
+
+
+def free(domain, block, library=api):
+    function(library, FREERS[domain], None, ctypes.c_void_p)(block)
+
+
+def mismatch(made, freed):
+    free(freed, make(made))
+
+
+def overflow(domain):
+    block = make(domain)
+    ctypes.memset(block + 24, 0x78, 1)
+    free(domain, block)
+
+
+def late_write(domain):
+    block = make(domain)
+    free(domain, block)
+    ctypes.memset(block + 3, 0x78, 1)
+
+
+def twice(domain):
+    block = make(domain)
+    free(domain, block)
+    free(domain, block)
+
+
+def unlocked(domain):
+    block = function(free_threads, MAKERS[domain], ctypes.c_void_p, ctypes.c_size_t)(24)
+    free(domain, block)
+
+
+def clean(domain):
+    block = make(domain)
+    ctypes.memset(block, 0x78, 24)
+    free(domain, block)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
