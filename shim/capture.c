@@ -6,14 +6,25 @@
 #include "misuse.h"
 #include "resize.h"
 
-/* The domain and frame for a block that malloc was asked for: those of the hook further out, if there is one. */
-static inline enum block_domain origin_domain(void *const **frame)
+/* The hook further out for which malloc was asked for `size` bytes, or NULL. */
+static inline const struct origin *origin_of(size_t size)
 {
     const struct origin *origin = thread_local_state.origin;
+
+    return likely(!origin) || size - origin->size > origin->slack ? NULL : origin;
+}
+
+/* The domain and frame for a block that malloc was asked for: those of the hook further out, if there is one. *ret_stated
+ * (may be NULL): the size to record, without what debug hooks of the interpreter add. */
+static inline enum block_domain origin_domain(size_t size, void *const **frame, size_t *ret_stated)
+{
+    const struct origin *origin = origin_of(size);
 
     if (likely(!origin))
         return DOMAIN_MALLOC;
     *frame = origin->frame;
+    if (ret_stated && origin->domain == DOMAIN_RAW && !guard_active)
+        *ret_stated = origin->size;
     return origin->domain;
 }
 
@@ -68,36 +79,38 @@ static _cold_ bool real_missing(void)
 
 void *capture_malloc(size_t size, void *const *frame)
 {
-    enum block_domain domain = origin_domain(&frame);
+    size_t stated = size;
+    enum block_domain domain = origin_domain(size, &frame, &stated);
     struct thread *thread = begin(domain, size);
 
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(size) : real.malloc(size);
     size_t padding = block_distance;
     uint8_t *base = real.malloc(size + padding + block_trailer);
-    return event_finish(thread, base, size, padding, plain_ref(domain, frame), false, frame);
+    return event_finish(thread, base, stated, padding, plain_ref(domain, frame), false, frame);
 }
 
 void *capture_calloc(size_t count, size_t size, void *const *frame)
 {
-    enum block_domain domain = origin_domain(&frame);
     size_t bytes;
 
     if (__builtin_mul_overflow(count, size, &bytes)) {
         errno = ENOMEM;
         return NULL;
     }
+    size_t stated = bytes;
+    enum block_domain domain = origin_domain(bytes, &frame, &stated);
     struct thread *thread = begin(domain, bytes);
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(bytes) : real.calloc(count, size);
     size_t padding = block_distance;
     uint8_t *base = real.calloc(1, bytes + padding + block_trailer);
-    return event_finish(thread, base, bytes, padding, plain_ref(domain, frame), true, frame);
+    return event_finish(thread, base, stated, padding, plain_ref(domain, frame), true, frame);
 }
 
 void *capture_memalign(size_t alignment, size_t size, void *const *frame)
 {
-    enum block_domain domain = origin_domain(&frame);
+    enum block_domain domain = origin_domain(size, &frame, NULL);
     size_t padding = MAX(alignment, block_distance);
     uint64_t padding_log = (uint64_t)__builtin_ctzll(padding);
     struct thread *thread = NULL;
@@ -117,7 +130,7 @@ void *capture_memalign(size_t alignment, size_t size, void *const *frame)
 static void *foreign_realloc(void *p, size_t size, void *const *frame)
 {
     if (likely(real_ready && !real_early_owns(p))) {
-        enum block_domain domain = origin_domain(&frame);
+        enum block_domain domain = origin_domain(size, &frame, NULL);
         if (likely(!sample_mean) || !size || size > EVENT_SIZE_LIMIT || !event_is_recorded(domain) ||
             sample_skips(size))
             return real.realloc(p, size);
@@ -154,7 +167,7 @@ static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
     if (unlikely(block_domain_of(ref) != release.by))
         misuse_check_alone(p, ref, &release);
     if (!event_is_python(block_domain_of(ref))) {
-        enum block_domain domain = origin_domain(&frame);
+        enum block_domain domain = origin_domain(size, &frame, NULL);
         ref = (ref & ~(63ULL << BLOCK_ALLOCATOR_SHIFT | 15ULL << BLOCK_DOMAIN_SHIFT)) |
               (plain_ref(domain, release.caller) & (63ULL << BLOCK_ALLOCATOR_SHIFT | 15ULL << BLOCK_DOMAIN_SHIFT));
     }

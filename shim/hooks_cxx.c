@@ -13,18 +13,18 @@
 
 #define HERE ((void *const *)__builtin_frame_address(0))
 
-/* symbol, domain, parameters, arguments */
+/* symbol, domain, bytes beyond the size that it may ask malloc for, parameters, arguments */
 #define NEW_OPERATORS(X) \
-    X(_Znwm, DOMAIN_NEW, (size_t size), (size)) \
-    X(_Znam, DOMAIN_NEW_ARRAY, (size_t size), (size)) \
-    X(_ZnwmRKSt9nothrow_t, DOMAIN_NEW, (size_t size, const void *nothrow), (size, nothrow)) \
-    X(_ZnamRKSt9nothrow_t, DOMAIN_NEW_ARRAY, (size_t size, const void *nothrow), (size, nothrow)) \
-    X(_ZnwmSt11align_val_t, DOMAIN_NEW, (size_t size, size_t alignment), (size, alignment)) \
-    X(_ZnamSt11align_val_t, DOMAIN_NEW_ARRAY, (size_t size, size_t alignment), (size, alignment)) \
-    X(_ZnwmSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW, (size_t size, size_t alignment, const void *nothrow), \
+    X(_Znwm, DOMAIN_NEW, ORIGIN_SLACK, (size_t size), (size)) \
+    X(_Znam, DOMAIN_NEW_ARRAY, ORIGIN_SLACK, (size_t size), (size)) \
+    X(_ZnwmRKSt9nothrow_t, DOMAIN_NEW, ORIGIN_SLACK, (size_t size, const void *nothrow), (size, nothrow)) \
+    X(_ZnamRKSt9nothrow_t, DOMAIN_NEW_ARRAY, ORIGIN_SLACK, (size_t size, const void *nothrow), (size, nothrow)) \
+    X(_ZnwmSt11align_val_t, DOMAIN_NEW, alignment, (size_t size, size_t alignment), (size, alignment)) \
+    X(_ZnamSt11align_val_t, DOMAIN_NEW_ARRAY, alignment, (size_t size, size_t alignment), (size, alignment)) \
+    X(_ZnwmSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW, alignment, (size_t size, size_t alignment, const void *nothrow), \
       (size, alignment, nothrow)) \
-    X(_ZnamSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW_ARRAY, (size_t size, size_t alignment, const void *nothrow), \
-      (size, alignment, nothrow))
+    X(_ZnamSt11align_val_tRKSt9nothrow_t, DOMAIN_NEW_ARRAY, alignment, \
+      (size_t size, size_t alignment, const void *nothrow), (size, alignment, nothrow))
 
 /* symbol, domain, size or CAPTURE_SIZE_UNKNOWN, parameters, arguments */
 #define DELETE_OPERATORS(X) \
@@ -76,14 +76,14 @@ static inline void restore_origin(const struct origin **outer)
 }
 
 /* The outermost hook names the block: new[] calls new, new calls malloc. */
-#define DEFINE_NEW(symbol, domain, parameters, arguments) \
+#define DEFINE_NEW(symbol, domain, slack, parameters, arguments) \
     _exported_ void *symbol parameters; \
     void *symbol parameters \
     { \
         static void *(*next)parameters; \
         if (unlikely(!next)) \
             next = (void *(*)parameters)find_operator(#symbol); \
-        const struct origin origin = {domain, HERE}; \
+        const struct origin origin = {domain, HERE, size, slack}; \
         const struct origin *outer __attribute__((cleanup(restore_origin))) = thread_local_state.origin; \
         if (!outer) \
             thread_local_state.origin = &origin; \

@@ -41,12 +41,12 @@ static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
 
 /* RAW requests reach libc, whose hooks record them: here they only get their name. A request inside another recorded one
  * (a large MEM request) is not named. */
-#define RAW_CALL(call) \
+#define RAW_CALL(bytes, call) \
     ({ \
         struct thread_local_state *state_ = &thread_local_state; \
         const struct python_origin *hook_ = context; \
         const struct py_allocator *allocator_ = hook_->allocator; \
-        struct origin origin_ = {DOMAIN_RAW, HERE}; \
+        struct origin origin_ = {DOMAIN_RAW, HERE, (bytes), ORIGIN_SLACK}; \
         const struct origin *outer_ = state_->origin; \
         if (!outer_ && !state_->busy) \
             state_->origin = &origin_; \
@@ -57,24 +57,24 @@ static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
 
 static void *raw_malloc(void *context, size_t size)
 {
-    return RAW_CALL(malloc(allocator_->context, size));
+    return RAW_CALL(size, malloc(allocator_->context, size));
 }
 
 static void *raw_calloc(void *context, size_t count, size_t size)
 {
-    return RAW_CALL(calloc(allocator_->context, count, size));
+    return RAW_CALL(count * size, calloc(allocator_->context, count, size));
 }
 
 static void *raw_realloc(void *context, void *p, size_t size)
 {
-    return RAW_CALL(realloc(allocator_->context, p, size));
+    return RAW_CALL(size, realloc(allocator_->context, p, size));
 }
 
 static void raw_free(void *context, void *p)
 {
     struct thread_local_state *state = &thread_local_state;
     const struct python_origin *hook = context;
-    struct origin origin = {DOMAIN_RAW, HERE};
+    struct origin origin = {DOMAIN_RAW, HERE, 0, SIZE_MAX};
     const struct origin *outer = state->origin;
 
     if (!outer && !state->busy)

@@ -35,7 +35,12 @@ struct thread {
 struct origin {
     enum block_domain domain;
     void *const *frame; /* __builtin_frame_address(0) of the hook */
+    size_t size;        /* that it was asked for */
+    size_t slack; /* bytes that it may ask for beyond that: debug hooks, rounding to an alignment. Anything else that is
+                           asked for meanwhile (an exception that operator new throws) is not the block */
 };
+
+#define ORIGIN_SLACK 64u
 
 enum thread_busy {
     BUSY_SHIM = 1,   /* the shim works: an event now comes from a signal handler or from what the shim calls */
