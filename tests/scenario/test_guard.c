@@ -2,6 +2,7 @@
  *
  * Memory errors under guard=1: each target's one error is found, with block, offset and stacks; without the error nothing is
  * reported. */
+#include "pythons.h"
 #include "trace.h"
 
 #include <criterion/criterion.h>
@@ -147,9 +148,13 @@ static void python_errors(const char *python)
     python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);
 }
 
-Test(guard, every_error_of_pythons_domains_is_found, .timeout = 300)
+Test(guard, every_error_of_pythons_domains_is_found, .timeout = 800)
 {
-    python_errors("/usr/bin/python3");
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+
+    for (size_t i = 0; i < count; i++)
+        python_errors(pythons[i].path);
 }
 
 /* With and without guard bytes: who made a block stands in its reference. */
