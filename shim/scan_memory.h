@@ -37,10 +37,10 @@ static inline void *scan_array_push(struct scan_array *array, size_t size)
 
 struct scan_reader {
     uint8_t *buffer;
-    uintptr_t start;    /* what the buffer holds: [start, end) */
+    uintptr_t start; /* what the buffer holds: [start, end) */
     uintptr_t end;
-    bool forbidden;     /* process_vm_readv does not work here */
-    int pagemap;        /* descriptor, -1 = none */
+    bool forbidden;      /* process_vm_readv does not work here */
+    int pagemap;         /* descriptor, -1 = none */
     uint64_t unreadable; /* bytes */
 };
 

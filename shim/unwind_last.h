@@ -100,8 +100,8 @@ static inline bool meet(struct unwind_thread *thread, const struct cursor *curso
         frames[k - 1].exact != cursor->exact || (frames[k - 1].fp_used && frames[k - 1].fp != cursor->fp))
         return false;
     uint32_t begin = chain_begin(thread, thread->dropped + k + fresh);
-    if (unlikely(thread->chain_first < thread->dropped)) {
-        *kept = 0;
+    if (unlikely(thread->chain_first < thread->dropped || (thread->rootless && k + fresh < unwind_depth))) {
+        *kept = 0; /* needs frames that were given up */
         return false;
     }
     uint32_t same = begin < k ? verify(thread, k - 1, begin) : k;

@@ -206,7 +206,7 @@ static noinline uint32_t dig(unsigned depth)
     } else {
         uint64_t cut;
         node = capture(NULL);
-        if (chain_read(node, NULL, 0, &cut) < DEPTH)
+        if (chain_read(node, NULL, 0, &cut) < MIN(DEPTH, DEEPEST - depth))
             cr_assert_fail("a chain shorter than the depth, %u frames from the end", depth);
     }
     return node + deeper + (uint32_t)room[0];
