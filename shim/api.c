@@ -2,9 +2,15 @@
  *
  * The public functions of memshim/memshim.h. */
 #include "compiler.h"
+#include "guarded.h"
 #include "memshim/memshim.h"
 
 _exported_ const char *memshim_version(void)
 {
     return MEMSHIM_VERSION;
+}
+
+_exported_ int memshim_check(void)
+{
+    return (int)guarded_check_all(__builtin_frame_address(0));
 }

@@ -213,8 +213,11 @@ static void shrink(struct thread *thread, enum quarantine_pool pool, void *const
     size_t count;
 
     while ((count = quarantine_take(pool, ids, TAKEN))) {
-        for (size_t i = 0; i < count; i++) /* blocks that wait long are in no cache any more */
-            __builtin_prefetch((const uint8_t *)ledger_owner_address(records_get(ids[i])->owner) - block_distance);
+        for (size_t i = 0; i < count; i++) { /* what waited long is in no cache any more */
+            const uint8_t *p = (const uint8_t *)ledger_owner_address(records_get(ids[i])->owner);
+            __builtin_prefetch(p - block_distance, 1);
+            __builtin_prefetch(p + 32, 1);
+        }
         for (size_t i = 0; i < count; i++)
             let_go(thread, ids[i], frame);
     }

@@ -103,6 +103,7 @@ static uint32_t take_first(struct quarantine_list *list)
     const struct ledger_record *record = records_get(id);
 
     list->first = record->mark;
+    __builtin_prefetch(records_get(list->first), 1);
     list->count--;
     list->bytes -= record->size + BLOCK_COST;
     return id;

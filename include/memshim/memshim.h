@@ -12,6 +12,10 @@ extern "C" {
 /* "0.1.0"; the name is NULL while the shim is not loaded. Static storage, callable from any thread at any time. */
 extern const char *memshim_version(void) __attribute__((weak));
 
+/* With guard=1: looks at the guard bytes of all blocks and at the freed ones that are kept back, and notes what is wrong. Returns
+ * the number of errors that were not known before. NULL while the shim is not loaded; callable from any thread. */
+extern int memshim_check(void) __attribute__((weak));
+
 /* 1 while the shim is loaded, else 0. */
 static inline int memshim_is_loaded(void)
 {

@@ -54,6 +54,7 @@ static const struct expected errors[] = {
     {"overflow", "overflow", "1 byte at offset 13 ", 13, "drop_block", "make_block", NULL},
     {"overflow-aligned", "overflow", "3 bytes at offset 100 ", 100, "drop_block", "overflow_aligned", NULL},
     {"overflow-kept", "overflow", "1 byte at offset 14 ", 13, NULL, "make_block", NULL},
+    {"overflow-checked", "overflow", "1 byte at offset 14 ", 13, "overflow_checked", "make_block", NULL},
     {"overflow-realloc", "overflow", "2 bytes at offset 13 ", 13, "overflow_realloc", "make_block", NULL},
     {"underflow", "underflow", "1 byte at offset -1 ", 13, "drop_block", "make_block", NULL},
     {"underflow-far", "underflow", "16 bytes at offset -16 ", 13, "drop_block", "make_block", NULL},

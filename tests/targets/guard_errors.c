@@ -4,6 +4,8 @@
  * error. The bad thing is done in a function that is named after it. */
 #include "target.h"
 
+#include "memshim/memshim.h"
+
 #include <malloc.h>
 
 static bool fixed;
@@ -45,6 +47,15 @@ static void overflow_kept(void)
 {
     kept = make_block(13);
     write_over(kept, 14, 1);
+}
+
+static void overflow_checked(void)
+{
+    overflow_kept();
+    if (memshim_is_loaded() && memshim_check() != !fixed)
+        _exit(1);
+    if (memshim_is_loaded() && memshim_check() != 0) /* told once */
+        _exit(1);
 }
 
 static void overflow_realloc(void)
@@ -120,6 +131,7 @@ static const struct {
     {"overflow", overflow},
     {"overflow-aligned", overflow_aligned},
     {"overflow-kept", overflow_kept},
+    {"overflow-checked", overflow_checked},
     {"overflow-realloc", overflow_realloc},
     {"underflow", underflow},
     {"underflow-far", underflow_far},
