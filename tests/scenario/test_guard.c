@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(guard);
 
@@ -110,6 +111,28 @@ Test(guard, abort_on_error_leaves_the_evidence)
     cr_assert_eq(traced.run.status, 134, "status %d", traced.run.status);
     check_error(only_error(&traced, "overflow"), &errors[0]);
     traced_clear(&traced);
+    free(target);
+}
+
+/* ---- C++, and sizes that the program names ---- */
+
+Test(guard, mismatched_releases_are_found_with_and_without_guard_bytes, .timeout = 120)
+{
+    static const char *const cases[] = {"new-free",        "malloc-delete", "array-delete", "new-delete-array",
+                                        "memalign-delete", "delete-size",   "free-size",    "new-realloc"};
+    static const char *const options[] = {"guard=0", "guard=1"};
+    char *target = target_path("mismatched_free");
+
+    for (size_t with = 0; access(target, X_OK) == 0 && with < 2; with++) {
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            struct traced traced = run(options[with], LIST(target, cases[i]));
+            cr_assert_str_eq(text_of(only_error(&traced, cases[i]), "kind"), "mismatched-free");
+            traced_clear(&traced);
+        }
+        struct traced traced = run(options[with], LIST(target, "fitting"));
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s", traced.run.err);
+        traced_clear(&traced);
+    }
     free(target);
 }
 
