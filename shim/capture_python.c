@@ -6,6 +6,7 @@
 
 #include "event.h"
 #include "guarded.h"
+#include "interpreter_lock.h"
 #include "misuse.h"
 #include "resize.h"
 
@@ -42,7 +43,7 @@ static _always_inline_ struct thread *begin_python(const struct python_origin *o
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
     if (unlikely(guard_active))
-        origin = guarded_origin(origin, size, frame);
+        origin = interpreter_lock_origin(origin, size, frame);
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin_python(origin, size);
 
@@ -60,7 +61,7 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
     if (unlikely(guard_active))
-        origin = guarded_origin(origin, bytes, frame);
+        origin = interpreter_lock_origin(origin, bytes, frame);
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin_python(origin, bytes);
     if (unlikely(!thread))

@@ -3,10 +3,9 @@
 
 #include "errors.h"
 #include "event.h"
+#include "interpreter_lock.h"
 #include "place.h"
 #include "quarantine.h"
-
-#include <dlfcn.h>
 
 #define MOVE_MAX (256u << 10) /* growing blocks up to here move */
 #define TAKEN 32u             /* blocks that leave the quarantine at a time */
@@ -82,71 +81,6 @@ static void check_sides(struct thread *thread, const void *p, uint64_t ref, stru
     note_damage(&damage, (uintptr_t)p, record, size, domain, event_trace(thread, frame));
     if (record)
         __atomic_fetch_or(&record->owner, RECORD_DAMAGED, __ATOMIC_RELAXED);
-}
-
-/* Functions of the interpreter that hold its lock, but for a while no thread state, when a subinterpreter begins or ends. */
-static bool is_between_states(const void *pc)
-{
-    static const char *const names[] = {
-        "PyThreadState_Delete",
-        "PyThreadState_DeleteCurrent",
-        "PyThreadState_Clear",
-        "PyInterpreterState_Delete",
-        "PyInterpreterState_New",
-        "PyInterpreterState_Clear",
-        "Py_NewInterpreter",
-        "Py_NewInterpreterFromConfig",
-        "Py_EndInterpreter",
-        "Py_FinalizeEx",
-        "Py_Finalize",
-        "PyThreadState_New",
-    };
-    Dl_info info;
-
-    if (!dladdr(pc, &info) || !info.dli_sname)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (strcmp(info.dli_sname, names[i]) == 0)
-            return true;
-    return false;
-}
-
-/* The interpreter calls its own allocators without a thread state: looks at the stack. Without one, nothing is claimed. */
-static _cold_ bool is_interpreters_right(struct thread *thread, void *const *frame)
-{
-    uint32_t trace = event_trace(thread, frame);
-    uint32_t id = trace ? ((const struct ledger_trace *)ledger_entry(LEDGER_TRACES, trace))->native : 0;
-
-    if (!id)
-        return true;
-    for (unsigned frames = 0; id && frames < 16; frames++) {
-        const struct ledger_node *node = ledger_entry(LEDGER_NODES, id);
-        if (node->meta & NODE_NATIVE && is_between_states((const void *)(uintptr_t)(node->key - 1)))
-            return true;
-        id = node->parent;
-    }
-    return false;
-}
-
-static bool lock_missing(void)
-{
-    return pymem_checks_lock && pymem_api()->is_initialized() && !pyframes_attached();
-}
-
-static void note_lock(struct thread *thread, const void *p, uint64_t size, enum block_domain domain,
-                      const char *function, void *const *frame)
-{
-    char detail[128];
-
-    snprintf(detail, sizeof(detail), "%s is called by a thread that does not hold the interpreter's lock", function);
-    errors_note(&(struct error_note){
-        .kind = ERROR_GIL_NOT_HELD,
-        .domain = domain,
-        .address = (uintptr_t)p,
-        .size = size,
-        .trace = event_trace(thread, frame),
-        .detail = detail,
-    });
 }
 
 static void note_double_free(struct thread *thread, const void *p, uint64_t ref, const struct ledger_record *record,
@@ -250,15 +184,14 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
                           const struct release *release)
 {
     bool python = event_is_python(block_domain_of(ref)), by_python = event_is_python(release->by);
-    bool missing = (python || by_python) && lock_missing();
+    bool missing = (python || by_python) && interpreter_lock_missing();
 
     if (!claim(record)) {
         note_double_free(thread, p, ref, record, release);
         return;
     }
-    if (missing && by_python &&
-        !(event_from_interpreter(release->caller) && is_interpreters_right(thread, release->frame)))
-        note_lock(thread, p, record->size, block_domain_of(ref), misuse_releaser(release), release->frame);
+    if (missing && by_python && !interpreter_lock_excused(thread, release->frame))
+        interpreter_lock_note(thread, p, record->size, block_domain_of(ref), misuse_releaser(release), release->frame);
     misuse_check(thread, p, ref, release);
     check_sides(thread, p, ref, record, release->frame);
     count_free(thread, record->size);
@@ -363,7 +296,7 @@ void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref,
     enum block_domain domain = block_domain_of(ref);
     bool python = event_is_python(domain);
 
-    if (!freed && stays(ref, old_size, size) && !(python && lock_missing()))
+    if (!freed && stays(ref, old_size, size) && !(python && interpreter_lock_missing()))
         return resize_in_place(p, python ? ref : block_with_domain(ref, release->by), old_size, size, release);
     void *moved = allocate(origin, size, release->frame);
     if (!moved)
@@ -518,26 +451,4 @@ bool guarded_is_invalid(const void *p, const struct release *release)
 
     errno = saved;
     return invalid;
-}
-
-/* ---- the interpreter's lock ---- */
-
-_cold_ static const struct python_origin *note_missing_lock(const struct python_origin *origin, size_t size,
-                                                            void *const *frame)
-{
-    struct thread *thread = thread_enter();
-    bool right = !thread || (event_from_interpreter(frame) && is_interpreters_right(thread, frame));
-
-    if (thread && !right)
-        note_lock(thread, NULL, size, origin->domain, misuse_maker(origin->domain), frame);
-    if (thread)
-        thread_leave();
-    return right ? origin : pymem_libc_origin(origin->domain);
-}
-
-const struct python_origin *guarded_origin(const struct python_origin *origin, size_t size, void *const *frame)
-{
-    if (likely(thread_local_state.busy || !lock_missing()))
-        return origin;
-    return note_missing_lock(origin, size, frame);
 }

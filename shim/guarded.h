@@ -20,9 +20,6 @@ void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref,
 /* `p` is not a recorded block. True: it is none at all (which has been noted), and must not reach the real function. */
 bool guarded_is_invalid(const void *p, const struct release *release);
 
-/* A MEM or OBJ request: the origin to serve it from, which is libc when the interpreter's lock is not held. */
-const struct python_origin *guarded_origin(const struct python_origin *origin, size_t size, void *const *frame);
-
 /* Says in words what was changed. */
 void guarded_describe(char *text, size_t room, const struct guard_damage *damage, uint64_t size,
                       enum block_domain domain);
