@@ -12,8 +12,8 @@
 struct group_row {
     struct row_key key;
     uint64_t blocks, bytes;
-    double weight, weighted_bytes, variance; /* with sampling: sums over the recorded blocks, of which `blocks` and `bytes`
-                                                become the estimates */
+    /* With sampling: sums over the recorded blocks, of which `blocks` and `bytes` become the estimates. */
+    double weight, weighted_bytes, variance;
 };
 
 enum group_bits {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cycles of Python objects that the collector would free, but does not: up to 3.9 it runs for the last time before the
- * interpreter lets go of its last modules, so whole modules can be left over. They are told from leaks as the collector
+ * Cycles of Python objects that the collector would free, but does not: in a process that ends without finalization
+ * (os._exit) it has not come to them yet, and up to 3.9 it runs for the last time before the interpreter lets go of its last
+ * modules, so whole modules can be left over. They are told from leaks as the collector
  * itself would do it: nobody outside holds a reference when the references found among lost blocks account for all that
  * are counted. */
 #include "arena.h"
@@ -118,7 +119,7 @@ void scan_find_garbage(void *context, const uint8_t *kinds)
     struct scan *scan = context;
     size_t count = scan->index.count, size = count * (2 * sizeof(uint32_t) + 1);
 
-    if (!scan->python.active || scan->python.minor > LAST_VERSION)
+    if (!scan->python.active || (scan->python.minor > LAST_VERSION && !scan->python.running))
         return;
     uint8_t *memory = arena_map(size);
     if (!memory)

@@ -482,6 +482,7 @@ void scan_python_init(struct scan_python *python, const struct pyapi *api, struc
     python->text = compat.text_ascii;
     if (compat.shape == SHAPE_OBJECTS)
         python->frame_generator = (uint16_t)(compat.frame_instr - 8);
+    python->running = api->is_initialized();
     python->active = make_table(python, TYPES_FIRST);
 }
 

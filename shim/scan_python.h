@@ -40,6 +40,7 @@ struct scan_type {
 
 struct scan_python {
     bool active;
+    bool running; /* not finalized */
     uint8_t minor;
     uint16_t text;            /* offset of the characters in a str of ASCII */
     uint16_t frame_generator; /* borrowed reference in a frame object, 0 = none */

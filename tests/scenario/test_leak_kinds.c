@@ -118,7 +118,7 @@ ParameterizedTest(struct python *python, leak_kinds, lost_objects)
     static const struct {
         const char *function;
         int definite;
-    } losses[] = {{"lose_instances", 7}, {"lose_floats", 17}, {"lose_raw", 4}};
+    } losses[] = {{"lose_instances", 7}};
     char script[4096];
     snprintf(script, sizeof(script), "%s/tests/targets/lose_objects.py", getenv("TEST_SOURCE"));
     const char *argv[] = {python->path, script, NULL};
@@ -127,16 +127,23 @@ ParameterizedTest(struct python *python, leak_kinds, lost_objects)
     for (size_t i = 0; i < sizeof(losses) / sizeof(*losses); i++)
         cr_assert_eq(count_kind(traced.report, "definite", losses[i].function), losses[i].definite, "%s: %s",
                      python->path, losses[i].function);
+    /* The address of the newest one may still lie about, in the int that the call returned. */
+    long long raw = count_kind(traced.report, "definite", "lose_raw");
+    cr_assert(raw == 4 || raw == 3, "%s: %lld raw blocks", python->path, raw);
     const char *type = "__main__.Thing";
     size_t i;
     json_t *leak;
-    long long things = 0;
+    long long things = 0, floats = 0; /* floats come from a free list: with the stack of an earlier one */
     json_array_foreach(json_object_get(traced.report, "leaks"), i, leak)
     {
         const char *name = json_string_value(json_object_get(leak, "type"));
         if (name && strcmp(name, type) == 0)
             things += json_integer_value(json_object_get(leak, "blocks"));
+        if (name && strcmp(name, "float") == 0 &&
+            strcmp(json_string_value(json_object_get(leak, "kind")), "definite") == 0)
+            floats += json_integer_value(json_object_get(leak, "blocks"));
     }
+    cr_assert_eq(floats, 17, "%s: %lld floats", python->path, floats);
     cr_assert_eq(things, 7, "%s", python->path);
     traced_clear(&traced);
 }
