@@ -58,9 +58,13 @@ static void *resize_to_plain(void *p, uint64_t ref, size_t size)
     size_t kept = MIN(records_get(block_record(ref))->size, size);
     void *base = block_base(p, ref);
 
+    uint8_t busy = thread_local_state.busy;
+
     block_unmark(p);
     memmove(base, p, kept);
+    thread_local_state.busy = BUSY_NESTED; /* what pymalloc asks of libc for it must not be recorded in its place */
     void *moved = event_base_realloc(ref, base, size);
+    thread_local_state.busy = busy;
     if (!moved) {
         memmove(p, base, kept);
         block_mark(p, ref);

@@ -223,6 +223,35 @@ ParameterizedTest(struct python *python, python, allocator_variants)
     free(script);
 }
 
+/* Blocks change between recorded and passed over whenever they change their size. */
+ParameterizedTestParameters(python, sampled)
+{
+    return all_pythons();
+}
+
+ParameterizedTest(struct python *python, python, sampled)
+{
+    static const char script[] = "import json\n"
+                                 "data = [{'a': i, 'b': [str(i)] * 5} for i in range(2000)]\n"
+                                 "for _ in range(5): data = json.loads(json.dumps(data))\n"
+                                 "text = ' '.join(str(i) for i in range(20000)).split()\n"
+                                 "grown = bytearray()\n"
+                                 "for i in range(20000): grown += bytes(i % 50)\n"
+                                 "print(len(data), len(text), len(grown))\n";
+    struct outcome bare = spawn_run(LIST(python->path, "-c", script), NULL);
+
+    for (unsigned mean = 100; mean <= 1000000; mean *= 100) {
+        char *options = text_format("sample=%u", mean);
+        struct traced traced = trace(BY_PRELOAD, options, LIST(python->path, "-c", script), NULL);
+        assert_same(python, &bare, &traced.run);
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "Python %s, %s: errors",
+                     python->version, options);
+        traced_clear(&traced);
+        free(options);
+    }
+    outcome_clear(&bare);
+}
+
 /* tracemalloc keeps notes of its own, in raw blocks, from below whatever asks for memory. */
 ParameterizedTestParameters(python, under_tracemalloc)
 {
