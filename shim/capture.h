@@ -49,4 +49,13 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
 void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame);
 void capture_python_free(const struct python_origin *origin, void *p, void *const *frame);
 
+/* The same where CPython's debug hooks lie below: blocks without a prefix, records found by address (side_table.h). */
+void *capture_aside_malloc(const struct python_origin *origin, size_t size, void *const *frame);
+void *capture_aside_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame);
+void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame);
+void capture_aside_free(const struct python_origin *origin, void *p, void *const *frame);
+
+/* A block without a prefix is freed by other hooks than those that recorded it. */
+void capture_aside_forget(const void *p);
+
 #endif

@@ -9,6 +9,7 @@
 #include "interpreter_lock.h"
 #include "misuse.h"
 #include "resize.h"
+#include "side_table.h"
 
 struct python_origin capture_python_origin(const struct py_allocator *allocator, enum block_domain domain,
                                            uint8_t index)
@@ -111,6 +112,8 @@ static void free_other(const struct python_origin *origin, void *p, uint64_t ref
     struct release release = release_by(origin, false, frame);
 
     if (!ref) {
+        if (side_table_count)
+            capture_aside_forget(p);
         if (!guard_active || !guarded_is_invalid(p, &release))
             origin->allocator->free(origin->allocator->context, p);
     } else if (guard_active) {

@@ -103,6 +103,26 @@ static void python_free(void *context, void *p)
     capture_python_free(context, p, HERE);
 }
 
+static void *aside_malloc(void *context, size_t size)
+{
+    return capture_aside_malloc(context, size, HERE);
+}
+
+static void *aside_calloc(void *context, size_t count, size_t size)
+{
+    return capture_aside_calloc(context, count, size, HERE);
+}
+
+static void *aside_realloc(void *context, void *p, size_t size)
+{
+    return capture_aside_realloc(context, p, size, HERE);
+}
+
+static void aside_free(void *context, void *p)
+{
+    capture_aside_free(context, p, HERE);
+}
+
 /* ---- requests that must not reach the interpreter ---- */
 
 #define LIBC_GENERATION (PYMEM_GENERATIONS_MAX - 1)
@@ -158,7 +178,7 @@ bool pymem_in_main_interpreter(void)
 
 static bool is_hook(const struct py_allocator *allocator)
 {
-    return allocator->malloc == raw_malloc || allocator->malloc == python_malloc;
+    return allocator->malloc == raw_malloc || allocator->malloc == python_malloc || allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
@@ -190,6 +210,28 @@ static void arena_goes(void)
         quarantine_forget_python();
 }
 
+/* CPython's debug hooks: their context begins with the letter of the domain. Other allocators of CPython's have none, or one
+ * that begins with a pointer. */
+static bool is_debug(const struct py_allocator *allocator, enum py_domain domain)
+{
+    static const char letters[PY_DOMAIN_COUNT] = {[PY_RAW] = 'r', [PY_MEM] = 'm', [PY_OBJ] = 'o'};
+    const char *context = allocator->context;
+
+    return context && *context == letters[domain];
+}
+
+/* Our allocator for a domain, on top of what generation->saved says. With guard=1 blocks have guard bytes in any case. */
+static struct py_allocator hook_for(struct pymem_generation *generation, enum py_domain domain)
+{
+    struct python_origin *origin = &generation->origins[domain];
+
+    if (domain == PY_RAW)
+        return (struct py_allocator){origin, raw_malloc, raw_calloc, raw_realloc, raw_free};
+    if (is_debug(&generation->saved[domain], domain) && !guard_active)
+        return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
+    return (struct py_allocator){origin, python_malloc, python_calloc, python_realloc, python_free};
+}
+
 /* Puts our allocators on top of what is in the slots now. */
 static void install(void)
 {
@@ -209,10 +251,7 @@ static void install(void)
         return;
     }
     for (int domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
-        struct py_allocator ours = {&generation->origins[domain], python_malloc, python_calloc, python_realloc,
-                                    python_free};
-        if (domain == PY_RAW)
-            ours = (struct py_allocator){&generation->origins[domain], raw_malloc, raw_calloc, raw_realloc, raw_free};
+        struct py_allocator ours = hook_for(generation, (enum py_domain)domain);
         if (!hooked[domain])
             api.set_allocator(domain, &ours);
     }

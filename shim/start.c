@@ -19,6 +19,7 @@
 #include "report_writer.h"
 #include "sample.h"
 #include "scan.h"
+#include "side_table.h"
 #include "stacks.h"
 #include "thread.h"
 #include "unwind.h"
@@ -306,6 +307,7 @@ uint32_t start_forked_child(void)
     arena_fork_child();
     thread_fork_child();
     sample_fork_child();
+    side_table_fork_child();
     ledger_abandon();
     stacks_reset();
     records_reset();

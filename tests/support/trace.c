@@ -116,7 +116,7 @@ json_t *report_load(const char *path)
     json_error_t error;
 
     struct outcome outcome =
-        spawn_run(LIST(memshim_path(), "report", "--format", "json", "--show", "startup", path), NULL);
+        spawn_run(LIST(memshim_path(), "report", "--format", "json", "--show", "startup,interpreter", path), NULL);
     cr_assert(outcome.status == 0, "memshim report %s: status %d\n%s", path, outcome.status, outcome.err);
     json_t *report = json_loads(outcome.out, 0, &error);
     cr_assert(report, "memshim report --format json: line %d: %s\n%.2000s", error.line, error.text, outcome.out);

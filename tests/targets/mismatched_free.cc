@@ -22,7 +22,7 @@ static void run_fitting()
     operator delete(hide(operator new(10)));
     operator delete(hide(operator new(10)), (size_t)10);
     operator delete[](hide(operator new[](10)));
-    delete[] (large *)hide(new large[3]);
+    delete[](large *) hide(new large[3]);
     operator delete(hide(operator new(64, std::align_val_t(64))), std::align_val_t(64));
     std::free(hide(std::aligned_alloc(64, 128)));
     if (free_sized)
