@@ -58,6 +58,12 @@ static const struct rule rules[] = {
     {"gil-not-held", "GIL not held", LEVEL_ERROR, "A Python allocator was called without the GIL.",
      "The domains mem and obj may be used by the thread only that holds the global interpreter lock.",
      "Hold the GIL (PyGILState_Ensure) around the call, or use PyMem_RawMalloc."},
+    {"overflow-read", "overflow read", LEVEL_ERROR, "Bytes behind a block were read.",
+     "The inaccessible page behind the block was read (guard_pages).", HELP_OVERRUN},
+    {"underflow-read", "underflow read", LEVEL_ERROR, "Bytes before a block were read.",
+     "The inaccessible page before the block was read (guard_pages).", HELP_OVERRUN},
+    {"use-after-free-read", "use after free, read", LEVEL_ERROR, "A block was read after it was freed.",
+     "The pages of a freed block are inaccessible (guard_pages), and were read.", HELP_FREED},
     {"memory-error", "memory error", LEVEL_ERROR, "Memory was used wrongly.", "See the detail of the finding.",
      "Look at the stacks of the finding."},
 };

@@ -162,6 +162,9 @@ enum error_kind { /* the names of DESIGN's `errors[].kind`, in ledger order */
                   ERROR_DOMAIN_MISMATCH,
                   ERROR_MISMATCHED_FREE,
                   ERROR_GIL_NOT_HELD,
+                  ERROR_OVERFLOW_READ, /* these three with guard_pages=N */
+                  ERROR_UNDERFLOW_READ,
+                  ERROR_USE_AFTER_FREE_READ,
                   ERROR_KIND_COUNT
 };
 

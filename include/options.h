@@ -32,6 +32,8 @@ enum option_type {
     X(sample, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", "mean bytes between sampled blocks, 0 = record every block") \
     X(guard, OPTION_BOOL, "0", 0, 1, "0|1", "surround and fill blocks with guard bytes and check them") \
     X(fill, OPTION_BOOL, "1", 0, 1, "0|1", "fill new and freed blocks with guard=1, not only surround them") \
+    X(guard_pages, OPTION_NUMBER, "0", 0, INT32_MAX, "N", \
+      "put one in N blocks against an inaccessible page, to find bad reads, 0 = none") \
     X(quarantine, OPTION_SIZE, "16M", 0, UINT64_MAX, "BYTES", "freed bytes kept back for checking with guard=1") \
     X(leak_check, OPTION_BOOL, "1", 0, 1, "0|1", "report blocks that are still allocated at the end") \
     X(children, OPTION_BOOL, "1", 0, 1, "0|1", "trace forked, spawned and executed children too") \

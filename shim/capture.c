@@ -4,6 +4,7 @@
 #include "event.h"
 #include "guarded.h"
 #include "misuse.h"
+#include "pages.h"
 #include "resize.h"
 
 /* The hook further out for which malloc was asked for `size` bytes, or NULL. */
@@ -71,6 +72,14 @@ static _always_inline_ struct thread *begin(enum block_domain domain, size_t siz
     return thread;
 }
 
+/* A block against an inaccessible page, if this one is to be such a block and can be: with the guard closed. */
+static _always_inline_ void *on_pages(struct thread *thread, size_t size, size_t alignment, uint64_t ref, bool zeroed,
+                                      void *const *frame)
+{
+    return pages_due(thread) ? pages_allocate(thread, &(struct pages_request){size, alignment, ref, zeroed, frame})
+                             : NULL;
+}
+
 static _cold_ bool real_missing(void)
 {
     real_init();
@@ -85,6 +94,9 @@ void *capture_malloc(size_t size, void *const *frame)
 
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(size) : real.malloc(size);
+    void *p = stated == size ? on_pages(thread, size, 16, plain_ref(domain, frame), false, frame) : NULL;
+    if (unlikely(p != NULL))
+        return p;
     size_t padding = block_distance;
     uint8_t *base = real.malloc(size + padding + block_trailer);
     return event_finish(thread, base, stated, padding, plain_ref(domain, frame), false, frame);
@@ -103,6 +115,9 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
     struct thread *thread = begin(domain, bytes);
     if (unlikely(!thread))
         return unlikely(!real_ready) && real_missing() ? real_early_alloc(bytes) : real.calloc(count, size);
+    void *p = stated == bytes ? on_pages(thread, bytes, 16, plain_ref(domain, frame), true, frame) : NULL;
+    if (unlikely(p != NULL))
+        return p;
     size_t padding = block_distance;
     uint8_t *base = real.calloc(1, bytes + padding + block_trailer);
     return event_finish(thread, base, stated, padding, plain_ref(domain, frame), true, frame);
@@ -123,6 +138,9 @@ void *capture_memalign(size_t alignment, size_t size, void *const *frame)
         return real.memalign(alignment, size);
     }
     uint64_t ref = padding_log << BLOCK_PADDING_SHIFT | (uint64_t)domain << BLOCK_DOMAIN_SHIFT;
+    void *p = on_pages(thread, size, alignment, ref, false, frame);
+    if (unlikely(p != NULL))
+        return p;
     uint8_t *base = real.memalign(padding, size + padding + block_trailer);
     return event_finish(thread, base, size, padding, ref, false, frame);
 }
@@ -158,6 +176,17 @@ static inline struct release release_by(enum block_domain by, size_t size, void 
     return release;
 }
 
+static _cold_ void *resize_on_pages(void *p, size_t size, void *const *frame)
+{
+    struct release release = release_by(DOMAIN_MALLOC, SIZE_MAX, frame);
+
+    release.is_realloc = size != 0;
+    if (size)
+        return pages_realloc(NULL, p, size, &release);
+    pages_free(p, &release); /* as glibc does */
+    return NULL;
+}
+
 static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
 {
     struct release release = release_by(DOMAIN_MALLOC, SIZE_MAX, frame);
@@ -186,6 +215,8 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
 {
     if (!p)
         return capture_malloc(size, frame);
+    if (pages_owns(p))
+        return resize_on_pages(p, size, frame);
     uint64_t ref = block_find(p);
     if (!ref) {
         if (!guard_active || !is_invalid(p, true, frame))
@@ -206,6 +237,13 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
     if (moved)
         errno = saved;
     return moved;
+}
+
+static _cold_ void free_on_pages(void *p, size_t size, void *const *frame)
+{
+    struct release release = release_by(DOMAIN_MALLOC, size, frame);
+
+    pages_free(p, &release);
 }
 
 static _cold_ void free_foreign(void *p, void *const *frame)
@@ -232,6 +270,10 @@ void capture_free(void *p, void *const *frame)
 {
     if (!p)
         return;
+    if (pages_owns(p)) {
+        free_on_pages(p, CAPTURE_SIZE_UNKNOWN, frame);
+        return;
+    }
     uint64_t ref = block_find(p);
     if (unlikely(!ref)) {
         free_foreign(p, frame);
@@ -248,8 +290,11 @@ void capture_free(void *p, void *const *frame)
 
 void capture_free_sized(void *p, size_t size, void *const *frame)
 {
+    if (pages_owns(p)) {
+        free_on_pages(p, size, frame);
+        return;
+    }
     uint64_t ref = p ? block_find(p) : 0;
-
     if (!ref) {
         capture_free(p, frame);
         return;
@@ -260,9 +305,13 @@ void capture_free_sized(void *p, size_t size, void *const *frame)
 
 bool capture_delete(void *p, enum block_domain by, size_t size, void *const *frame)
 {
-    uint64_t ref = block_find(p);
     struct release release = {.by = by, .size = size, .frame = frame, .caller = frame};
 
+    if (pages_owns(p)) {
+        pages_free(p, &release);
+        return true;
+    }
+    uint64_t ref = block_find(p);
     if (unlikely(!ref))
         return guard_active && real_ready && !real_early_owns(p) && guarded_is_invalid(p, &release);
     if (unlikely(block_domain_of(ref) != by || guard_active || size != CAPTURE_SIZE_UNKNOWN))
@@ -276,6 +325,8 @@ size_t capture_usable_size(void *p)
 {
     if (!p)
         return 0;
+    if (pages_owns(p))
+        return pages_size(p);
     uint64_t ref = block_find(p);
     if (ref && guard_active) /* what the program may use is what it asked for: the guard bytes come next */
         return guard_stated_size(p);

@@ -6,6 +6,7 @@
 #include "capture.h"
 
 #include "event.h"
+#include "pages.h"
 #include "side_table.h"
 
 static void enter(struct thread *thread, const void *p, size_t size, enum block_domain domain, void *const *frame)
@@ -75,7 +76,7 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
 
     if (!p)
         return capture_aside_malloc(origin, size, frame);
-    if (block_find(p)) /* from before the debug hooks */
+    if (pages_owns(p) || block_find(p)) /* from before the debug hooks */
         return capture_python_realloc(origin, p, size, frame);
     struct thread *thread = thread_enter();
     if (!thread)
@@ -110,7 +111,7 @@ void capture_aside_free(const struct python_origin *origin, void *p, void *const
 {
     if (!p)
         return;
-    if (block_find(p)) {
+    if (pages_owns(p) || block_find(p)) {
         capture_python_free(origin, p, frame);
         return;
     }

@@ -8,6 +8,7 @@
 #include "guarded.h"
 #include "interpreter_lock.h"
 #include "misuse.h"
+#include "pages.h"
 #include "resize.h"
 #include "side_table.h"
 
@@ -41,6 +42,14 @@ static _always_inline_ struct thread *begin_python(const struct python_origin *o
         result_; \
     })
 
+/* A block against an inaccessible page, if this one is to be such a block and can be: with the guard closed. */
+static _always_inline_ void *on_pages(struct thread *thread, const struct python_origin *origin, size_t size,
+                                      bool zeroed, void *const *frame)
+{
+    return pages_due(thread) ? pages_allocate(thread, &(struct pages_request){size, 16, origin->ref, zeroed, frame})
+                             : NULL;
+}
+
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
     if (unlikely(guard_active))
@@ -50,6 +59,9 @@ void *capture_python_malloc(const struct python_origin *origin, size_t size, voi
 
     if (unlikely(!thread))
         return PASS_OVER(allocator->malloc(allocator->context, size));
+    void *p = on_pages(thread, origin, size, false, frame);
+    if (unlikely(p != NULL))
+        return p;
     size_t padding = block_distance;
     uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + padding + block_trailer);
     return event_finish(thread, base, size, padding, origin->ref, false, frame);
@@ -67,6 +79,9 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
     struct thread *thread = begin_python(origin, bytes);
     if (unlikely(!thread))
         return PASS_OVER(allocator->calloc(allocator->context, count, size));
+    void *p = on_pages(thread, origin, bytes, true, frame);
+    if (unlikely(p != NULL))
+        return p;
     size_t padding = block_distance;
     uint8_t *base = allocator->calloc(allocator->context, 1, MAX(bytes, 1u) + padding + block_trailer);
     return event_finish(thread, base, bytes, padding, origin->ref, true, frame);
@@ -93,6 +108,8 @@ void *capture_python_realloc(const struct python_origin *origin, void *p, size_t
 
     if (!p)
         return capture_python_malloc(origin, size, frame);
+    if (pages_owns(p))
+        return pages_realloc(origin, p, MAX(size, 1u), &release);
     uint64_t ref = block_find(p);
     if (!ref)
         return guard_active && guarded_is_invalid(p, &release) ? NULL : foreign_realloc(origin, p, size, frame);
@@ -125,10 +142,21 @@ static void free_other(const struct python_origin *origin, void *p, uint64_t ref
     }
 }
 
+static _cold_ void free_on_pages(const struct python_origin *origin, void *p, void *const *frame)
+{
+    struct release release = release_by(origin, false, frame);
+
+    pages_free(p, &release);
+}
+
 void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
 {
     if (!p)
         return;
+    if (pages_owns(p)) {
+        free_on_pages(origin, p, frame);
+        return;
+    }
     uint64_t ref = block_find(p);
     if (unlikely((ref ^ origin->ref) >> BLOCK_ALLOCATOR_SHIFT || guard_active)) {
         free_other(origin, p, ref, frame);

@@ -24,6 +24,9 @@ static const char *const kind_names[ERROR_KIND_COUNT] = {
     [ERROR_DOMAIN_MISMATCH] = "domain-mismatch",
     [ERROR_MISMATCHED_FREE] = "mismatched-free",
     [ERROR_GIL_NOT_HELD] = "gil-not-held",
+    [ERROR_OVERFLOW_READ] = "overflow-read",
+    [ERROR_UNDERFLOW_READ] = "underflow-read",
+    [ERROR_USE_AFTER_FREE_READ] = "use-after-free-read",
 };
 
 static struct lock lock;

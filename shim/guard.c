@@ -116,17 +116,18 @@ size_t guard_find_other(const uint8_t *bytes, size_t size, uint8_t value)
     return at;
 }
 
-struct guard_damage guard_examine_dead(const uint8_t *bytes, size_t size, uint64_t offset)
+struct guard_damage guard_examine_fill(const uint8_t *bytes, size_t size, uint8_t value, enum error_kind kind,
+                                       int64_t offset)
 {
     struct guard_damage damage = {.kind = ERROR_NONE};
-    size_t first = guard_find_other(bytes, size, GUARD_DEAD), last = size;
+    size_t first = guard_find_other(bytes, size, value), last = size;
 
     if (first == size)
         return damage;
-    while (bytes[last - 1] == GUARD_DEAD)
+    while (bytes[last - 1] == value)
         last--;
-    damage.kind = ERROR_USE_AFTER_FREE;
-    damage.offset = (int64_t)(offset + first);
+    damage.kind = kind;
+    damage.offset = offset + (int64_t)first;
     damage.span = (uint32_t)(last - first);
     damage.shown = MIN(damage.span, (uint32_t)sizeof(damage.bytes));
     memcpy(damage.bytes, bytes + first, damage.shown);

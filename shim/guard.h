@@ -63,8 +63,15 @@ bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t
 /* The first byte of [bytes, bytes + size) that is not `value`, or `size`. */
 size_t guard_find_other(const uint8_t *bytes, size_t size, uint8_t value);
 
-/* What was written to the freed bytes at `bytes`, which lie `offset` behind the start of their block. */
-struct guard_damage guard_examine_dead(const uint8_t *bytes, size_t size, uint64_t offset);
+/* What differs from `value` in the bytes at `bytes`, which lie `offset` behind the start of their block: damage of `kind`. */
+struct guard_damage guard_examine_fill(const uint8_t *bytes, size_t size, uint8_t value, enum error_kind kind,
+                                       int64_t offset);
+
+/* What was written to freed bytes. */
+static inline struct guard_damage guard_examine_dead(const uint8_t *bytes, size_t size, uint64_t offset)
+{
+    return guard_examine_fill(bytes, size, GUARD_DEAD, ERROR_USE_AFTER_FREE, (int64_t)offset);
+}
 
 /* The size that stands before a block whose record is not at hand. */
 size_t guard_stated_size(const void *p);

@@ -6,6 +6,7 @@
 
 #include "errors.h"
 #include "event.h"
+#include "pages.h"
 #include "place.h"
 #include "scan_memory.h"
 
@@ -120,7 +121,8 @@ static void add(struct check *check, uint32_t id)
     const struct ledger_record *record = records_get(id);
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE), size = record->size;
 
-    if (!owner || owner & RECORD_DAMAGED || __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE) != owner)
+    if (!owner || owner & RECORD_DAMAGED || pages_owns((const void *)ledger_owner_address(owner)) ||
+        __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE) != owner)
         return;
     check->ids[check->count] = id;
     check->owners[check->count] = owner;
@@ -129,20 +131,30 @@ static void add(struct check *check, uint32_t id)
         check_batch(check);
 }
 
+static void check_records(struct check *check)
+{
+    uint32_t limit = place_limit(LEDGER_RECORDS);
+
+    for (uint32_t id = 1; id < limit; id++)
+        add(check, id);
+    check_batch(check);
+}
+
 unsigned guarded_check_all(void *const *frame)
 {
-    if (!guard_active)
+    if (!guard_active && !pages_every)
         return 0;
     struct thread *thread = thread_enter();
     if (!thread)
         return 0;
     int saved = errno;
-    uint32_t before = errors_count(), limit = place_limit(LEDGER_RECORDS);
+    uint32_t before = errors_count();
     struct check check = {.thread = thread, .frame = frame, .reader = {.pagemap = -1}};
 
-    for (uint32_t id = 1; id < limit; id++)
-        add(&check, id);
-    check_batch(&check);
+    if (guard_active)
+        check_records(&check);
+    if (pages_every)
+        pages_check_all(thread, frame);
     thread_leave();
     errno = saved;
     return errors_count() - before;

@@ -8,6 +8,7 @@
 #include "compiler.h"
 
 #include <link.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -28,6 +29,9 @@
     X(execve, int, (const char *, char *const[], char *const[])) \
     X(execvpe, int, (const char *, char *const[], char *const[])) \
     X(fexecve, int, (int, char *const[], char *const[])) \
+    X(sigaction, int, (int, const struct sigaction *, struct sigaction *)) \
+    X(signal, sighandler_t, (int, sighandler_t)) \
+    X(sysv_signal, sighandler_t, (int, sighandler_t)) \
     X(__libc_start_main, int, \
       (int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *))
 

@@ -43,9 +43,9 @@ _Static_assert(ARRAY_SIZE(domain_names) == DOMAIN_COUNT, "a name for each domain
 static const char *const kind_names[] = {"reachable", "definite", "indirect", "possible", "reachable"};
 _Static_assert(ARRAY_SIZE(kind_names) == BLOCK_KIND_COUNT, "a name for each kind");
 
-static const char *const error_names[] = {NULL,          "overflow",     "underflow",       "use-after-free",
-                                          "double-free", "invalid-free", "domain-mismatch", "mismatched-free",
-                                          "gil-not-held"};
+static const char *const error_names[] = {NULL,           "overflow",      "underflow",       "use-after-free",
+                                          "double-free",  "invalid-free",  "domain-mismatch", "mismatched-free",
+                                          "gil-not-held", "overflow-read", "underflow-read",  "use-after-free-read"};
 _Static_assert(ARRAY_SIZE(error_names) == ERROR_KIND_COUNT, "a name for each error");
 
 static const char *const table_kinds[] = {NULL, "lnotab", "linetable-3.10", "locations-3.11"};

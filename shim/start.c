@@ -11,6 +11,8 @@
 #include "log.h"
 #include "memshim/report.h"
 #include "modules.h"
+#include "own_stack.h"
+#include "pages.h"
 #include "predecessor.h"
 #include "pyframes.h"
 #include "pymem.h"
@@ -20,6 +22,7 @@
 #include "sample.h"
 #include "scan.h"
 #include "side_table.h"
+#include "signals.h"
 #include "stacks.h"
 #include "thread.h"
 #include "unwind.h"
@@ -201,6 +204,8 @@ static void leave_environment(void)
  * nothing but exec, and shall not pay for one. */
 static void fork_child(void)
 {
+    signals_fork_child();
+    own_stack_fork_child();
     if (*thread_generation != THREAD_INACTIVE)
         *thread_generation = 0;
 }
@@ -280,6 +285,7 @@ static void begin(void)
     modules_update();
     if (start_options.native)
         init_unwinder();
+    pages_init(start_options.guard_pages);
     pymem_start(RTLD_DEFAULT);
     thread_activate(++generation);
 }
@@ -300,6 +306,7 @@ __attribute__((constructor(101))) static void construct(void)
 uint32_t start_forked_child(void)
 {
     if (!start_options.children) {
+        pages_fork_child();
         ledger_abandon();
         thread_deactivate();
         return THREAD_INACTIVE;
@@ -313,6 +320,7 @@ uint32_t start_forked_child(void)
     records_reset();
     pyframes_reset();
     quarantine_fork_child();
+    pages_fork_child();
     errors_fork_child();
     ended = false;
     if (open_ledger(true) < 0) {
@@ -378,25 +386,36 @@ static bool is_own_process(void)
     return *thread_generation != THREAD_INACTIVE && ledger_header->pid == getpid();
 }
 
-void start_process_ends(int status)
+struct ending {
+    int status;
+    void *const *frame; /* of start_process_ends */
+};
+
+static void end_process(void *argument)
 {
+    const struct ending *ending = argument;
     uint8_t busy = thread_local_state.busy;
 
-    if (*thread_generation == 0 && thread_enter())
-        thread_leave(); /* a fork without an event so far */
-    if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
-        return;
-    guarded_check_all(__builtin_frame_address(0));
+    guarded_check_all(ending->frame);
     thread_local_state.busy = BUSY_NESTED;
     if (!ledger_header->forked) /* see modules_fork_child */
         modules_update();
-    ledger_header->status = status;
+    ledger_header->status = ending->status;
     ledger_header->ended_at = now();
     __atomic_store_n(&ledger_header->ended, END_EXIT, __ATOMIC_RELEASE);
     if (start_options.leak_check && !sample_mean)
         scan_run(&(struct scan_options){.python = pymem_api(), .types = true});
     write_report();
     thread_local_state.busy = busy;
+}
+
+void start_process_ends(int status)
+{
+    if (*thread_generation == 0 && thread_enter())
+        thread_leave(); /* a fork without an event so far */
+    if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
+        return;
+    own_stack_run(end_process, &(struct ending){status, __builtin_frame_address(0)});
 }
 
 void start_process_replaced(bool replaced)

@@ -27,6 +27,8 @@ struct thread {
     uint32_t ticks;                                /* events, for what is looked at now and then */
     struct quarantine_cache quarantine;            /* with guard=1 */
     uint64_t serial, serial_end;                   /* numbers for new blocks' guard bytes */
+    uint64_t pages_random;                         /* with guard_pages=N (pages.h) */
+    uint32_t pages_left;                           /* recorded blocks up to the next one against a page */
     struct thread *next_free;
     struct thread *next_all;
 };

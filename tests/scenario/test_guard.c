@@ -114,6 +114,162 @@ Test(guard, abort_on_error_leaves_the_evidence)
     free(target);
 }
 
+/* ---- inaccessible pages ---- */
+
+struct access {
+    const char *name, *kind, *detail, *found;
+};
+
+static const struct access accesses[] = {
+    {"overflow-read", "overflow-read", "read at offset 69 of a block of 64 bytes (malloc)", "look_at"},
+    {"underflow-read", "underflow-read", "read at offset -3 of a block of 64 bytes (malloc)", "look_at"},
+    {"use-after-free-read", "use-after-free-read", "read at offset 7 of a freed block of 40 bytes (malloc)", "look_at"},
+    {"overflow-write", "overflow", "write at offset 64 of a block of 64 bytes (malloc)", "change"},
+    {"use-after-free-write", "use-after-free", "write at offset 7 of a freed block of 40 bytes (malloc)", "change"},
+};
+
+static const json_t *error_with(const struct traced *traced, const char *detail)
+{
+    size_t index;
+    json_t *error;
+
+    json_array_foreach(json_object_get(traced->report, "errors"), index,
+                       error) if (strcmp(text_of(error, "detail"), detail) == 0) return error;
+    return NULL;
+}
+
+static void check_access(const char *target, const struct access *access, const char *options, const char *how,
+                         int status)
+{
+    struct traced traced = trace(BY_LAUNCHER, options, LIST(target, access->name, how), NULL);
+    const json_t *error = error_with(&traced, access->detail);
+
+    cr_assert_eq(traced.run.status, status, "%s %s: status %d\n%s", access->name, how, traced.run.status,
+                 traced.run.err);
+    cr_assert(error, "%s %s: no '%s'\n%s", access->name, how, access->detail, traced.run.err);
+    cr_assert_str_eq(text_of(error, "kind"), access->kind);
+    cr_assert(has_frame(error, "stack", access->found), "%s: stack", access->name);
+    cr_assert(has_frame(error, "alloc_stack", "make_block"), "%s: alloc_stack", access->name);
+    cr_assert_eq(has_frame(error, "free_stack", "drop_block"), strstr(access->name, "free") != NULL, "%s: free_stack",
+                 access->name);
+    traced_clear(&traced);
+}
+
+/* And what the program does with the signal is what it does without memshim. */
+Test(guard, bad_accesses_to_pages_are_found, .timeout = 300)
+{
+    static const struct {
+        const char *how;
+        int status;
+    } handlers[] = {{"default", 139}, {"exit", 3}, {"small", 3}, {"recover", 0}, {"reset", 139}};
+    static const char *const options[] = {"guard_pages=1", "guard_pages=1:guard=1"};
+    char *target = target_path("guard_pages");
+
+    for (size_t with = 0; with < 2; with++)
+        for (size_t i = 0; i < sizeof(accesses) / sizeof(accesses[0]); i++)
+            for (size_t k = 0; k < sizeof(handlers) / sizeof(handlers[0]); k++)
+                check_access(target, &accesses[i], options[with], handlers[k].how, handlers[k].status);
+    free(target);
+}
+
+Test(guard, other_faults_are_the_programs_own, .timeout = 120)
+{
+    static const char *const causes[] = {"sent", "null-pointer"};
+    static const char *const handlers[] = {"default", "exit", "small", "recover", "reset"};
+    char *target = target_path("guard_pages");
+
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t k = 0; k < sizeof(handlers) / sizeof(handlers[0]); k++) {
+            struct outcome bare = spawn_run(LIST(target, causes[i], handlers[k]), NULL);
+            struct traced traced = trace(BY_LAUNCHER, "guard_pages=1", LIST(target, causes[i], handlers[k]), NULL);
+            cr_assert_eq(traced.run.status, bare.status, "%s %s: %d, bare %d", causes[i], handlers[k],
+                         traced.run.status, bare.status);
+            cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0);
+            traced_clear(&traced);
+            outcome_clear(&bare);
+        }
+    }
+    free(target);
+}
+
+Test(guard, blocks_on_pages_are_checked_at_their_free, .timeout = 120)
+{
+    static const struct access wrong[] = {
+        {"slack", "overflow", "1 byte at offset 62 of a block of 60 bytes (malloc) changed: 78", "drop_block"},
+        {"double-free", "double-free", "free of a block of 40 bytes (malloc) that was freed before", "drop_block"},
+        {"free-inside", "invalid-free", "free of a pointer to offset 48 of a block of 100 bytes (malloc)",
+         "drop_block"},
+    };
+    char *target = target_path("guard_pages");
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct traced traced = run("guard_pages=1", LIST(target, wrong[i].name));
+        const json_t *error = only_error(&traced, wrong[i].name);
+        cr_assert_str_eq(text_of(error, "kind"), wrong[i].kind);
+        cr_assert_str_eq(text_of(error, "detail"), wrong[i].detail);
+        cr_assert(has_frame(error, "stack", wrong[i].found));
+        cr_assert(has_frame(error, "alloc_stack", "make_block"));
+        traced_clear(&traced);
+    }
+    free(target);
+}
+
+/* faulthandler, which goes on to the default action, writes what it writes without memshim. */
+static void python_access(const char *python, const char *what, const char *domain, const char *kind)
+{
+    char *script = text_format("%s/tests/targets/guard_python.py", test_variable("TEST_SOURCE"));
+    struct traced traced =
+        trace(BY_LAUNCHER, "guard_pages=50", LIST(python, "-X", "faulthandler", script, what, domain), NULL);
+    json_t *error = json_array_get(json_object_get(traced.report, "errors"), 0);
+
+    cr_assert_eq(traced.run.status, 139, "%s %s %s: status %d\n%s", python, what, domain, traced.run.status,
+                 traced.run.err);
+    cr_assert_str_eq(text_of(error, "kind"), kind, "%s %s %s\n%s", python, what, domain, traced.run.err);
+    cr_assert(has_frame(error, "stack", what) && has_frame(error, "alloc_stack", "make"), "%s %s %s", python, what,
+              domain);
+    cr_assert(strstr(traced.run.err, "Fatal Python error: Segmentation fault"), "%s", traced.run.err);
+    traced_clear(&traced);
+    free(script);
+}
+
+Test(guard, bad_reads_of_python_programs_are_found, .timeout = 300)
+{
+    static const char *const all[] = {"raw", "mem", "obj", "malloc"};
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < 4; k++) {
+            python_access(pythons[i].path, "read_over", all[k], "overflow-read");
+            python_access(pythons[i].path, "read_late", all[k], "use-after-free-read");
+        }
+    }
+}
+
+Test(guard, pages_change_no_program, .timeout = 120)
+{
+    static const char *const options[] = {"guard_pages=1", "guard_pages=3:guard=1", "guard_pages=2:sample=1000"};
+    static const char *const names[] = {"new_delete", "alignment", "zero_sizes", "usable_size", "errno_kept"};
+    char *pages = target_path("guard_pages");
+
+    for (size_t with = 0; with < 3; with++) {
+        struct traced traced = run(options[with], LIST(pages, "clean"));
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s", traced.run.err);
+        traced_clear(&traced);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+            char *target = target_path(names[i]);
+            struct outcome bare = spawn_run(LIST(target), NULL);
+            traced = trace(BY_LAUNCHER, options[with], LIST(target), NULL);
+            cr_assert_eq(traced.run.status, bare.status, "%s %s: %d\n%s", names[i], options[with], traced.run.status,
+                         traced.run.err);
+            traced_clear(&traced);
+            outcome_clear(&bare);
+            free(target);
+        }
+    }
+    free(pages);
+}
+
 /* ---- C++, and sizes that the program names ---- */
 
 Test(guard, mismatched_releases_are_found_with_and_without_guard_bytes, .timeout = 120)

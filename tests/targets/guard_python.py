@@ -40,6 +40,18 @@ def late_write(domain):
     ctypes.memset(block + 3, 0x78, 1)
 
 
+def read_over(domain):
+    for _ in range(3000):  # some of them against an inaccessible page
+        ctypes.string_at(make(domain, 32) + 32, 1)
+
+
+def read_late(domain):
+    for _ in range(3000):
+        block = make(domain, 32)
+        free(domain, block)
+        ctypes.string_at(block + 3, 1)
+
+
 def twice(domain):
     block = make(domain)
     free(domain, block)

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "pages_fault.h"
+
+#include "errors.h"
+#include "event.h"
+#include "misuse.h"
+#include "own_stack.h"
+#include "pages.h"
+#include "signals.h"
+
+#include <ucontext.h>
+
+enum access { ACCESS_UNKNOWN, ACCESS_READ, ACCESS_WRITE };
+
+static enum access access_of(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+    return context->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
+#else
+    (void)context;
+    return ACCESS_UNKNOWN;
+#endif
+}
+
+/* Where the program was interrupted. Stacks hold return addresses, which lie behind their instruction. */
+static struct unwind_start interrupted(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+    const greg_t *registers = context->uc_mcontext.gregs;
+    return (struct unwind_start){(uintptr_t)registers[REG_RIP] + 1, (uintptr_t)registers[REG_RSP],
+                                 (uintptr_t)registers[REG_RBP]};
+#elif defined(__aarch64__)
+    return (struct unwind_start){context->uc_mcontext.pc + 1, context->uc_mcontext.sp, context->uc_mcontext.regs[29]};
+#else
+    (void)context;
+    return (struct unwind_start){0, 0, 0};
+#endif
+}
+
+static uint32_t trace_of(struct thread *thread, const ucontext_t *context)
+{
+    struct unwind_start start = interrupted(context);
+    uint32_t native = 0, python = 0;
+
+    if (start_options.native && thread->unwind && start.pc)
+        native = unwind_capture(thread->unwind, &start);
+    if (pymem_present && start_options.python && thread->python)
+        python = pyframes_capture(thread->python);
+    return event_new_trace(thread, native, python);
+}
+
+static enum error_kind kind_of(const struct pages_place *place, uintptr_t address, enum access access)
+{
+    bool write = access == ACCESS_WRITE;
+
+    if (place->freed)
+        return write ? ERROR_USE_AFTER_FREE : ERROR_USE_AFTER_FREE_READ;
+    if (address < place->block)
+        return write ? ERROR_UNDERFLOW : ERROR_UNDERFLOW_READ;
+    return write ? ERROR_OVERFLOW : ERROR_OVERFLOW_READ;
+}
+
+static void report(const siginfo_t *info, const ucontext_t *context)
+{
+    static const char *const accesses[] = {"access", "read", "write"};
+    struct thread *thread = thread_enter();
+    uintptr_t address = (uintptr_t)info->si_addr;
+    struct pages_place place;
+
+    if (!thread)
+        return;
+    if (pages_find(address, &place)) {
+        enum access access = access_of(context);
+        char detail[160];
+        snprintf(detail, sizeof(detail), "%s at offset %lld of a %sblock of %llu bytes (%s)", accesses[access],
+                 (long long)(address - place.block), place.freed ? "freed " : "", (unsigned long long)place.size,
+                 misuse_maker(block_domain_of(place.ref)));
+        errors_note(&(struct error_note){
+            .kind = kind_of(&place, address, access),
+            .domain = block_domain_of(place.ref),
+            .address = place.block,
+            .size = place.size,
+            .trace = trace_of(thread, context),
+            .alloc_trace = place.alloc_trace,
+            .free_trace = place.free_trace,
+            .detail = detail,
+        });
+    }
+    thread_leave();
+}
+
+struct fault {
+    const siginfo_t *info;
+    const ucontext_t *context;
+};
+
+static void report_fault(void *argument)
+{
+    const struct fault *fault = argument;
+    report(fault->info, fault->context);
+}
+
+static void look(const siginfo_t *info, const ucontext_t *context)
+{
+    struct fault fault = {info, context};
+
+    if (pages_owns(info->si_addr))
+        own_stack_run(report_fault, &fault);
+}
+
+void pages_fault_init(void)
+{
+    signals_watch(look);
+}
