@@ -56,6 +56,6 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
 void capture_aside_free(const struct python_origin *origin, void *p, void *const *frame);
 
 /* A block without a prefix is freed by other hooks than those that recorded it. */
-void capture_aside_forget(const void *p);
+void capture_aside_forget(const struct python_origin *origin, const void *p, void *const *frame);
 
 #endif

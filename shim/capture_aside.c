@@ -2,10 +2,14 @@
  *
  * CPython's MEM and OBJ domains below which CPython's own debug hooks lie (PYTHONMALLOC=debug, -X dev, debug builds). These
  * keep the size of each block and print it, so the blocks stay as the program asked for them, without a prefix, and their
- * records are found by address. */
+ * records are found by address. With guard=1 the debug hooks' bytes are the guard bytes: what is wrong with them is noted, with
+ * the stacks, before the debug hooks look at them and end the process. */
 #include "capture.h"
 
+#include "errors.h"
 #include "event.h"
+#include "guarded.h"
+#include "interpreter_lock.h"
 #include "pages.h"
 #include "side_table.h"
 
@@ -32,8 +36,66 @@ static void leave(struct thread *thread, uint32_t id)
     count_free(thread, size);
 }
 
-static struct thread *begin(const struct python_origin *origin, size_t size)
+/* ---- guard=1 ---- */
+
+#define DEBUG_BYTES_SINCE 0x03080000u /* before that the debug hooks had other ones */
+
+static void note(struct thread *thread, uint32_t id, const struct release *release, enum error_kind kind,
+                 const char *detail)
 {
+    const struct ledger_record *record = records_get(id);
+
+    errors_note(&(struct error_note){
+        .kind = kind,
+        .domain = ledger_owner_domain(record->owner),
+        .address = ledger_owner_address(record->owner),
+        .size = record->size,
+        .trace = event_trace(thread, release->frame),
+        .alloc_trace = record->trace,
+        .detail = detail,
+    });
+}
+
+_cold_ static void check(struct thread *thread, const void *p, uint32_t id, const struct release *release)
+{
+    const struct ledger_record *record = records_get(id);
+    enum block_domain made = ledger_owner_domain(record->owner);
+    struct guard_sides sides;
+    char detail[224];
+
+    if (interpreter_lock_missing() && !interpreter_lock_excused(thread, release->frame))
+        interpreter_lock_note(thread, p, record->size, made, misuse_releaser(release), release->frame);
+    if (made != release->by) {
+        snprintf(detail, sizeof(detail), "a block of %s is released by %s", misuse_maker(made),
+                 misuse_releaser(release));
+        note(thread, id, release, ERROR_DOMAIN_MISMATCH, detail);
+    }
+    if (pymem_api()->hex < DEBUG_BYTES_SINCE)
+        return;
+    memcpy(sides.before, (const uint8_t *)p - GUARD_SIDE, GUARD_SIDE);
+    memcpy(sides.after, (const uint8_t *)p + record->size, GUARD_SIDE / 2);
+    struct guard_damage damage = guard_examine_debug(&sides, record->size, made);
+    if (!damage.kind)
+        return;
+    guarded_describe(detail, sizeof(detail), &damage, record->size, made);
+    note(thread, id, release, damage.kind, detail);
+}
+
+static void check_release(struct thread *thread, const void *p, uint32_t id, enum block_domain by, bool is_realloc,
+                          void *const *frame)
+{
+    struct release release = {by, SIZE_MAX, is_realloc, frame, frame};
+
+    if (unlikely(guard_active) && id)
+        check(thread, p, id, &release);
+}
+
+/* ---- blocks ---- */
+
+static struct thread *begin(const struct python_origin *origin, size_t size, void *const *frame)
+{
+    if (unlikely(guard_active))
+        interpreter_lock_origin(origin, size, frame);
     if (!event_is_recorded(origin->domain) || sample_skips(size))
         return NULL;
     struct thread *thread = thread_enter();
@@ -54,7 +116,7 @@ static void *finish(struct thread *thread, void *p, size_t size, enum block_doma
 void *capture_aside_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
     const struct py_allocator *allocator = origin->allocator;
-    struct thread *thread = begin(origin, size);
+    struct thread *thread = begin(origin, size, frame);
     void *p = allocator->malloc(allocator->context, size);
 
     return thread ? finish(thread, p, size, origin->domain, frame) : p;
@@ -63,7 +125,7 @@ void *capture_aside_malloc(const struct python_origin *origin, size_t size, void
 void *capture_aside_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
 {
     const struct py_allocator *allocator = origin->allocator;
-    struct thread *thread = begin(origin, count * size);
+    struct thread *thread = begin(origin, count * size, frame);
     void *p = allocator->calloc(allocator->context, count, size);
 
     return thread ? finish(thread, p, count * size, origin->domain, frame) : p;
@@ -81,8 +143,9 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
     struct thread *thread = thread_enter();
     if (!thread)
         return allocator->realloc(allocator->context, p, size);
-    thread_local_state.busy = BUSY_NESTED;
     uint32_t id = side_table_take((uintptr_t)p);
+    check_release(thread, p, id, origin->domain, true, frame);
+    thread_local_state.busy = BUSY_NESTED;
     void *moved = allocator->realloc(allocator->context, p, size);
     thread_local_state.busy = BUSY_SHIM;
     if (id && moved) {
@@ -95,13 +158,14 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
     return moved;
 }
 
-void capture_aside_forget(const void *p)
+void capture_aside_forget(const struct python_origin *origin, const void *p, void *const *frame)
 {
     struct thread *thread = thread_enter();
 
     if (!thread)
         return;
     uint32_t id = side_table_take((uintptr_t)p);
+    check_release(thread, p, id, origin->domain, false, frame);
     if (id)
         leave(thread, id);
     thread_leave();
@@ -115,6 +179,6 @@ void capture_aside_free(const struct python_origin *origin, void *p, void *const
         capture_python_free(origin, p, frame);
         return;
     }
-    capture_aside_forget(p);
+    capture_aside_forget(origin, p, frame);
     origin->allocator->free(origin->allocator->context, p);
 }

@@ -130,7 +130,7 @@ static void free_other(const struct python_origin *origin, void *p, uint64_t ref
 
     if (!ref) {
         if (side_table_count)
-            capture_aside_forget(p);
+            capture_aside_forget(origin, p, frame);
         if (!guard_active || !guarded_is_invalid(p, &release))
             origin->allocator->free(origin->allocator->context, p);
     } else if (guard_active) {

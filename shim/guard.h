@@ -60,6 +60,9 @@ struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, 
 /* True when both sides are as they were: the fast way. */
 bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit);
 
+/* The same for a block in the debug hooks of CPython, which have no serial number there. */
+struct guard_damage guard_examine_debug(const struct guard_sides *sides, size_t size, enum block_domain domain);
+
 /* The first byte of [bytes, bytes + size) that is not `value`, or `size`. */
 size_t guard_find_other(const uint8_t *bytes, size_t size, uint8_t value);
 

@@ -220,14 +220,14 @@ static bool is_debug(const struct py_allocator *allocator, enum py_domain domain
     return context && *context == letters[domain];
 }
 
-/* Our allocator for a domain, on top of what generation->saved says. With guard=1 blocks have guard bytes in any case. */
+/* Our allocator for a domain, on top of what generation->saved says. */
 static struct py_allocator hook_for(struct pymem_generation *generation, enum py_domain domain)
 {
     struct python_origin *origin = &generation->origins[domain];
 
     if (domain == PY_RAW)
         return (struct py_allocator){origin, raw_malloc, raw_calloc, raw_realloc, raw_free};
-    if (is_debug(&generation->saved[domain], domain) && !guard_active)
+    if (is_debug(&generation->saved[domain], domain))
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
     return (struct py_allocator){origin, python_malloc, python_calloc, python_realloc, python_free};
 }

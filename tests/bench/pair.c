@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Times pairs of malloc and free at the end of a chain of calls: pair DEPTH THREADS COUNT prints the nanoseconds that one
+ * Times pairs of malloc and free at the end of a chain of calls: pair DEPTH THREADS COUNT [SIZE] prints the nanoseconds that one
  * thread takes for a pair: CPU time for THREADS 1, which other programs disturb little; wall time for several, which
- * have to run at the same time, and for -1, which is one thread to compare them with. Preload something to time it. */
+ * have to run at the same time, and for -1, which is one thread to compare them with. Blocks have SIZE bytes, or 24, 64, 200 and 1000 in turn.
+ * Preload something to time it. */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 
 static long count;
 static int depth;
+static size_t only_size;
 
 static inline void *use(void *block)
 {
@@ -25,7 +27,7 @@ static inline void *use(void *block)
 #define LEAF(name, size) \
     NOINLINE static void name(void) \
     { \
-        free(use(malloc(size))); \
+        free(use(malloc(only_size ? only_size : (size))));  \
         __asm__ volatile(""); \
     }
 LEAF(small, 24)
@@ -71,11 +73,12 @@ int main(int argc, char **argv)
 {
     pthread_t threads[THREADS_MAX];
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: pair DEPTH THREADS COUNT\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: pair DEPTH THREADS COUNT [SIZE]\n");
         return 2;
     }
     depth = atoi(argv[1]);
+    only_size = argc > 4 ? (size_t)atol(argv[4]) : 0;
     int thread_count = abs(atoi(argv[2]));
     bool cpu = atoi(argv[2]) == 1;
     count = 4000;
