@@ -8,7 +8,6 @@
 #include "quarantine.h"
 
 #define MOVE_MAX (256u << 10) /* growing blocks up to here move */
-#define TAKEN 32u             /* blocks that leave the quarantine at a time */
 #define WALK_MAX (1ull << 28) /* records that searches may look at in the process's life */
 
 /* ---- what is told of a damage ---- */
@@ -141,19 +140,15 @@ static void let_go(struct thread *thread, uint32_t id, void *const *frame)
     give_back(p, ref);
 }
 
-static void shrink(struct thread *thread, enum quarantine_pool pool, void *const *frame)
+/* Lets as many bytes go as came in, if there are too many. */
+static void shrink(struct thread *thread, enum quarantine_pool pool, uint64_t added, void *const *frame)
 {
-    uint32_t ids[TAKEN];
-    size_t count;
+    struct quarantine_entry entry;
+    int64_t left = (int64_t)(added + QUARANTINE_COST);
 
-    while ((count = quarantine_take(pool, ids, TAKEN))) {
-        for (size_t i = 0; i < count; i++) { /* what waited long is in no cache any more */
-            const uint8_t *p = (const uint8_t *)ledger_owner_address(records_get(ids[i])->owner);
-            __builtin_prefetch(p - block_distance, 1);
-            __builtin_prefetch(p + 32, 1);
-        }
-        for (size_t i = 0; i < count; i++)
-            let_go(thread, ids[i], frame);
+    while (left > 0 && quarantine_take(&thread->quarantine, pool, &entry)) {
+        left -= (int64_t)(entry.size + QUARANTINE_COST);
+        let_go(thread, entry.id, frame);
     }
 }
 
@@ -175,9 +170,16 @@ static void keep_back(struct thread *thread, void *p, uint64_t ref, struct ledge
         return;
     }
     guard_fill(p, GUARD_DEAD, record->size);
-    quarantine_add(&thread->quarantine, thread->generation, pool, block_record(ref), record->size);
+    uint64_t size = record->size;
+    struct quarantine_entry entry = {(uintptr_t)p, size, block_record(ref)};
+    if (!quarantine_add(&thread->quarantine, thread->generation, pool, &entry)) {
+        records_give(&thread->records, entry.id);
+        if (!python || holds_lock)
+            give_back(p, ref);
+        return;
+    }
     if (!python || holds_lock)
-        shrink(thread, pool, frame);
+        shrink(thread, pool, size, frame);
 }
 
 static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct ledger_record *record,

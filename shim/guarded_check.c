@@ -75,8 +75,8 @@ static void check_dead(struct check *check, uint32_t i)
 /* A live block that CPython's debug hooks surround, which is known by what stands before it. */
 static void check_in_debug_hooks(struct check *check, uint32_t i)
 {
-    struct guard_damage damage = guard_examine_debug(&check->pieces[i].sides, check->sizes[i],
-                                                     ledger_owner_domain(check->owners[i]));
+    struct guard_damage damage =
+        guard_examine_debug(&check->pieces[i].sides, check->sizes[i], ledger_owner_domain(check->owners[i]));
 
     if (damage.kind == ERROR_OVERFLOW)
         note(check, i, &damage);

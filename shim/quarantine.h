@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Freed blocks that are kept back, so that a use of them can be found: queues of records, linked through record.mark. Each thread
- * collects what it frees and hands it over in batches. A block that Python's allocators made may be given back only by a thread
- * that holds the interpreter's lock, so these have queues of their own; and big blocks have, so that one of them does not push
- * out thousands of small ones. Inside the guard of thread.h. */
+ * Freed blocks that are kept back, so that a use of them can be found: queues of batches. Each thread fills a batch of its own
+ * with what it frees, and empties one of the oldest when there is too much, as many bytes as it adds: so that what leaves can be
+ * fetched into the cache before, and goes back to the allocator at the pace at which new blocks are made. A block that Python's
+ * allocators made may be given back only by a thread that holds the interpreter's lock, so these have queues of their own; and
+ * big blocks have, so that one of them does not push out thousands of small ones. Inside the guard of thread.h. */
 #ifndef SHIM_QUARANTINE_H
 #define SHIM_QUARANTINE_H
 
@@ -13,17 +14,30 @@
 
 enum quarantine_pool { QUARANTINE_LIBC, QUARANTINE_PYTHON, QUARANTINE_POOL_COUNT };
 
-/* A list of records. */
-struct quarantine_list {
-    uint32_t first, last, count;
-    uint64_t bytes;
+#define QUARANTINE_BATCH 64u
+#define QUARANTINE_COST 80u /* bytes around a block and in its record */
+
+struct quarantine_entry {
+    uintptr_t address;
+    uint64_t size;
+    uint32_t id; /* of the record */
 };
 
-/* What one thread has not handed over yet. */
+struct quarantine_batch {
+    struct quarantine_batch *next;
+    uint64_t bytes;
+    uint32_t count;
+    struct quarantine_entry entries[QUARANTINE_BATCH];
+};
+
+/* What one thread has not handed over yet, and what it has taken out. */
 struct quarantine_cache {
-    struct quarantine_list lists[QUARANTINE_POOL_COUNT];
+    struct quarantine_batch *open[QUARANTINE_POOL_COUNT];
+    struct quarantine_batch *leaving[QUARANTINE_POOL_COUNT];
+    uint32_t left[QUARANTINE_POOL_COUNT]; /* entries of `leaving` that are gone */
+    struct quarantine_batch *spare;
     uint32_t generation; /* ledger generation for which they are valid */
-    uint32_t forgotten;  /* quarantine_forget was called so often */
+    uint32_t forgotten;  /* quarantine_forget_python was called so often */
 };
 
 /* Bytes that all queues together may hold. */
@@ -32,12 +46,12 @@ void quarantine_init(uint64_t bytes);
 /* False: a block of so many bytes is never kept back. */
 bool quarantine_keeps(size_t size);
 
-/* Keeps back the block of record `id`. */
-void quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum quarantine_pool pool, uint32_t id,
-                    size_t size);
+/* Keeps back a block. False: there is no memory for that. */
+bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum quarantine_pool pool,
+                    const struct quarantine_entry *entry);
 
-/* Takes out up to `room` of the oldest blocks that are too much. Returns their number. */
-size_t quarantine_take(enum quarantine_pool pool, uint32_t *ids, size_t room);
+/* Takes out one of the oldest blocks if there are too many: the block is the caller's to give back. After quarantine_add. */
+bool quarantine_take(struct quarantine_cache *cache, enum quarantine_pool pool, struct quarantine_entry *ret);
 
 /* Hands everything over; for a thread that ends. */
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation);

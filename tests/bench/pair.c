@@ -27,7 +27,7 @@ static inline void *use(void *block)
 #define LEAF(name, size) \
     NOINLINE static void name(void) \
     { \
-        free(use(malloc(only_size ? only_size : (size))));  \
+        free(use(malloc(only_size ? only_size : (size)))); \
         __asm__ volatile(""); \
     }
 LEAF(small, 24)
