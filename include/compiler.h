@@ -15,7 +15,10 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define _exported_ __attribute__((visibility("default")))
+/* A variable of another file of the same library: found without the detour through the global offset table. */
+#define _hidden_ __attribute__((visibility("hidden")))
 #define _cold_ __attribute__((cold, noinline))
+#define _noinline_ __attribute__((noinline))
 #define _always_inline_ inline __attribute__((always_inline))
 #define _must_check_ __attribute__((warn_unused_result))
 #define _printf_format_(fmt, args) __attribute__((format(printf, fmt, args)))

@@ -14,10 +14,12 @@
 #include "ledger.h"
 #include "modules.h"
 #include "stacks.h"
+#include "unwind_branch.h"
 #include "unwind_rules.h"
 #include "unwind_slow.h"
 #include "unwind_state.h"
 
+#include <errno.h>
 #include <string.h>
 
 unsigned unwind_depth = 64;
@@ -51,6 +53,16 @@ void unwind_fork_child(void)
 }
 
 /* ---- state ---- */
+
+static void forget(struct unwind_thread *thread)
+{
+    thread->count = 0;
+    thread->stamp++;
+    if (unlikely(!thread->stamp)) { /* all numbers have been used */
+        memset(thread->branches, 0, BRANCHES * sizeof(*thread->branches));
+        thread->stamp = 1;
+    }
+}
 
 static size_t room_bytes(uint32_t size)
 {
@@ -91,7 +103,8 @@ struct unwind_thread *unwind_thread_new(void)
 
     if (!thread)
         return NULL;
-    if (!state_grow(thread))
+    thread->branches = arena_map(BRANCHES * sizeof(*thread->branches));
+    if (!thread->branches || !state_grow(thread))
         return NULL;
     unwind_thread_reset(thread);
     return thread;
@@ -99,7 +112,7 @@ struct unwind_thread *unwind_thread_new(void)
 
 void unwind_thread_reset(struct unwind_thread *thread)
 {
-    thread->count = 0;
+    forget(thread);
     thread->generation = 0;
     thread->countdown = check_every;
     thread->memory = (struct memory){0};
@@ -185,16 +198,19 @@ uint32_t chain_node(struct unwind_thread *thread)
 
 /* ---- captures ---- */
 
-static void forget_if_flushed(struct unwind_thread *thread)
+/* Forgets what may not be right any more: rules and modules have changed, or the capture begins on another stack. */
+static _always_inline_ void begin_capture(struct unwind_thread *thread, uintptr_t sp)
 {
     uint32_t generation = __atomic_load_n(&rules_generation, __ATOMIC_ACQUIRE);
     uint32_t epoch = __atomic_load_n(&modules_epoch, __ATOMIC_RELAXED) & 0xffffff;
 
-    if (likely(thread->generation == generation && thread->epoch == epoch))
-        return;
-    thread->count = 0;
-    thread->generation = generation;
-    thread->epoch = epoch;
+    if (unlikely(thread->generation != generation || thread->epoch != epoch)) {
+        forget(thread);
+        thread->generation = generation;
+        thread->epoch = epoch;
+    }
+    if (unlikely(!memory_enter(&thread->memory, sp)))
+        forget(thread);
 }
 
 static _cold_ uint32_t capture_slow(struct unwind_thread *thread, const struct unwind_start *start)
@@ -246,13 +262,55 @@ static _cold_ uint32_t capture_checked(struct unwind_thread *thread, const struc
     return node;
 }
 
-uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start)
+static uint32_t capture_walk(struct unwind_thread *thread, const struct unwind_start *start)
 {
-    forget_if_flushed(thread);
     if (unlikely(!walk_stack(thread, start)))
         return capture_slow(thread, start);
     uint32_t node = chain_node(thread);
     if (unlikely(check_every) && unlikely(thread->countdown-- <= 1))
-        node = capture_checked(thread, start, node);
+        return capture_checked(thread, start, node);
+    branch_keep(thread, start, node);
     return node;
+}
+
+/* Compares what a branch says with a walk of the whole stack by the rules, and that with libunwind's. */
+static _cold_ uint32_t check_branch(struct unwind_thread *thread, const struct unwind_start *start, uint32_t node)
+{
+    if (thread->countdown-- > 1)
+        return node;
+    thread->count = 0;
+    if (!walk_stack(thread, start))
+        return capture_slow(thread, start);
+    uint32_t walked = chain_node(thread);
+    /* Of a chain that does not reach the root, the number of frames cut may have changed. */
+    if (walked != node && !chain_begin(thread, thread->dropped + thread->count))
+        __atomic_fetch_add(&ledger_header->self_check_differences, 1, __ATOMIC_RELAXED);
+    return capture_checked(thread, start, walked);
+}
+
+/* No branch led to a node, or it has to be checked. */
+static _cold_ uint32_t capture_start(struct unwind_thread *thread, struct unwind_start start, uint32_t node)
+{
+    int saved = errno;
+
+    node = node ? check_branch(thread, &start, node) : capture_walk(thread, &start);
+    errno = saved;
+    return node;
+}
+
+static _always_inline_ uint32_t capture(struct unwind_thread *thread, struct unwind_start start)
+{
+    begin_capture(thread, start.sp);
+    uint32_t node = branch_find(thread, &start);
+    return likely(node) && likely(!check_every) ? node : capture_start(thread, start, node);
+}
+
+uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start)
+{
+    return capture(thread, *start);
+}
+
+uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+{
+    return capture(thread, unwind_caller(frame));
 }

@@ -48,6 +48,9 @@ void unwind_thread_reset(struct unwind_thread *thread);
  * only so can the stacks of a deep recursion share their nodes. */
 uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start);
 
+/* The same from the caller of the function with this frame (unwind_caller). */
+uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame);
+
 /* Code was unloaded or loaded at used addresses: every thread forgets its rules and last stack before its next capture. */
 void unwind_flush(void);
 

@@ -15,9 +15,6 @@ struct cursor {
     bool exact;
 };
 
-/* Stacks of other functions, which the sanitizer may have poisoned. */
-#define reads_stacks __attribute__((no_sanitize("address", "undefined")))
-
 static inline void push_word(struct unwind_word **top, uintptr_t address, uintptr_t value)
 {
     *(*top)++ = (struct unwind_word){(const uintptr_t *)address, value};
@@ -61,29 +58,6 @@ static _cold_ void drop_outer(struct unwind_thread *thread, uint32_t *kept)
     for (uint32_t i = 0; i < *kept; i++)
         thread->frames[i].words -= words;
     thread->dropped += half;
-}
-
-/* Looks whether all words from the frame `from` out to the frame `begin` are as they were. Returns from + 1 if they are,
- * else the number of frames older than the step that reads otherwise. */
-reads_stacks static inline uint32_t verify(const struct unwind_thread *thread, uint32_t from, uint32_t begin)
-{
-    const struct unwind_word *word = thread->words + thread->frames[from].words;
-    const struct unwind_word *end = thread->words + (begin ? thread->frames[begin].words : 0);
-
-    while (word - end >= 4) {
-        if (unlikely(*word[-1].address != word[-1].value) || unlikely(*word[-2].address != word[-2].value) ||
-            unlikely(*word[-3].address != word[-3].value) || unlikely(*word[-4].address != word[-4].value))
-            break;
-        word -= 4;
-    }
-    while (word > end && likely(*word[-1].address == word[-1].value))
-        word--;
-    if (likely(word <= end))
-        return from + 1;
-    uint32_t differs = (uint32_t)(word - thread->words) - 1;
-    while (from > 0 && thread->frames[from - 1].words > differs)
-        from--;
-    return from;
 }
 
 /* Looks for the frame at the cursor in the last stack, of which *kept frames are still candidates and `fresh` new ones

@@ -22,10 +22,10 @@ struct rules_slot {
     uint64_t rule;
 };
 
-extern struct rules_slot rules_slots[(1u << RULES_SHIFT) + RULES_PROBES];
+extern _hidden_ struct rules_slot rules_slots[(1u << RULES_SHIFT) + RULES_PROBES];
 
 /* 1 to 65535. A raise outdates all entries. */
-extern uint32_t rules_generation;
+extern _hidden_ uint32_t rules_generation;
 
 static inline uint64_t rules_key(uintptr_t pc, bool exact, uint32_t generation)
 {

@@ -9,6 +9,7 @@
 #ifndef SHIM_UNWIND_STATE_H
 #define SHIM_UNWIND_STATE_H
 
+#include "compiler.h"
 #include "unwind.h"
 #include "unwind_memory.h"
 
@@ -56,15 +57,19 @@ struct unwind_thread {
     /* Where the chain of a stack of chain_low to chain_low + chain_span - 1 frames begins (chain_begin). Frame numbers count
      * from the root, `dropped` ones included. */
     uint32_t chain_first, chain_low, chain_span, chain_parity;
-    uint32_t generation;     /* of the rules */
-    uint32_t epoch;          /* module epoch of the nodes */
-    uint64_t countdown;      /* captures until the next self-check */
-    struct slow_frame *slow; /* room for FRAMES_MAX, or NULL */
+    uint32_t generation;            /* of the rules */
+    uint32_t epoch;                 /* module epoch of the nodes */
+    uint64_t countdown;             /* captures until the next self-check */
+    struct slow_frame *slow;        /* room for FRAMES_MAX, or NULL */
+    uint32_t kept;                  /* by the last walk_stack: frames that were there before it */
+    uint32_t stamp;                 /* raised when all branches become void */
+    uint32_t turn;                  /* which branch has to make room next */
+    struct unwind_branch *branches; /* unwind_branch.h */
     struct memory memory;
 };
 
 /* Frames kept of a stack: the depth given to unwind_init. */
-extern unsigned unwind_depth;
+extern _hidden_ unsigned unwind_depth;
 
 /* Room for more frames, four times as many as before. Returns false when there is none or FRAMES_MAX is reached. */
 bool state_grow(struct unwind_thread *thread);
@@ -78,6 +83,32 @@ static inline uint32_t chain_begin(struct unwind_thread *thread, uint32_t total)
     if (unlikely(total - thread->chain_low >= thread->chain_span))
         chain_locate(thread, total);
     return thread->chain_first > thread->dropped ? thread->chain_first - thread->dropped : 0;
+}
+
+/* Stacks of other functions, which the sanitizer may have poisoned. */
+#define reads_stacks __attribute__((no_sanitize("address", "undefined")))
+
+/* Looks whether all words from the frame `from` out to the frame `begin` are as they were. Returns from + 1 if they are,
+ * else the number of frames older than the step that reads otherwise. */
+reads_stacks static inline uint32_t verify(const struct unwind_thread *thread, uint32_t from, uint32_t begin)
+{
+    const struct unwind_word *word = thread->words + thread->frames[from].words;
+    const struct unwind_word *end = thread->words + (begin ? thread->frames[begin].words : 0);
+
+    while (word - end >= 4) {
+        if (unlikely(*word[-1].address != word[-1].value) || unlikely(*word[-2].address != word[-2].value) ||
+            unlikely(*word[-3].address != word[-3].value) || unlikely(*word[-4].address != word[-4].value))
+            break;
+        word -= 4;
+    }
+    while (word > end && likely(*word[-1].address == word[-1].value))
+        word--;
+    if (likely(word <= end))
+        return from + 1;
+    uint32_t differs = (uint32_t)(word - thread->words) - 1;
+    while (from > 0 && thread->frames[from - 1].words > differs)
+        from--;
+    return from;
 }
 
 /* The node of the stack in thread->frames, or 0. */

@@ -424,7 +424,7 @@ void walk_init(void)
 bool walk_stack(struct unwind_thread *thread, const struct unwind_start *start)
 {
     struct cursor cursor = {start->pc, start->sp, start->fp, false};
-    uint32_t kept = memory_enter(&thread->memory, cursor.sp) ? thread->count : 0, fresh = 0, backward = 0;
+    uint32_t kept = thread->count, fresh = 0, backward = 0;
     bool cut = false;
 
     thread->count = 0; /* while it is being changed */
@@ -459,5 +459,6 @@ bool walk_stack(struct unwind_thread *thread, const struct unwind_start *start)
         if (!state_grow(thread))
             drop_outer(thread, &kept);
     push_fresh(thread, kept, fresh, &cursor);
+    thread->kept = kept;
     return true;
 }
