@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
-#define LEDGER_VERSION 1
+#define LEDGER_VERSION 2
 #define LEDGER_SEGMENT_SHIFT 18
 #define LEDGER_SEGMENT_SIZE (1u << LEDGER_SEGMENT_SHIFT)
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
@@ -33,6 +33,7 @@ enum ledger_kind {
     LEDGER_THREADS, /* struct ledger_thread: counters */
     LEDGER_ERRORS,  /* struct ledger_error */
     LEDGER_TEXT,    /* struct ledger_text, addressed in units of LEDGER_TEXT_UNIT bytes */
+    LEDGER_TALLIES, /* struct ledger_tally: what threads have counted lately */
     LEDGER_KIND_COUNT
 };
 
@@ -67,8 +68,8 @@ enum record_flags {
     RECORD_DAMAGED = 1u << 7, /* its guard bytes are not intact, which has been reported */
 };
 
-/* One live block. Published by `owner`: address << 16 | domain << 8 | flags, 0 while the record is free. While it is
- * free, `size` links the record lists of shim/records.c. */
+/* One live block. Published by `owner`: address << 16 | domain << 8 | flags, 0 while the record is free. A
+ * lone free one is linked through `trace` (shim/records.c). */
 struct ledger_record {
     uint64_t owner;
     uint64_t size;   /* bytes the program asked for */
@@ -102,7 +103,7 @@ struct ledger_trace {
     uint32_t python; /* LEDGER_NODES id */
     uint32_t used;   /* 1 */
     uint32_t reserved;
-    uint64_t allocations; /* ever made from here; threads add what they counted last (struct ledger_thread) */
+    uint64_t allocations; /* ever made from here; what threads counted last is in their tallies */
     uint64_t bytes;
 };
 
@@ -144,13 +145,23 @@ struct ledger_thread {
     uint64_t dropped; /* events that could not be recorded */
     int64_t balance;  /* bytes since the last flush to header.live_bytes */
     int64_t high;     /* highest balance since then */
-    /* Allocations counted for one trace and not added to its counters yet. */
-    uint64_t pending_allocations;
-    uint64_t pending_bytes;
-    uint32_t pending_trace;
     uint32_t tid;
-    uint64_t reserved[5];
+    uint32_t reserved_tid;
+    uint64_t reserved[7];
 };
+
+/* What one thread has counted for a trace and not added to its counters yet. A thread has LEDGER_TALLIES_THREAD of them in
+ * a row, at places that depend on the two nodes (shim/tally.h). Published by `trace`. */
+struct ledger_tally {
+    uint32_t native, python; /* of the trace */
+    uint32_t trace;          /* LEDGER_TRACES id */
+    uint32_t reserved;
+    uint64_t allocations;
+    uint64_t bytes;
+};
+
+#define LEDGER_TALLIES_SHIFT 10
+#define LEDGER_TALLIES_THREAD (1u << LEDGER_TALLIES_SHIFT)
 
 enum error_kind { /* the names of DESIGN's `errors[].kind`, in ledger order */
                   ERROR_NONE = 0,
@@ -258,6 +269,7 @@ _Static_assert(sizeof(struct ledger_node) == 16, "the interning key of stacks.c"
 _Static_assert(sizeof(struct ledger_trace) == 32, "a power of two");
 _Static_assert(sizeof(struct ledger_code) == 48 || sizeof(struct ledger_code) == 56, "fixed width");
 _Static_assert(sizeof(struct ledger_thread) == 128, "two cache lines");
+_Static_assert(sizeof(struct ledger_tally) == 32, "half a cache line");
 _Static_assert(sizeof(struct ledger_module) == 64, "a power of two");
 _Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
 
@@ -269,6 +281,7 @@ static inline uint32_t ledger_entry_size(enum ledger_kind kind)
         [LEDGER_TRACES] = sizeof(struct ledger_trace),   [LEDGER_CODES] = sizeof(struct ledger_code),
         [LEDGER_MODULES] = sizeof(struct ledger_module), [LEDGER_THREADS] = sizeof(struct ledger_thread),
         [LEDGER_ERRORS] = sizeof(struct ledger_error),   [LEDGER_TEXT] = LEDGER_TEXT_UNIT,
+        [LEDGER_TALLIES] = sizeof(struct ledger_tally),
     };
     return sizes[kind];
 }

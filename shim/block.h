@@ -34,16 +34,16 @@ struct block_ref {
     uint8_t padding_log; /* log2 of the distance p - base: 4, or that of the alignment; 6 bits */
 };
 
-extern uint64_t block_secret;
+extern _hidden_ uint64_t block_secret;
 
 /* p - prefix, which is also the least distance p - base: 16, or 32 with guard bytes. Constant after the constructor. */
-extern uint32_t block_distance;
+extern _hidden_ uint32_t block_distance;
 
 /* Bytes of guard behind every recorded block. Constant likewise. */
-extern uint32_t block_trailer;
+extern _hidden_ uint32_t block_trailer;
 
 /* The reference of a block that has no more than that before it, without all else. */
-extern uint64_t block_template;
+extern _hidden_ uint64_t block_template;
 
 static inline uint64_t block_pack(struct block_ref ref)
 {

@@ -5,6 +5,7 @@
 #include "guarded.h"
 #include "misuse.h"
 #include "pages.h"
+#include "plain.h"
 #include "resize.h"
 
 /* The hook further out for which malloc was asked for `size` bytes, or NULL. */
@@ -54,6 +55,13 @@ static _cold_ bool skip_sample(size_t size)
     return skips;
 }
 
+/* Looks after the interpreter's hooks at some events only. */
+static _always_inline_ void watch_sometimes(struct thread *thread)
+{
+    if (unlikely((++thread->ticks & 15) == 0))
+        pymem_watch();
+}
+
 /* Opens the guard for a new block; NULL: it is not to be recorded. */
 static _always_inline_ struct thread *begin(enum block_domain domain, size_t size)
 {
@@ -67,8 +75,10 @@ static _always_inline_ struct thread *begin(enum block_domain domain, size_t siz
         return NULL;
     }
     thread_local_state.busy = BUSY_NESTED;
-    if (unlikely(pymem_watching) && (pymem_watching == PYMEM_WATCH_EACH || (++thread->ticks & 15) == 0))
+    if (unlikely(pymem_watching == PYMEM_WATCH_EACH))
         pymem_watch();
+    else if (pymem_watching)
+        watch_sometimes(thread);
     return thread;
 }
 
@@ -86,7 +96,7 @@ static _cold_ bool real_missing(void)
     return !real_ready;
 }
 
-void *capture_malloc(size_t size, void *const *frame)
+static _noinline_ void *malloc_oddly(size_t size, void *const *frame)
 {
     size_t stated = size;
     enum block_domain domain = origin_domain(size, &frame, &stated);
@@ -100,6 +110,20 @@ void *capture_malloc(size_t size, void *const *frame)
     size_t padding = block_distance;
     uint8_t *base = real.malloc(size + padding + block_trailer);
     return event_finish(thread, base, stated, padding, plain_ref(domain, frame), false, frame);
+}
+
+void *capture_malloc(size_t size, void *const *frame)
+{
+    if (unlikely(event_odd || size > EVENT_SIZE_LIMIT || thread_local_state.origin ||
+                 pymem_watching == PYMEM_WATCH_EACH))
+        return malloc_oddly(size, frame);
+    struct thread *thread = plain_enter();
+    if (unlikely(!thread))
+        return malloc_oddly(size, frame);
+    if (pymem_watching)
+        watch_sometimes(thread);
+    uint8_t *base = real.malloc(size + BLOCK_PREFIX);
+    return plain_finish(thread, base, size, plain_ref(DOMAIN_MALLOC, frame), frame);
 }
 
 void *capture_calloc(size_t count, size_t size, void *const *frame)
@@ -266,10 +290,8 @@ static void free_carefully(void *p, uint64_t ref, const struct release *release)
     }
 }
 
-void capture_free(void *p, void *const *frame)
+static _noinline_ void free_oddly(void *p, void *const *frame)
 {
-    if (!p)
-        return;
     if (pages_owns(p)) {
         free_on_pages(p, CAPTURE_SIZE_UNKNOWN, frame);
         return;
@@ -286,6 +308,18 @@ void capture_free(void *p, void *const *frame)
     }
     event_leave(p, ref);
     real.free(block_base(p, ref));
+}
+
+/* Plain blocks of malloc differ in EVENT_BY_INTERPRETER, which is of no account here. */
+void capture_free(void *p, void *const *frame)
+{
+    if (unlikely(!p))
+        return;
+    if (unlikely(event_odd || thread_local_state.origin) || !plain_leave(p, block_template, EVENT_BY_INTERPRETER)) {
+        free_oddly(p, frame);
+        return;
+    }
+    real.free((uint8_t *)p - BLOCK_PREFIX);
 }
 
 void capture_free_sized(void *p, size_t size, void *const *frame)

@@ -15,17 +15,19 @@
 
 static void enter(struct thread *thread, const void *p, size_t size, enum block_domain domain, void *const *frame)
 {
-    uint32_t trace = event_trace(thread, frame), id = records_take(&thread->records);
+    struct ledger_tally *tally = event_tally(thread, frame);
+    uint32_t id = records_take(&thread->records);
 
     if (id && !side_table_put((uintptr_t)p, id)) {
         records_give(&thread->records, id);
         id = 0;
     }
     if (id)
-        event_fill_record(records_get(id), thread, p, size, (uint64_t)domain << BLOCK_DOMAIN_SHIFT, trace);
+        event_fill_record(records_get(id), thread, p, size, (uint64_t)domain << BLOCK_DOMAIN_SHIFT, tally->trace,
+                          event_flags());
     else
         thread->counters->dropped++;
-    count_allocation(thread, trace, size);
+    count_allocation(thread, tally, size);
 }
 
 static void leave(struct thread *thread, uint32_t id)

@@ -9,6 +9,7 @@
 #include "interpreter_lock.h"
 #include "misuse.h"
 #include "pages.h"
+#include "plain.h"
 #include "resize.h"
 #include "side_table.h"
 
@@ -50,7 +51,7 @@ static _always_inline_ void *on_pages(struct thread *thread, const struct python
                              : NULL;
 }
 
-void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
+static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t size, void *const *frame)
 {
     if (unlikely(guard_active))
         origin = interpreter_lock_origin(origin, size, frame);
@@ -65,6 +66,18 @@ void *capture_python_malloc(const struct python_origin *origin, size_t size, voi
     size_t padding = block_distance;
     uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + padding + block_trailer);
     return event_finish(thread, base, size, padding, origin->ref, false, frame);
+}
+
+void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
+{
+    if (unlikely(event_odd || size > EVENT_SIZE_LIMIT))
+        return malloc_oddly(origin, size, frame);
+    struct thread *thread = plain_enter();
+    if (unlikely(!thread))
+        return malloc_oddly(origin, size, frame);
+    const struct py_allocator *allocator = origin->allocator;
+    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + BLOCK_PREFIX);
+    return plain_finish(thread, base, size, origin->ref, frame);
 }
 
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
@@ -124,7 +137,7 @@ void *capture_python_realloc(const struct python_origin *origin, void *p, size_t
 
 /* Everything else than a block without guard bytes that this very allocator made: of another domain, or from before the
  * interpreter replaced its allocators, or not recorded. */
-static void free_other(const struct python_origin *origin, void *p, uint64_t ref, void *const *frame)
+static _cold_ void free_other(const struct python_origin *origin, void *p, uint64_t ref, void *const *frame)
 {
     struct release release = release_by(origin, false, frame);
 
@@ -149,10 +162,8 @@ static _cold_ void free_on_pages(const struct python_origin *origin, void *p, vo
     pages_free(p, &release);
 }
 
-void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+static _noinline_ void free_oddly(const struct python_origin *origin, void *p, void *const *frame)
 {
-    if (!p)
-        return;
     if (pages_owns(p)) {
         free_on_pages(origin, p, frame);
         return;
@@ -165,4 +176,16 @@ void capture_python_free(const struct python_origin *origin, void *p, void *cons
     event_leave(p, ref);
     const struct py_allocator *allocator = origin->allocator;
     allocator->free(allocator->context, (uint8_t *)p - block_distance);
+}
+
+void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+{
+    if (unlikely(!p))
+        return;
+    if (unlikely(event_odd || !plain_leave(p, origin->ref, 0))) {
+        free_oddly(origin, p, frame);
+        return;
+    }
+    const struct py_allocator *allocator = origin->allocator;
+    allocator->free(allocator->context, (uint8_t *)p - BLOCK_PREFIX);
 }

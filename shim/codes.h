@@ -11,6 +11,7 @@
 #ifndef SHIM_CODES_H
 #define SHIM_CODES_H
 
+#include "compiler.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,7 +21,7 @@ struct pycompat; /* pycompat.h */
 #define CODES_INTERNAL UINT32_MAX
 
 /* Raised when known code is gone: what was remembered of addresses of code is void. */
-extern uint32_t codes_generation;
+extern _hidden_ uint32_t codes_generation;
 
 /* Begins to watch the interpreter's code objects. Returns 0 or -ENOSPC (too many interpreters in this process). */
 int codes_watch(const struct pycompat *compat);

@@ -3,7 +3,6 @@
 
 #include "ledger.h"
 #include "sampling.h"
-#include "stacks.h"
 
 _cold_ void count_flush_balance(struct ledger_thread *counters)
 {
@@ -14,14 +13,6 @@ _cold_ void count_flush_balance(struct ledger_thread *counters)
                                                        __ATOMIC_RELAXED))
         ;
     counters->balance = counters->high = 0;
-}
-
-_cold_ void count_flush_pending(struct ledger_thread *counters, uint32_t trace)
-{
-    if (counters->pending_trace)
-        stacks_count(counters->pending_trace, counters->pending_allocations, counters->pending_bytes);
-    counters->pending_allocations = counters->pending_bytes = 0;
-    counters->pending_trace = trace;
 }
 
 struct amount {
@@ -41,10 +32,10 @@ static struct amount sampled_amount(struct thread *thread, size_t size)
     return amount;
 }
 
-_cold_ void count_sampled_allocation(struct thread *thread, uint32_t trace, size_t size)
+_cold_ void count_sampled_allocation(struct thread *thread, struct ledger_tally *tally, size_t size)
 {
     struct amount amount = sampled_amount(thread, size);
-    count_add(thread->counters, trace, amount.blocks, amount.bytes);
+    count_add(thread->counters, tally, amount.blocks, amount.bytes);
 }
 
 _cold_ void count_sampled_free(struct thread *thread, size_t size)

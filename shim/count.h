@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A thread's counters in the ledger: what was allocated and freed, the balance that the process's peak is made of, and what
- * the newest trace has allocated. Inside the guard of thread.h. */
+ * its traces have allocated. Inside the guard of thread.h. */
 #ifndef SHIM_COUNT_H
 #define SHIM_COUNT_H
 
@@ -16,26 +16,22 @@
 /* Adds the balance to the header. */
 void count_flush_balance(struct ledger_thread *counters);
 
-/* The newest trace is `trace` from now on; what was counted for the one before is added to it. */
-void count_flush_pending(struct ledger_thread *counters, uint32_t trace);
-
 /* The same as below, with sampling: a block counts for all those that it stands for. */
-void count_sampled_allocation(struct thread *thread, uint32_t trace, size_t size);
+void count_sampled_allocation(struct thread *thread, struct ledger_tally *tally, size_t size);
 void count_sampled_free(struct thread *thread, size_t size);
 
 /* An event from a signal handler inside the shim, or without room for the thread's state. */
 void count_dropped(void);
 
-static _always_inline_ void count_add(struct ledger_thread *counters, uint32_t trace, uint64_t blocks, uint64_t bytes)
+static _always_inline_ void count_add(struct ledger_thread *counters, struct ledger_tally *tally, uint64_t blocks,
+                                      uint64_t bytes)
 {
     int64_t balance = counters->balance + (int64_t)bytes;
 
     counters->allocations += blocks;
     counters->allocated_bytes += bytes;
-    if (unlikely(counters->pending_trace != trace))
-        count_flush_pending(counters, trace);
-    counters->pending_allocations += blocks;
-    counters->pending_bytes += bytes;
+    tally->allocations += blocks;
+    tally->bytes += bytes;
     counters->balance = balance;
     if (balance > counters->high) {
         counters->high = balance;
@@ -55,12 +51,12 @@ static _always_inline_ void count_subtract(struct ledger_thread *counters, uint6
         count_flush_balance(counters);
 }
 
-static _always_inline_ void count_allocation(struct thread *thread, uint32_t trace, size_t size)
+static _always_inline_ void count_allocation(struct thread *thread, struct ledger_tally *tally, size_t size)
 {
     if (unlikely(sample_mean))
-        count_sampled_allocation(thread, trace, size);
+        count_sampled_allocation(thread, tally, size);
     else
-        count_add(thread->counters, trace, 1, size);
+        count_add(thread->counters, tally, 1, size);
 }
 
 static _always_inline_ void count_free(struct thread *thread, size_t size)

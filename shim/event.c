@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "event.h"
 
-uint32_t event_new_trace(struct thread *thread, uint32_t native, uint32_t python)
+bool event_odd = true;
+
+void event_settle(void)
 {
-    if (start_phase && pyframes_program_started())
+    const uint64_t libc = 1u << DOMAIN_MALLOC | 1u << DOMAIN_NEW | 1u << DOMAIN_NEW_ARRAY;
+    const uint64_t python = 1u << DOMAIN_RAW | 1u << DOMAIN_MEM | 1u << DOMAIN_OBJ;
+    uint64_t domains = start_options.domains & (libc | python);
+
+    /* Without any of the interpreter's domains none of its hooks is installed. */
+    event_odd = start_phase || guard_active || start_options.guard_pages || sample_mean || !start_options.native ||
+                (domains != (libc | python) && domains != libc);
+}
+
+_cold_ void event_watch_start(void)
+{
+    if (pyframes_program_started())
         start_program_begins();
-    if (native != thread->last_native || python != thread->last_python) {
-        thread->last_trace = stacks_trace(native, python);
-        thread->last_native = native;
-        thread->last_python = python;
-    }
-    return thread->last_trace;
 }
 
 #define SERIALS_BATCH 256u

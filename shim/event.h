@@ -15,8 +15,8 @@
 #include "real.h"
 #include "records.h"
 #include "sample.h"
-#include "stacks.h"
 #include "start.h"
+#include "tally.h"
 #include "thread.h"
 #include "unwind.h"
 
@@ -25,6 +25,18 @@
 #include <string.h>
 
 #define EVENT_SIZE_LIMIT ((size_t)PTRDIFF_MAX - 4096)
+
+/* False: all events are plain ones (plain.h). */
+extern _hidden_ bool event_odd;
+
+/* Looks again whether they are: after the options were read, and when the startup phase ends. */
+void event_settle(void);
+
+/* Flags of a record that is made now. */
+static inline uint32_t event_flags(void)
+{
+    return start_phase ? RECORD_STARTUP : 0;
+}
 
 static inline bool event_is_recorded(enum block_domain domain)
 {
@@ -53,41 +65,44 @@ static _always_inline_ bool event_from_interpreter(void *const *frame)
 
 /* ---- the stack ---- */
 
-/* The stacks changed, or the program may begin now. */
-uint32_t event_new_trace(struct thread *thread, uint32_t native, uint32_t python);
+/* Looks whether the program's own code has begun. */
+void event_watch_start(void);
 
-/* The trace of the stack that begins at the hook with `frame`. */
-static _always_inline_ uint32_t event_trace(struct thread *thread, void *const *frame)
+/* The trace of the stack that begins at the hook with `frame`, with what the thread has counted for it. */
+static _always_inline_ struct ledger_tally *event_tally(struct thread *thread, void *const *frame)
 {
     uint32_t native = 0, python = 0;
 
-    if (start_options.native && thread->unwind) {
-        struct unwind_start start = unwind_caller(frame);
-        native = unwind_capture(thread->unwind, &start);
-    }
-    if (pymem_present && start_options.python && thread->python)
+    if (start_options.native && thread->unwind)
+        native = unwind_capture_at(thread->unwind, frame);
+    if (pymem_captures && thread->python)
         python = pyframes_capture(thread->python);
-    if (unlikely(native != thread->last_native || python != thread->last_python || start_phase))
-        return event_new_trace(thread, native, python);
-    return thread->last_trace;
+    if (unlikely(start_phase))
+        event_watch_start();
+    return tally_find(thread->tallies, native, python);
+}
+
+/* Its LEDGER_TRACES id. */
+static inline uint32_t event_trace(struct thread *thread, void *const *frame)
+{
+    return event_tally(thread, frame)->trace;
 }
 
 /* ---- entering a block ---- */
 
 static _always_inline_ void event_fill_record(struct ledger_record *record, const struct thread *thread, const void *p,
-                                              size_t size, uint64_t ref, uint32_t trace)
+                                              size_t size, uint64_t ref, uint32_t trace, uint32_t flags)
 {
     record->size = size;
     record->trace = trace;
     record->thread = thread->id;
     record->type = 0;
     record->mark = ledger_header->mark;
-    __atomic_store_n(&record->owner, ledger_owner((uintptr_t)p, block_domain_of(ref), start_phase ? RECORD_STARTUP : 0),
-                     __ATOMIC_RELEASE);
+    __atomic_store_n(&record->owner, ledger_owner((uintptr_t)p, block_domain_of(ref), flags), __ATOMIC_RELEASE);
 }
 
 /* The next serial number that no thread has taken: those in guard bytes are smaller. */
-extern uint64_t event_serials;
+extern _hidden_ uint64_t event_serials;
 
 /* Guard bytes of a new block, before its record is published. */
 void event_dress(struct thread *thread, void *p, size_t size, enum block_domain domain);
@@ -95,7 +110,8 @@ void event_dress(struct thread *thread, void *p, size_t size, enum block_domain 
 /* Records the block at `p` and marks it. A `ref` without a record gets one of its own. */
 static _always_inline_ void event_enter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
 {
-    uint32_t trace = event_trace(thread, frame), id = block_record(ref);
+    struct ledger_tally *tally = event_tally(thread, frame);
+    uint32_t id = block_record(ref);
 
     if (unlikely(guard_active))
         event_dress(thread, p, size, block_domain_of(ref));
@@ -103,11 +119,11 @@ static _always_inline_ void event_enter(struct thread *thread, void *p, size_t s
         id = records_take(&thread->records);
     ref = (ref & ~0ULL << BLOCK_ALLOCATOR_SHIFT) | (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
     if (likely(id))
-        event_fill_record(records_get(id), thread, p, size, ref, trace);
+        event_fill_record(records_get(id), thread, p, size, ref, tally->trace, event_flags());
     else
         thread->counters->dropped++;
     block_mark(p, ref);
-    count_allocation(thread, trace, size);
+    count_allocation(thread, tally, size);
 }
 
 /* Records what the real function gave (or not), and closes the guard. `zeroed`: not to be filled. Returns the program's pointer. */

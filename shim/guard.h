@@ -23,7 +23,7 @@
 #define GUARD_FORBIDDEN 0xfd
 
 /* The options guard and fill; constant after the constructor. */
-extern bool guard_active, guard_fills;
+extern _hidden_ bool guard_active, guard_fills;
 
 /* Sets them, and the distances of block.h. */
 void guard_init(bool active, bool fills);

@@ -6,15 +6,16 @@
 #ifndef SHIM_LEDGER_H
 #define SHIM_LEDGER_H
 
+#include "compiler.h"
 #include "ledger_format.h"
 
 #include <stddef.h>
 
 /* Where the entries of each kind stand in this process, a pointer for each of its segments: for ledger_entry. */
-extern uint8_t **ledger_segments[LEDGER_KIND_COUNT];
+extern _hidden_ uint8_t **ledger_segments[LEDGER_KIND_COUNT];
 
 /* Never NULL: before ledger_create it is a private dummy. */
-extern struct ledger_header *ledger_header;
+extern _hidden_ struct ledger_header *ledger_header;
 
 /* Creates the ledger of this process for a report at `output` (absolute; a number is put before MEMSHIM_REPORT_SUFFIX when
  * the name is taken, or the suffix added when it is not there). The file lives in shared memory when that has room, with a

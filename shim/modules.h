@@ -4,10 +4,11 @@
 #ifndef SHIM_MODULES_H
 #define SHIM_MODULES_H
 
+#include "compiler.h"
 #include <stdint.h>
 
 /* Raised each time something was unloaded; NODE_EPOCH of native nodes. */
-extern uint32_t modules_epoch;
+extern _hidden_ uint32_t modules_epoch;
 
 /* Compares the ledger with what the loader has, and writes what changed. Uses dl_iterate_phdr: call it where the loader's
  * lock may be taken (constructor, after dlopen and dlclose, at the end), inside the guard of thread.h. */

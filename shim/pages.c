@@ -219,15 +219,16 @@ static void fill(const struct slot *slot, bool zeroed)
 
 static void record(struct thread *thread, struct slot *slot, uint64_t ref, void *const *frame)
 {
-    uint32_t trace = event_trace(thread, frame), id = records_take(&thread->records);
+    struct ledger_tally *tally = event_tally(thread, frame);
+    uint32_t id = records_take(&thread->records);
 
     slot->ref =
         (ref & ~0ULL << BLOCK_ALLOCATOR_SHIFT) | (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
     if (id)
-        event_fill_record(records_get(id), thread, slot->block, slot->size, ref, trace);
+        event_fill_record(records_get(id), thread, slot->block, slot->size, ref, tally->trace, event_flags());
     else
         thread->counters->dropped++;
-    count_allocation(thread, trace, slot->size);
+    count_allocation(thread, tally, slot->size);
 }
 
 /* At the beginning of the slot or, as near as the alignment lets it, at the end. */

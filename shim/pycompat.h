@@ -19,6 +19,7 @@
 #include "compiler.h"
 #include "ledger_format.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,6 +91,16 @@ static inline uint32_t pycompat_load32(uintptr_t object, size_t offset)
 static inline uint8_t pycompat_load8(uintptr_t object, size_t offset)
 {
     return *(const uint8_t *)(object + offset);
+}
+
+/* What the interpreter has in thread_id for the calling thread: pthread_self(), without a call where that can be. */
+static inline uint64_t pycompat_thread_self(void)
+{
+#if defined(__x86_64__) && defined(__GLIBC__)
+    return (uintptr_t)__builtin_thread_pointer();
+#else
+    return (uint64_t)pthread_self();
+#endif
 }
 
 /* False for what cannot be the address of an object: NULL, misaligned, not canonical (freed memory of debug builds). */

@@ -8,7 +8,8 @@
  * cannot be mistaken. A code object that is freed makes all threads forget (codes_generation).
  *
  * What is left of earlier, deeper stacks above the current one stays in the arrays: when the same frame is pushed again, its
- * node is found there without hashing.
+ * node is found there. Most captures differ from the last one in the position of the innermost frame alone (capture_same), and
+ * find its node among those that the thread made lately.
  *
  * Of a stack deeper than the limit, the frames below the kept ones are only counted (their links are compared, no more), and
  * of one with more than PLACES_MAX frames the innermost PLACES_OPEN are known. */
@@ -23,13 +24,11 @@
 #include "stacks.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 static struct pycompat compat;
 static bool active;
 static unsigned depth_limit;
 static bool program_started;
-static uint32_t ledgers = 1; /* raised with each new one */
 
 /* ---- the thread's state ---- */
 
@@ -40,7 +39,7 @@ static inline uintptr_t holder_state(void)
 
 static inline bool is_own_state(uintptr_t state)
 {
-    return pycompat_plausible(state) && pycompat_load(state, compat.thread_id) == (uint64_t)pthread_self();
+    return pycompat_plausible(state) && pycompat_load(state, compat.thread_id) == pycompat_thread_self();
 }
 
 /* The thread state that the calling thread holds, or 0. Up to 3.11 there is one current state in the process, that of the
@@ -150,52 +149,72 @@ static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint
     return start;
 }
 
-static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
+static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint32_t i, uint64_t position,
+                                     enum pycompat_shape shape)
 {
     if (shape == SHAPE_312)
         return i == 0 || thread->known[i - 1].kind == PLACE_ENTRY;
-    return shape == SHAPE_OBJECTS || thread->places[i].position >> 63;
+    return shape == SHAPE_OBJECTS || position >> 63;
 }
 
-static inline uint32_t find_node(struct pyframes_thread *thread, uint32_t parent, uint64_t key, uint32_t meta)
+/* Makes `recent` the node of place `i`, or returns false. */
+static bool learn_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent, uint32_t meta,
+                       struct recent *recent)
 {
-    struct recent *recent = &thread->recent[((uint32_t)key >> 1 ^ (uint32_t)(key >> 32) ^ parent) % RECENT];
+    const struct place *place = &thread->places[i];
+    uint32_t id = find_code(thread, i);
 
-    if (recent->key != key || recent->parent != parent || recent->meta != meta)
-        *recent = (struct recent){key, parent, meta, stacks_node(parent, key, meta)};
-    if (unlikely(!recent->node))
-        recent->key = 0;
-    return recent->node;
+    if (!id || id == CODES_INTERNAL)
+        return false;
+    uint64_t key = (uint64_t)id << 32 | offset_of(&compat, place->position, place->code);
+    uint32_t node = stacks_node(parent, key, meta);
+    if (!node)
+        return false;
+    *recent = (struct recent){place->position, place->code, parent, meta, node, id, thread->stamp};
+    return true;
 }
 
-/* Makes the node of place `i`, called from the node `parent`. False: there is none to be had, or the place is not of the
- * kind that it was. */
+/* Gives place `i` the node of a frame called from the node `parent`. False: there is none to be had. */
+static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent, uint64_t position,
+                                      enum pycompat_shape shape)
+{
+    struct place *place = &thread->places[i];
+    struct known *known = &thread->known[i];
+    uintptr_t code = shape == SHAPE_OBJECTS ? code_of(&compat, place->frame) : place->code;
+    uint32_t meta = NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
+
+    if (place->position == position && place->code == code && known->parent == parent && known->meta == meta)
+        return true; /* left over from an earlier stack, whose nodes were the same up to here */
+    place->position = position;
+    struct recent *recent = recent_of(thread, position, parent);
+    if (unlikely(!is_recent(thread, recent, position, parent, meta) ||
+                 (shape == SHAPE_OBJECTS && recent->code != code)) &&
+        !learn_node(thread, i, parent, meta, recent)) {
+        known->meta = 0;
+        return false;
+    }
+    place->code = recent->code;
+    known->node = recent->node;
+    known->parent = parent;
+    known->meta = meta;
+    known->id = recent->id;
+    return true;
+}
+
+/* The same for any place, which may be of a kind that has no node. */
 static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent,
                                       enum pycompat_shape shape)
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
+    uint64_t position = position_of(&compat, place->frame, shape);
 
-    place->position = position_of(&compat, place->frame, shape);
-    if (shape == SHAPE_312 && known->kind != PLACE_FRAME) {
-        known->node = parent;
-        known->key = 0;
-        return known->kind == PLACE_ENTRY || find_code(thread, i) == CODES_INTERNAL;
-    }
-    uint32_t id = find_code(thread, i);
-    if (unlikely(!id || id == CODES_INTERNAL))
-        return false;
-    uint64_t key = (uint64_t)id << 32 | offset_of(&compat, place->position, place->code);
-    uint32_t meta = NODE_PYTHON | (is_entry(thread, i, shape) ? NODE_ENTRY : 0u);
-    if (key == known->key && parent == known->parent && meta == known->meta)
-        return true;
-    known->key = key;
-    known->parent = parent;
-    known->meta = meta;
-    known->node = find_node(thread, parent, key, meta);
-    if (unlikely(!known->node))
-        known->key = 0;
-    return known->node;
+    if (shape != SHAPE_312 || known->kind == PLACE_FRAME)
+        return find_node(thread, i, parent, position, shape);
+    place->position = position;
+    known->node = parent;
+    known->meta = 0;
+    return known->kind == PLACE_ENTRY || find_code(thread, i) == CODES_INTERNAL;
 }
 
 /* Looks whether a new root is the program's own code. */
@@ -217,20 +236,16 @@ static inline uint32_t cut_node(const struct pyframes_thread *thread)
     return thread->cut ? stacks_node(0, thread->open ? 0 : thread->cut, NODE_CUT) : 0;
 }
 
-static _cold_ void forget_nodes(struct pyframes_thread *thread)
-{
-    memset(thread->recent, 0, sizeof(thread->recent));
-    for (uint32_t i = 0; i < thread->high; i++)
-        thread->known[i].key = 0;
-    thread->ledger = ledgers;
-}
-
 static _cold_ void forget_stack(struct pyframes_thread *thread)
 {
-    if (thread->ledger != ledgers)
-        forget_nodes(thread);
-    for (uint32_t i = 0; i < thread->high; i++)
+    for (uint32_t i = 0; i < thread->high; i++) {
         thread->places[i].code = 0;
+        thread->known[i].meta = 0;
+    }
+    if (!++thread->stamp) { /* all numbers have been used */
+        memset(thread->recent, 0, sizeof(thread->recent));
+        thread->stamp = 1;
+    }
     thread->count = thread->start = thread->cut = 0;
     thread->open = false;
     thread->generation = __atomic_load_n(&codes_generation, __ATOMIC_RELAXED);
@@ -274,7 +289,32 @@ static _cold_ uint32_t capture_anew(struct pyframes_thread *thread, uintptr_t to
     return make_nodes(thread, 0, 0, shape);
 }
 
-static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+/* The node of a stack that differs from the last one in the position of its innermost frame at most, which may be any of
+ * the last one's frames; 0: it is another. */
+static _always_inline_ uint32_t capture_same(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+{
+    uint32_t at = find_place(thread, top, thread->count);
+
+    if (unlikely(at == NOWHERE || at < thread->start || thread->open || (thread->cut && at != thread->count - 1)))
+        return 0;
+    if (unlikely(!is_same_below(&compat, thread, at, shape)))
+        return 0;
+    uint64_t position = position_of(&compat, top, shape);
+    const struct place *place = &thread->places[at];
+    if (position != place->position || (shape == SHAPE_OBJECTS && code_of(&compat, top) != place->code)) {
+        if (unlikely(at == thread->start || thread->known[at].kind != PLACE_FRAME))
+            return 0;
+        if (unlikely(!find_node(thread, at, thread->known[at - 1].node, position, shape))) {
+            forget_stack(thread);
+            return 0;
+        }
+    }
+    thread->count = at + 1;
+    return thread->known[at].node;
+}
+
+static _always_inline_ uint32_t capture_changed(struct pyframes_thread *thread, uintptr_t top,
+                                                enum pycompat_shape shape)
 {
     uint32_t kept, changed;
 
@@ -286,6 +326,13 @@ static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_
         return thread->known[kept - 1].node;
     uint32_t node = make_nodes(thread, kept, changed, shape);
     return likely(node) ? node : capture_anew(thread, top, shape);
+}
+
+static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+{
+    uint32_t node = capture_same(thread, top, shape);
+
+    return likely(node) ? node : capture_changed(thread, top, shape);
 }
 
 uint32_t pyframes_capture(struct pyframes_thread *thread)
@@ -346,6 +393,5 @@ bool pyframes_program_started(void)
 
 void pyframes_reset(void)
 {
-    ledgers++;
     codes_reset();
 }

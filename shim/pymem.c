@@ -21,6 +21,7 @@
 
 uint8_t pymem_watching;
 bool pymem_present;
+bool pymem_captures;
 bool pymem_checks_lock;
 uintptr_t pymem_code_start;
 size_t pymem_code_size;
@@ -336,6 +337,7 @@ void pymem_start(void *handle)
     dlerror();
     make_libc_generation();
     pymem_present = true;
+    pymem_captures = start_options.python;
     pymem_checks_lock = guard_active && supported && !free_threaded;
     if (!supported)
         log_line(1, "Python %s: no Python stacks", api.version);
@@ -365,7 +367,7 @@ void pymem_module_gone(void)
     if (!pymem_present || dladdr((void *)(uintptr_t)api.get_allocator, &info))
         return;
     pymem_watching = PYMEM_WATCH_NOT;
-    pymem_present = pymem_checks_lock = false;
+    pymem_present = pymem_captures = pymem_checks_lock = false;
     pymem_code_size = 0;
     quarantine_forget_python();
 }

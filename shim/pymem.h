@@ -7,6 +7,7 @@
 #define SHIM_PYMEM_H
 
 #include "capture.h"
+#include "compiler.h"
 #include "ledger_format.h"
 #include "pyapi.h"
 
@@ -20,17 +21,20 @@ enum pymem_watching {
     PYMEM_WATCH_EACH, /* the interpreter starts: it may replace its allocators at any moment */
     PYMEM_WATCH_SOME, /* it runs */
 };
-extern uint8_t pymem_watching;
+extern _hidden_ uint8_t pymem_watching;
 
 /* True while an interpreter is known. */
-extern bool pymem_present;
+extern _hidden_ bool pymem_present;
+
+/* The same, and Python stacks are wanted. */
+extern _hidden_ bool pymem_captures;
 
 /* Where the interpreter's own code lies. */
-extern uintptr_t pymem_code_start;
-extern size_t pymem_code_size;
+extern _hidden_ uintptr_t pymem_code_start;
+extern _hidden_ size_t pymem_code_size;
 
 /* Whether it can be told that a thread does not hold the interpreter's lock (pyframes_attached). */
-extern bool pymem_checks_lock;
+extern _hidden_ bool pymem_checks_lock;
 
 /* True unless the calling thread, which holds the interpreter's lock, is in a subinterpreter with a heap of its own. */
 bool pymem_in_main_interpreter(void);
@@ -60,7 +64,7 @@ struct pymem_generation {
     struct py_allocator saved[PY_DOMAIN_COUNT];
     struct python_origin origins[PY_DOMAIN_COUNT];
 };
-extern struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
+extern _hidden_ struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
 
 /* The allocator number `index` for `domain` (DOMAIN_MEM or DOMAIN_OBJ), as it was before the shim. Callable anywhere. */
 static inline const struct py_allocator *pymem_allocator(unsigned index, enum block_domain domain)

@@ -11,7 +11,8 @@
 #define PLACES_OPEN 1280u /* > twice the largest depth: every frame may have a C entry of its own */
 #define DEPTH_MAX 512u
 #define HINTS 256u
-#define RECENT 64u
+#define RECENT_SHIFT 10
+#define RECENT (1u << RECENT_SHIFT)
 #define NOWHERE UINT32_MAX
 
 /* Compared with memory at each capture. */
@@ -28,24 +29,28 @@ enum place_kind {
 };
 
 struct known {
-    uint64_t key; /* of the node */
-    uint32_t node, parent, meta;
+    uint32_t node, parent;
+    uint32_t meta;  /* of the node, 0: it is not known, or the place has none of its own */
     uint32_t id;    /* LEDGER_CODES id of place.code, 0 = not known */
     uint32_t level; /* Python frames from the root to here */
     uint8_t kind;   /* enum place_kind */
 };
 
-/* A node that was made lately: a function that allocates in turn at a few places needs no hashing. */
+/* A node that was made lately, found by what is in memory: a function that allocates in turn at a few places needs no look
+ * at its code object, nor at the shared table of nodes. */
 struct recent {
-    uint64_t key;
+    uint64_t position; /* as in struct place */
+    uintptr_t code;
     uint32_t parent, meta, node;
+    uint32_t id;    /* of the code */
+    uint32_t stamp; /* thread->stamp for which it is right */
 };
 
 struct pyframes_thread {
     uintptr_t state;     /* last thread state that proved to be this thread's (since 3.12) */
     uintptr_t attached;  /* thread state that it held last */
     uint32_t generation; /* of codes_generation, for which ids of code are right */
-    uint32_t ledger;     /* of `ledgers`, for which nodes are right */
+    uint32_t stamp;      /* raised when `recent` becomes void, never 0 */
     uint32_t count;      /* places of the last stack */
     uint32_t high;       /* places ever used */
     uint32_t start;      /* first place that has a node */
@@ -118,6 +123,19 @@ static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
     return true;
 }
 
+/* Where in `recent` a node with this caller may be. */
+static _always_inline_ struct recent *recent_of(struct pyframes_thread *thread, uint64_t position, uint32_t parent)
+{
+    return &thread->recent[((uint32_t)position * 0x9e3779b1u + parent * 0x85ebca6bu) >> (32 - RECENT_SHIFT)];
+}
+
+static _always_inline_ bool is_recent(const struct pyframes_thread *thread, const struct recent *recent,
+                                      uint64_t position, uint32_t parent, uint32_t meta)
+{
+    return recent->position == position && recent->parent == parent && recent->meta == meta &&
+           recent->stamp == thread->stamp;
+}
+
 /* Whether the frame at this place is where it was. */
 static _always_inline_ bool is_current(const struct pycompat *compat, const struct place *place,
                                        enum pycompat_shape shape)
@@ -147,6 +165,23 @@ static _always_inline_ uint32_t compare_places(const struct pycompat *compat, co
         if (back_of(compat, place->frame) != place[-1].frame)
             return (uint32_t)(place - root);
     return thread->open || !back_of(compat, root->frame) ? NOWHERE : 0;
+}
+
+/* Whether all places below `at` are as they were, and `at` is called from there. */
+static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct pyframes_thread *thread,
+                                          uint32_t at, enum pycompat_shape shape)
+{
+    const struct place *const root = thread->places, *const start = root + thread->start;
+    const struct place *place = root + at;
+
+    for (; place > start; place--)
+        if (unlikely(back_of(compat, place->frame) != place[-1].frame) ||
+            unlikely(!is_current(compat, place - 1, shape)))
+            return false;
+    for (; place > root; place--)
+        if (unlikely(back_of(compat, place->frame) != place[-1].frame))
+            return false;
+    return !back_of(compat, root->frame);
 }
 
 /* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and

@@ -41,10 +41,10 @@ struct real {
 #undef REAL_FIELD
 };
 
-extern struct real real;
+extern _hidden_ struct real real;
 
 /* True once `real` is filled. */
-extern bool real_ready;
+extern _hidden_ bool real_ready;
 
 /* Fills `real`. While it runs (dlsym may allocate), real_early_* serve. */
 void real_init(void);

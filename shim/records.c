@@ -1,87 +1,156 @@
 /* SPDX-License-Identifier: MIT
  *
- * A batch on the shared stack is a list through record.size whose first record keeps the number of its records in `thread`
- * and the next batch in `trace`. The stack's head carries a tag that changes with every push, so that a head that was popped
- * and pushed again meanwhile is not mistaken for the same (ABA). */
+ * Batches are arrays of ids in the shim's own memory, on two stacks: those with records, and empty ones. A free record is
+ * not looked at, because it has probably left the caches of the processor.
+ *
+ * The head of such a stack carries a tag that changes with every push, so that a head that was popped and pushed again
+ * meanwhile is not mistaken for the same (ABA): batches lie at multiples of 64 below 2^48, and leave 22 bits for it. Lone
+ * records, and those for which there is no batch to be had, are linked through record.trace, with a tag of 32 bits. */
 #include "records.h"
 
+#include "arena.h"
+
 #include <stdbool.h>
+#include <string.h>
 
-static uint64_t batches; /* tag << 32 | first record of the top batch */
+struct batch {
+    uint64_t next; /* on the stack: the head that was before */
+    uint32_t count;
+    uint32_t ids[RECORDS_BATCH];
+};
 
-static void push_batch(uint32_t first, uint32_t count)
+#define ADDRESS_BITS (((1ULL << 48) - 1) & ~63ULL)
+
+static uint64_t full, empty; /* tag and struct batch * */
+static uint64_t lone;        /* tag << 32 | id */
+
+static struct batch *batch_at(uint64_t head)
 {
-    struct ledger_record *record = records_get(first);
-    uint64_t head = __atomic_load_n(&batches, __ATOMIC_RELAXED), wanted;
-
-    record->thread = count;
-    do {
-        __atomic_store_n(&record->trace, (uint32_t)head, __ATOMIC_RELAXED);
-        wanted = ((head >> 32) + 1) << 32 | first;
-    } while (!__atomic_compare_exchange_n(&batches, &head, wanted, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    return (struct batch *)(uintptr_t)(head & ADDRESS_BITS);
 }
 
-static uint32_t pop_batch(uint32_t *ret_count)
+/* The tag's bits are those that the address has not: with these filled in, a carry passes over them. */
+static uint64_t next_tag(uint64_t head)
 {
-    uint64_t head = __atomic_load_n(&batches, __ATOMIC_ACQUIRE), wanted;
+    return ((head | ADDRESS_BITS) + 1) & ~ADDRESS_BITS;
+}
+
+static void push_batch(uint64_t *stack, struct batch *batch)
+{
+    uint64_t head = __atomic_load_n(stack, __ATOMIC_RELAXED), wanted;
+
+    do {
+        __atomic_store_n(&batch->next, head, __ATOMIC_RELAXED);
+        wanted = next_tag(head) | (uintptr_t)batch;
+    } while (!__atomic_compare_exchange_n(stack, &head, wanted, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+static struct batch *pop_batch(uint64_t *stack)
+{
+    uint64_t head = __atomic_load_n(stack, __ATOMIC_ACQUIRE), wanted;
+
+    do {
+        if (!batch_at(head))
+            return NULL;
+        /* Another thread may have the batch by now: then this is garbage, and the tag makes the exchange fail. */
+        uint64_t next = __atomic_load_n(&batch_at(head)->next, __ATOMIC_RELAXED);
+        wanted = next_tag(head) | (next & ADDRESS_BITS);
+    } while (!__atomic_compare_exchange_n(stack, &head, wanted, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
+    return batch_at(head);
+}
+
+static void push_lone(uint32_t id)
+{
+    uint64_t head = __atomic_load_n(&lone, __ATOMIC_RELAXED), wanted;
+
+    do {
+        __atomic_store_n(&records_get(id)->trace, (uint32_t)head, __ATOMIC_RELAXED);
+        wanted = ((head >> 32) + 1) << 32 | id;
+    } while (!__atomic_compare_exchange_n(&lone, &head, wanted, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
+static uint32_t pop_lone(void)
+{
+    uint64_t head = __atomic_load_n(&lone, __ATOMIC_ACQUIRE), wanted;
 
     do {
         if (!(uint32_t)head)
             return 0;
-        /* Another thread may own the record by now: then this is garbage, and the tag makes the exchange fail. */
         uint32_t next = __atomic_load_n(&records_get((uint32_t)head)->trace, __ATOMIC_RELAXED);
         wanted = ((head >> 32) + 1) << 32 | next;
-    } while (!__atomic_compare_exchange_n(&batches, &head, wanted, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
-    *ret_count = records_get((uint32_t)head)->thread;
+    } while (!__atomic_compare_exchange_n(&lone, &head, wanted, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
     return (uint32_t)head;
+}
+
+/* Hands `count` records (at most a batch) to other threads. */
+static void hand_over(const uint32_t *ids, uint32_t count)
+{
+    struct batch *batch = pop_batch(&empty);
+
+    if (!batch)
+        batch = arena_alloc(sizeof(*batch));
+    if (!batch) {
+        for (uint32_t i = 0; i < count; i++)
+            push_lone(ids[i]);
+        return;
+    }
+    batch->count = count;
+    memcpy(batch->ids, ids, count * sizeof(*ids));
+    push_batch(&full, batch);
+}
+
+static uint32_t take_fresh(uint32_t *ids)
+{
+    uint32_t first = ledger_take(LEDGER_RECORDS, RECORDS_BATCH);
+
+    if (!first)
+        return 0;
+    for (uint32_t i = 0; i < RECORDS_BATCH; i++)
+        ids[i] = first + RECORDS_BATCH - 1 - i;
+    return RECORDS_BATCH;
 }
 
 _cold_ uint32_t records_take_slow(struct records_cache *cache)
 {
-    if (cache->spare) {
-        cache->first = cache->spare;
-        cache->count = RECORDS_BATCH;
-        cache->spare = 0;
-    } else if (cache->fresh < cache->fresh_end) {
-        return cache->fresh++;
-    } else if (!(cache->first = pop_batch(&cache->count))) {
-        cache->count = 0;
-        cache->fresh = ledger_take(LEDGER_RECORDS, RECORDS_BATCH);
-        cache->fresh_end = cache->fresh ? cache->fresh + RECORDS_BATCH : 0;
-        return cache->fresh ? cache->fresh++ : 0;
+    uint32_t id = pop_lone();
+    if (id)
+        return id;
+    struct batch *batch = pop_batch(&full);
+    if (batch) {
+        cache->count = batch->count;
+        memcpy(cache->ids, batch->ids, batch->count * sizeof(*cache->ids));
+        push_batch(&empty, batch);
+    } else if (!(cache->count = take_fresh(cache->ids))) {
+        return 0;
     }
-    return records_take(cache);
+    return cache->ids[--cache->count];
 }
 
 _cold_ void records_give_slow(struct records_cache *cache)
 {
-    if (cache->spare)
-        push_batch(cache->spare, RECORDS_BATCH);
-    cache->spare = cache->first;
-    cache->first = cache->count = 0;
+    hand_over(cache->ids, RECORDS_BATCH);
+    cache->count -= RECORDS_BATCH;
+    memmove(cache->ids, cache->ids + RECORDS_BATCH, cache->count * sizeof(*cache->ids));
 }
 
 void records_give_alone(uint32_t id)
 {
-    struct ledger_record *record = records_get(id);
-
-    __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
-    record->size = 0;
-    push_batch(id, 1);
+    __atomic_store_n(&records_get(id)->owner, 0, __ATOMIC_RELEASE);
+    push_lone(id);
 }
 
 void records_flush(struct records_cache *cache)
 {
-    if (cache->first)
-        push_batch(cache->first, cache->count);
-    if (cache->spare)
-        push_batch(cache->spare, RECORDS_BATCH);
-    while (cache->fresh < cache->fresh_end)
-        records_give_alone(cache->fresh++);
-    *cache = (struct records_cache){0};
+    while (cache->count) {
+        uint32_t count = MIN(cache->count, RECORDS_BATCH);
+        cache->count -= count;
+        hand_over(cache->ids + cache->count, count);
+    }
 }
 
 void records_reset(void)
 {
-    batches = 0;
+    for (struct batch *batch; (batch = pop_batch(&full));)
+        push_batch(&empty, batch);
+    lone = 0;
 }

@@ -11,16 +11,17 @@
 
 #define RECORDS_BATCH 128u /* records in a full batch; divides the records of a segment */
 
-/* Free records of one thread: two batches, so that a thread that swings around a batch's edge does not exchange with the
- * others each time. Linked through record.size. */
+/* Free records of one thread, the last one given back on top. Two batches at most, so that a thread that swings around a
+ * batch's edge does not exchange with the others each time. */
 struct records_cache {
-    uint32_t first, count;     /* the batch in use */
-    uint32_t spare;            /* a full batch, or 0 */
-    uint32_t fresh, fresh_end; /* records never used yet */
+    uint32_t count;
+    uint32_t ids[2 * RECORDS_BATCH];
 };
 
 /* A free record's id, or 0 when the ledger is full. */
 uint32_t records_take_slow(struct records_cache *cache);
+
+/* Makes room in a full cache. */
 void records_give_slow(struct records_cache *cache);
 
 static inline struct ledger_record *records_get(uint32_t id)
@@ -30,25 +31,21 @@ static inline struct ledger_record *records_get(uint32_t id)
 
 static inline uint32_t records_take(struct records_cache *cache)
 {
-    uint32_t id = cache->first;
-    if (unlikely(!id))
-        return records_take_slow(cache);
-    cache->first = (uint32_t)records_get(id)->size;
-    cache->count--;
-    return id;
+    return likely(cache->count) ? cache->ids[--cache->count] : records_take_slow(cache);
 }
 
 /* Clears the record and puts it back. */
+static _always_inline_ void records_give_entry(struct records_cache *cache, uint32_t id, struct ledger_record *record)
+{
+    __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
+    if (unlikely(cache->count == ARRAY_SIZE(cache->ids)))
+        records_give_slow(cache);
+    cache->ids[cache->count++] = id;
+}
+
 static inline void records_give(struct records_cache *cache, uint32_t id)
 {
-    struct ledger_record *record = records_get(id);
-
-    __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
-    if (unlikely(cache->count == RECORDS_BATCH))
-        records_give_slow(cache);
-    record->size = cache->first;
-    cache->first = id;
-    cache->count++;
+    records_give_entry(cache, id, records_get(id));
 }
 
 /* The same where no cache may be touched: a signal handler that interrupted the shim frees a block. */

@@ -361,17 +361,22 @@ static void gather_live(struct gathered *gathered)
     }
 }
 
-/* A thread counts the allocations of its newest trace in its own slot first. */
-static void add_pending(struct gathered *gathered, const struct ledger_thread *thread)
+/* Adds what threads have counted for their latest traces to these. */
+static void gather_tallies(struct gathered *gathered)
 {
-    uint32_t number = gathered_trace(gathered, LOAD(thread->pending_trace));
-    struct trace_row *row;
+    uint32_t limit = ledger_view_limit(gathered->view, LEDGER_TALLIES);
 
-    if (number == 0)
-        return;
-    row = table_row(&gathered->traces, number);
-    row->allocations = add_saturated(row->allocations, LOAD(thread->pending_allocations));
-    row->bytes = add_saturated(row->bytes, LOAD(thread->pending_bytes));
+    for (uint32_t id = 1; id < limit; id++) {
+        const struct ledger_tally *tally = ledger_view_entry(gathered->view, LEDGER_TALLIES, id);
+        if (!tally || !LOAD(tally->allocations))
+            continue;
+        uint32_t number = gathered_trace(gathered, LOAD(tally->trace));
+        if (number == 0)
+            continue;
+        struct trace_row *row = table_row(&gathered->traces, number);
+        row->allocations = add_saturated(row->allocations, LOAD(tally->allocations));
+        row->bytes = add_saturated(row->bytes, LOAD(tally->bytes));
+    }
 }
 
 /* The peak: header.peak_bytes knows it up to the threads' last flushes. Since then the process has at most had the bytes
@@ -398,7 +403,6 @@ static void gather_threads(struct gathered *gathered)
         totals->allocations = add_saturated(totals->allocations, LOAD(thread->allocations));
         totals->frees = add_saturated(totals->frees, LOAD(thread->frees));
         totals->dropped = add_saturated(totals->dropped, LOAD(thread->dropped));
-        add_pending(gathered, thread);
     }
     totals->peak_bytes = (uint64_t)MAX(MAX(LOAD(header->peak_bytes), (int64_t)(now + (uint64_t)fall)), 0);
     totals->peak_bytes = MAX(totals->peak_bytes, totals->live_bytes);
@@ -445,6 +449,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
     gather_errors(gathered);
     gather_live(gathered);
     gather_threads(gathered);
+    gather_tallies(gathered);
     return gathered->error;
 }
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 /* The option sample: mean bytes between samples, 0 = every block is recorded. */
-extern uint64_t sample_mean;
+extern _hidden_ uint64_t sample_mean;
 
 /* The countdown ran out: true when the block is really to be recorded (the first call of a thread draws its first
  * distance). */

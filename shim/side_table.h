@@ -4,11 +4,12 @@
 #ifndef SHIM_SIDE_TABLE_H
 #define SHIM_SIDE_TABLE_H
 
+#include "compiler.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 /* Entries in the table; 0 as long as no block is kept this way. */
-extern uint32_t side_table_count;
+extern _hidden_ uint32_t side_table_count;
 
 /* Notes the record of the block at `address`. Returns false when there is no memory. */
 bool side_table_put(uintptr_t address, uint32_t record);

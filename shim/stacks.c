@@ -95,7 +95,7 @@ static _cold_ struct index *index_grow(struct table *table)
 
 /* A new ledger entry with this key. The second word is stored last: it publishes the entry (`meta` of a node, `used` of a
  * trace lie in it). */
-static uint32_t make_entry(enum ledger_kind kind, struct key key)
+static _cold_ uint32_t make_entry(enum ledger_kind kind, struct key key)
 {
     uint32_t id = ledger_take(kind, 1);
     if (!id)
@@ -106,7 +106,8 @@ static uint32_t make_entry(enum ledger_kind kind, struct key key)
     return id;
 }
 
-static uint32_t intern(struct table *table, struct key key)
+/* `kind` is that of the table; a constant, so that places of entries are found without a division. */
+static _always_inline_ uint32_t intern(struct table *table, enum ledger_kind kind, struct key key)
 {
     struct index *index = __atomic_load_n(&table->index, __ATOMIC_ACQUIRE);
     uint32_t made = 0;
@@ -120,14 +121,14 @@ static uint32_t intern(struct table *table, struct key key)
         uint32_t *slot = &index->slots[at & mask];
         uint32_t id = __atomic_load_n(slot, __ATOMIC_ACQUIRE);
         if (!id) {
-            if (!made && !(made = make_entry(table->kind, key)))
+            if (!made && !(made = make_entry(kind, key)))
                 return 0;
             if (__atomic_compare_exchange_n(slot, &id, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
                 __atomic_fetch_add(&table->count, 1, __ATOMIC_RELAXED);
                 return made;
             }
         }
-        struct key other = entry_key(table->kind, id);
+        struct key other = entry_key(kind, id);
         if (other.words[0] == key.words[0] && other.words[1] == key.words[1])
             return id;
     }
@@ -136,7 +137,7 @@ static uint32_t intern(struct table *table, struct key key)
 
 uint32_t stacks_node(uint32_t parent, uint64_t key, uint32_t meta)
 {
-    uint32_t id = intern(&nodes, (struct key){{key, (uint64_t)meta << 32 | parent}});
+    uint32_t id = intern(&nodes, LEDGER_NODES, (struct key){{key, (uint64_t)meta << 32 | parent}});
     if (unlikely(!id))
         ledger_lacks(LACK_STACKS_FULL);
     return id;
@@ -146,7 +147,7 @@ uint32_t stacks_trace(uint32_t native, uint32_t python)
 {
     if (!native && !python)
         return 0;
-    uint32_t id = intern(&traces, (struct key){{(uint64_t)python << 32 | native, 1}});
+    uint32_t id = intern(&traces, LEDGER_TRACES, (struct key){{(uint64_t)python << 32 | native, 1}});
     if (unlikely(!id))
         ledger_lacks(LACK_STACKS_FULL);
     return id;

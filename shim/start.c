@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "block.h"
 #include "errors.h"
+#include "event.h"
 #include "guard.h"
 #include "guarded.h"
 #include "ledger.h"
@@ -52,6 +53,7 @@ void start_program_begins(void)
 {
     start_phase = false;
     ledger_header->program_started = 1;
+    event_settle();
 }
 
 /* A program that is an interpreter starts its own code later (pyframes_program_started). */

@@ -4,16 +4,17 @@
 #ifndef SHIM_START_H
 #define SHIM_START_H
 
+#include "compiler.h"
 #include "options.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 /* The options in force; constant after the constructor. */
-extern struct options start_options;
+extern _hidden_ struct options start_options;
 
 /* True until the program's own code runs: blocks allocated now are the startup group. */
-extern bool start_phase;
+extern _hidden_ bool start_phase;
 
 /* Ends the startup phase. */
 void start_program_begins(void);

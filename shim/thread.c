@@ -42,11 +42,12 @@ static bool give_counters(struct thread *thread, uint32_t generation)
 {
     if (thread->generation == generation)
         return true;
-    uint32_t id = ledger_take(LEDGER_THREADS, 1);
-    if (!id)
+    uint32_t id = ledger_take(LEDGER_THREADS, 1), tallies = ledger_take(LEDGER_TALLIES, LEDGER_TALLIES_THREAD);
+    if (!id || !tallies)
         return false;
     thread->id = id;
     thread->counters = ledger_entry(LEDGER_THREADS, id);
+    thread->tallies = ledger_entry(LEDGER_TALLIES, tallies);
     __atomic_store_n(&thread->counters->used, 1, __ATOMIC_RELEASE);
     thread->generation = generation;
     return true;
@@ -79,7 +80,6 @@ static void give(struct thread *thread)
         unwind_thread_reset(thread->unwind);
     if (thread->python)
         pyframes_thread_reset(thread->python);
-    thread->last_native = thread->last_python = thread->last_trace = 0;
     lock_take(&lock);
     thread->next_free = free_threads;
     free_threads = thread;
@@ -184,12 +184,11 @@ void thread_fork_child(void)
     free_threads = NULL;
     for (struct thread *thread = all_threads; thread; thread = thread->next_all) {
         thread->generation = 0;
-        thread->records = (struct records_cache){0};
+        thread->records.count = 0;
         if (thread->unwind)
             unwind_thread_reset(thread->unwind);
         if (thread->python)
             pyframes_thread_reset(thread->python);
-        thread->last_native = thread->last_python = thread->last_trace = 0;
         thread->next_free = free_threads;
         free_threads = thread;
     }

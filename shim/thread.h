@@ -21,14 +21,14 @@ struct thread {
     struct records_cache records;
     struct unwind_thread *unwind;
     struct pyframes_thread *python;
-    uint32_t last_native, last_python, last_trace; /* the newest trace, not to be looked up again */
-    uint32_t generation;                           /* ledger generation for which `counters` is valid */
-    double carry_blocks, carry_bytes;              /* with sampling: what counters of whole numbers left over */
-    uint32_t ticks;                                /* events, for what is looked at now and then */
-    struct quarantine_cache quarantine;            /* with guard=1 */
-    uint64_t serial, serial_end;                   /* numbers for new blocks' guard bytes */
-    uint64_t pages_random;                         /* with guard_pages=N (pages.h) */
-    uint32_t pages_left;                           /* recorded blocks up to the next one against a page */
+    struct ledger_tally *tallies;       /* LEDGER_TALLIES_THREAD */
+    uint32_t generation;                /* ledger generation for which `counters` and `tallies` are valid */
+    double carry_blocks, carry_bytes;   /* with sampling: what counters of whole numbers left over */
+    uint32_t ticks;                     /* events, for what is looked at now and then */
+    struct quarantine_cache quarantine; /* with guard=1 */
+    uint64_t serial, serial_end;        /* numbers for new blocks' guard bytes */
+    uint64_t pages_random;              /* with guard_pages=N (pages.h) */
+    uint32_t pages_left;                /* recorded blocks up to the next one against a page */
     struct thread *next_free;
     struct thread *next_all;
 };
@@ -69,7 +69,7 @@ extern _Thread_local struct thread_local_state thread_local_state _initial_exec_
 /* Number of the ledger in use: 0 = this process is a fork whose ledger is not made yet (the kernel wipes the word), or
  * THREAD_INACTIVE. */
 #define THREAD_INACTIVE UINT32_MAX
-extern volatile uint32_t *thread_generation;
+extern _hidden_ volatile uint32_t *thread_generation;
 
 /* Prepares for threads: the generation word and the key whose destructor ends them. Returns 0 or -errno. */
 int thread_init(void);

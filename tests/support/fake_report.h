@@ -179,16 +179,10 @@ static inline void fill(void)
                                     .trace = other,
                                     .free_trace = trace,
                                     .detail = fake_text(&fake, "freed twice")});
-    fake_add(&fake, LEDGER_THREADS,
-             &(struct ledger_thread){.used = 1,
-                                     .allocations = 20,
-                                     .frees = 17,
-                                     .dropped = 1,
-                                     .balance = 64,
-                                     .high = 300,
-                                     .pending_trace = other,
-                                     .pending_allocations = 2,
-                                     .pending_bytes = 20});
+    fake_add(
+        &fake, LEDGER_THREADS,
+        &(struct ledger_thread){.used = 1, .allocations = 20, .frees = 17, .dropped = 1, .balance = 64, .high = 300});
+    fake_add(&fake, LEDGER_TALLIES, &(struct ledger_tally){.trace = other, .allocations = 2, .bytes = 20});
     fake_add(&fake, LEDGER_THREADS, &(struct ledger_thread){.used = 1, .allocations = 2, .frees = 2, .balance = -10});
     fake_header(&fake)->live_bytes = 1000;
     fake_header(&fake)->peak_bytes = 1200;

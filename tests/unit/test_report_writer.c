@@ -182,7 +182,7 @@ Test(report_writer, totals_add_all_threads)
     free_report(&report);
 }
 
-Test(report_writer, pending_counts_belong_to_their_trace)
+Test(report_writer, tallies_belong_to_their_trace)
 {
     struct report report;
 

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hot path: the steps of event.h for a block of the plain kind, in the plain case (event_odd == 0). There are no guard
+ * bytes, no guard pages and no sampling then, every domain whose hooks are called is recorded, stacks are native ones and those of the interpreter
+ * if there is one, and the program's own code runs: what event.h would ask at each event is settled beforehand. Whatever
+ * is not plain is left to event.h. For the capture files only. */
+#ifndef SHIM_PLAIN_H
+#define SHIM_PLAIN_H
+
+#include "event.h"
+
+/* Opens the guard, as BUSY_NESTED. NULL: the event is not plain, and nothing has been done. */
+static _always_inline_ struct thread *plain_enter(void)
+{
+    struct thread_local_state *state = &thread_local_state;
+
+    if (unlikely(state->generation != *thread_generation || state->busy))
+        return NULL;
+    state->busy = BUSY_NESTED;
+    return state->self;
+}
+
+static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, void *const *frame)
+{
+    uint32_t native = likely(thread->unwind) ? unwind_capture_at(thread->unwind, frame) : 0, python = 0;
+
+    if (pymem_captures && likely(thread->python))
+        python = pyframes_capture(thread->python);
+    return tally_find(thread->tallies, native, python);
+}
+
+/* event_finish. Keeps errno without a look at it: nothing here that is not rare changes it. */
+static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
+                                          void *const *frame)
+{
+    if (unlikely(!base)) {
+        thread_leave();
+        return NULL;
+    }
+    uint8_t *p = base + BLOCK_PREFIX;
+    thread_local_state.busy = BUSY_SHIM;
+    struct ledger_tally *tally = plain_tally(thread, frame);
+    uint32_t id = records_take(&thread->records);
+    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
+    if (likely(id))
+        event_fill_record(records_get(id), thread, p, size, ref, tally->trace, 0);
+    else
+        thread->counters->dropped++;
+    uint64_t *prefix = (uint64_t *)base;
+    prefix[0] = ref;
+    prefix[1] = block_check_word(p, ref);
+    count_add(thread->counters, tally, 1, size);
+    thread_leave();
+    return p;
+}
+
+/* The steps of a free up to giving back `p` - BLOCK_PREFIX, if `p` was made in this process and its reference but for record,
+ * process, and bits of the allocator's number is `of`. False: nothing has been done. */
+static _always_inline_ bool plain_leave(void *p, uint64_t of, uint64_t allocator_bits)
+{
+    const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
+    struct thread_local_state *state = &thread_local_state;
+    uint32_t generation = *thread_generation;
+    uint64_t *prefix = (uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
+
+    if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < BLOCK_PREFIX))
+        return false;
+    uint64_t ref = prefix[0];
+    of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
+    if (unlikely((ref ^ of) & ~ignored || prefix[1] != block_check_word(p, ref)))
+        return false;
+    if (unlikely(!block_record(ref) || state->generation != generation || state->busy))
+        return false;
+    struct thread *thread = state->self;
+    struct ledger_record *record = records_get(block_record(ref));
+    state->busy = BUSY_SHIM;
+    count_subtract(thread->counters, 1, record->size);
+    records_give_entry(&thread->records, block_record(ref), record);
+    thread_leave();
+    prefix[1] = BLOCK_FREED;
+    return true;
+}
+
+#endif
