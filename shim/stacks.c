@@ -77,9 +77,10 @@ static _cold_ struct index *index_grow(struct table *table)
     struct index *old = __atomic_load_n(&table->index, __ATOMIC_ACQUIRE);
 
     if (!lock_try(&table->lock)) {
-        if (old)
+        if (old && table->count < old->capacity / 4 * 3)
             return old;
-        lock_take(&table->lock); /* the first index is being made */
+        lock_take(
+            &table->lock); /* the first index is being made, or the old one fills up before the new one is there */
     }
     old = table->index;
     if (!old || table->count >= old->capacity / 2) {
