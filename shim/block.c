@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "block.h"
 
+#include "guard.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -19,4 +21,10 @@ bool block_prefix_readable(const void *p)
     bool readable = errno != EFAULT;
     errno = saved;
     return readable;
+}
+
+bool block_prefix_there(const void *p)
+{
+    bool on_page = guard_active && ((uintptr_t)p & 4095) >= GUARD_SIDE;
+    return (on_page && guard_seems_dressed(p)) || block_prefix_readable(p);
 }

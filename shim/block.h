@@ -115,6 +115,9 @@ static inline void block_unmark(void *p)
 /* Whether the bytes where the prefix of a pointer would be can be read at all. Costs a system call. */
 bool block_prefix_readable(const void *p);
 
+/* The same for a `p` whose own page can be read: with guard bytes on it there is no need to ask. */
+bool block_prefix_there(const void *p);
+
 /* The reference of `p` (not NULL) if it is a recorded block, else 0. Foreign pointers to the start of some heap's block may
  * be asked about: all heaps in use keep a header or another block before theirs, except at the start of a page. */
 static inline uint64_t block_find(const void *p)
@@ -122,7 +125,7 @@ static inline uint64_t block_find(const void *p)
     uint32_t distance = block_distance;
     if (unlikely(((uintptr_t)p & 15) != 0))
         return 0;
-    if (unlikely(((uintptr_t)p & 4095) < distance) && !block_prefix_readable(p))
+    if (unlikely(((uintptr_t)p & 4095) < distance) && !block_prefix_there(p))
         return 0;
     const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - distance);
     uint64_t ref = prefix[0];

@@ -3,15 +3,10 @@
 
 #include "block.h"
 
-#include <endian.h>
-
-static const char letters[DOMAIN_COUNT] = {
+const char guard_letters[DOMAIN_COUNT] = {
     [DOMAIN_MALLOC] = 'c', [DOMAIN_RAW] = 'r',       [DOMAIN_MEM] = 'm',  [DOMAIN_OBJ] = 'o',
     [DOMAIN_NEW] = 'n',    [DOMAIN_NEW_ARRAY] = 'N', [DOMAIN_MMAP] = 'p',
 };
-
-#define FORBIDDEN_WORD 0xfdfdfdfdfdfdfdfdULL
-#define FORBIDDEN_BUT_FIRST 0xfdfdfdfdfdfdfd00ULL
 
 bool guard_active, guard_fills;
 
@@ -24,22 +19,9 @@ void guard_init(bool active, bool fills)
     block_template = (uint64_t)__builtin_ctz(block_distance) << BLOCK_PADDING_SHIFT;
 }
 
-static uint64_t load(const void *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof(word));
-    return word;
-}
-
 static void store(void *at, uint64_t word)
 {
     memcpy(at, &word, sizeof(word));
-}
-
-/* The word at p - 8: the letter is its lowest byte in memory order. */
-static uint64_t letter_word(enum block_domain domain)
-{
-    return FORBIDDEN_BUT_FIRST | (uint8_t)letters[domain];
 }
 
 void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial)
@@ -47,22 +29,14 @@ void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial
     uint8_t *bytes = p;
 
     store(bytes - 16, htobe64(size));
-    store(bytes - 8, letter_word(domain));
-    store(bytes + size, FORBIDDEN_WORD);
+    store(bytes - 8, guard_letter_word(domain));
+    store(bytes + size, GUARD_FORBIDDEN_WORD);
     store(bytes + size + 8, htobe64(serial));
 }
 
 static bool serial_possible(uint64_t stored, uint64_t serial_limit)
 {
     return be64toh(stored) - 1 < serial_limit;
-}
-
-bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit)
-{
-    const uint8_t *bytes = p;
-
-    return load(bytes - 16) == htobe64(size) && load(bytes - 8) == letter_word(domain) &&
-           load(bytes + size) == FORBIDDEN_WORD && serial_possible(load(bytes + size + 8), serial_limit);
 }
 
 /* The difference between what is and what should be, `offset` being that of the first byte from p. */
@@ -92,10 +66,10 @@ struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, 
     struct guard_sides should;
 
     store(should.before, htobe64(size));
-    store(should.before + 8, letter_word(domain));
-    store(should.after, FORBIDDEN_WORD);
+    store(should.before + 8, guard_letter_word(domain));
+    store(should.after, GUARD_FORBIDDEN_WORD);
     memcpy(should.after + 8, sides->after + 8, 8);
-    if (!serial_possible(load(sides->after + 8), serial_limit))
+    if (!serial_possible(guard_load(sides->after + 8), serial_limit))
         memset(should.after + 8, 0, 8);
     struct guard_damage damage =
         compare(sides->before, should.before, GUARD_SIDE, ERROR_UNDERFLOW, -(int64_t)GUARD_SIDE);
@@ -144,10 +118,10 @@ struct guard_damage guard_examine_fill(const uint8_t *bytes, size_t size, uint8_
 
 size_t guard_stated_size(const void *p)
 {
-    return be64toh(load((const uint8_t *)p - 16));
+    return be64toh(guard_load((const uint8_t *)p - 16));
 }
 
 bool guard_seems_dressed(const void *p)
 {
-    return (load((const uint8_t *)p - 8) & ~0xffULL) == FORBIDDEN_BUT_FIRST;
+    return (guard_load((const uint8_t *)p - 8) & ~0xffULL) == (GUARD_FORBIDDEN_WORD & ~0xffULL);
 }

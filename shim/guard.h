@@ -14,6 +14,7 @@
 #include "compiler.h"
 #include "ledger_format.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -57,8 +58,31 @@ struct guard_damage {
 struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, enum block_domain domain,
                                   uint64_t serial_limit);
 
+static inline uint64_t guard_load(const void *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+#define GUARD_FORBIDDEN_WORD 0xfdfdfdfdfdfdfdfdULL
+
+extern const char guard_letters[DOMAIN_COUNT];
+
+/* The word at p - 8: the letter is its lowest byte in memory order. */
+static inline uint64_t guard_letter_word(enum block_domain domain)
+{
+    return (GUARD_FORBIDDEN_WORD & ~0xffULL) | (uint8_t)guard_letters[domain];
+}
+
 /* True when both sides are as they were: the fast way. */
-bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit);
+static inline bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit)
+{
+    const uint8_t *bytes = p;
+
+    return guard_load(bytes - 16) == htobe64(size) && guard_load(bytes - 8) == guard_letter_word(domain) &&
+           guard_load(bytes + size) == GUARD_FORBIDDEN_WORD && be64toh(guard_load(bytes + size + 8)) - 1 < serial_limit;
+}
 
 /* The same for a block in the debug hooks of CPython, which have no serial number there. */
 struct guard_damage guard_examine_debug(const struct guard_sides *sides, size_t size, enum block_domain domain);
@@ -81,6 +105,18 @@ size_t guard_stated_size(const void *p);
 
 /* Whether the bytes before `p` look like guard bytes. */
 bool guard_seems_dressed(const void *p);
+
+/* Whether all of [bytes, bytes + size) is `value`. Small blocks, which are the most, without a call. */
+static inline bool guard_is_filled(const uint8_t *bytes, size_t size, uint8_t value)
+{
+    uint64_t word = value * 0x0101010101010101ULL, other = 0;
+
+    if (size < 8 || size > 64)
+        return guard_find_other(bytes, size, value) == size;
+    for (size_t at = 0; at + 8 <= size; at += 8)
+        other |= guard_load(bytes + at) ^ word;
+    return !(other | (guard_load(bytes + size - 8) ^ word));
+}
 
 static inline void guard_fill(void *p, uint8_t value, size_t size)
 {

@@ -10,6 +10,18 @@
 #define MOVE_MAX (256u << 10) /* growing blocks up to here move */
 #define WALK_MAX (1ull << 28) /* records that searches may look at in the process's life */
 
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#else
+#define __libc_single_threaded false
+#endif
+
+/* What is atomic costs as much as all the rest of a free. */
+static inline bool is_single_threaded(void)
+{
+    return __libc_single_threaded;
+}
+
 /* ---- what is told of a damage ---- */
 
 void guarded_describe(char *text, size_t room, const struct guard_damage *damage, uint64_t size,
@@ -60,18 +72,14 @@ static uint64_t size_of(const void *p, const struct ledger_record *record)
     return record ? record->size : guard_stated_size(p);
 }
 
-static void check_sides(struct thread *thread, const void *p, uint64_t ref, struct ledger_record *record,
-                        void *const *frame)
+_cold_ static void note_sides(struct thread *thread, const void *p, uint64_t ref, struct ledger_record *record,
+                              void *const *frame)
 {
     enum block_domain domain = block_domain_of(ref);
     uint64_t size = size_of(p, record);
     struct guard_sides sides;
 
     if (record && record->owner & RECORD_DAMAGED)
-        return;
-    if (!record && size > EVENT_SIZE_LIMIT) /* the parent's block, whose size is damaged */
-        return;
-    if (likely(guard_intact(p, size, domain, record ? serial_limit() : UINT64_MAX)))
         return;
     guard_read(p, size, &sides);
     struct guard_damage damage = guard_examine(&sides, size, domain, record ? serial_limit() : UINT64_MAX);
@@ -80,6 +88,17 @@ static void check_sides(struct thread *thread, const void *p, uint64_t ref, stru
     note_damage(&damage, (uintptr_t)p, record, size, domain, event_trace(thread, frame));
     if (record)
         __atomic_fetch_or(&record->owner, RECORD_DAMAGED, __ATOMIC_RELAXED);
+}
+
+static inline void check_sides(struct thread *thread, const void *p, uint64_t ref, struct ledger_record *record,
+                               void *const *frame)
+{
+    uint64_t size = size_of(p, record);
+
+    if (!record && size > EVENT_SIZE_LIMIT) /* the parent's block, whose size is damaged */
+        return;
+    if (unlikely(!guard_intact(p, size, block_domain_of(ref), record ? serial_limit() : UINT64_MAX)))
+        note_sides(thread, p, ref, record, frame);
 }
 
 static void note_double_free(struct thread *thread, const void *p, uint64_t ref, const struct ledger_record *record,
@@ -102,8 +121,13 @@ static void note_double_free(struct thread *thread, const void *p, uint64_t ref,
 }
 
 /* Of threads that free one block at the same moment, one does. */
-static bool claim(struct ledger_record *record)
+static inline bool claim(struct ledger_record *record)
 {
+    if (is_single_threaded()) {
+        uint64_t owner = record->owner;
+        __atomic_store_n(&record->owner, owner | RECORD_FREED, __ATOMIC_RELEASE);
+        return !(owner & RECORD_FREED);
+    }
     return !(__atomic_fetch_or(&record->owner, RECORD_FREED, __ATOMIC_ACQ_REL) & RECORD_FREED);
 }
 
@@ -127,11 +151,11 @@ static void let_go(struct thread *thread, uint32_t id, void *const *frame)
     enum block_domain domain = ledger_owner_domain(record->owner);
     uint64_t ref = block_prefix(p)[0];
 
-    if (block_find(p) != ref) { /* written over: its memory cannot be given back any more */
+    if (block_prefix(p)[1] != block_check_word(p, ref)) { /* written over: its memory cannot be given back any more */
         records_give(&thread->records, id);
         return;
     }
-    if (guard_fills && guard_find_other(p, record->size, GUARD_DEAD) != record->size) {
+    if (guard_fills && unlikely(!guard_is_filled(p, record->size, GUARD_DEAD))) {
         struct guard_damage damage = guard_examine_dead(p, record->size, 0);
         note_damage(&damage, (uintptr_t)p, record, record->size, domain, event_trace(thread, frame));
     }
@@ -186,7 +210,9 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
                           const struct release *release)
 {
     bool python = event_is_python(block_domain_of(ref)), by_python = event_is_python(release->by);
+    __builtin_prefetch(record, 1); /* it may be in no cache: what does not need it comes first */
     bool missing = (python || by_python) && interpreter_lock_missing();
+    uint32_t trace = event_trace(thread, release->frame);
 
     if (!claim(record)) {
         note_double_free(thread, p, ref, record, release);
@@ -199,7 +225,7 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
     count_free(thread, record->size);
     if (block_domain_of(ref) == DOMAIN_OBJ)
         pyframes_block_freed((uintptr_t)p, record->size);
-    record->type = event_trace(thread, release->frame);
+    record->type = trace;
     keep_back(thread, p, ref, record, !missing, release->frame);
 }
 

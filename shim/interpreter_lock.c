@@ -55,7 +55,7 @@ _cold_ bool interpreter_lock_excused(struct thread *thread, void *const *frame)
 
 bool interpreter_lock_missing(void)
 {
-    return pymem_checks_lock && pymem_api()->is_initialized() && !pyframes_attached();
+    return pymem_checks_lock && unlikely(!pyframes_attached()) && pymem_api()->is_initialized();
 }
 
 void interpreter_lock_note(struct thread *thread, const void *p, uint64_t size, enum block_domain domain,

@@ -13,6 +13,21 @@
 
 TestSuite(guard);
 
+/* Each error is looked for TEST_REPEAT times: scripts/test --long says 50. Then one interpreter must do. */
+static size_t rounds(void)
+{
+    const char *repeat = getenv("TEST_REPEAT");
+    return repeat ? (size_t)atol(repeat) : 1;
+}
+
+static size_t find_pythons(struct python *pythons)
+{
+    size_t count = pythons_find(pythons);
+    return rounds() > 1 && count > 1 ? 1 : count;
+}
+
+#define LONG 3600 /* seconds for all rounds */
+
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -78,11 +93,14 @@ static void check_error(const json_t *error, const struct expected *expected)
     cr_assert(!expected->freed || has_frame(error, "free_stack", expected->freed), "%s: free_stack", expected->name);
 }
 
-Test(guard, every_error_of_the_c_library_is_found, .timeout = 120)
+#define ERRORS (sizeof(errors) / sizeof(errors[0]))
+
+Test(guard, every_error_of_the_c_library_is_found, .timeout = LONG)
 {
     char *target = target_path("guard_errors");
 
-    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+    for (size_t n = 0; n < ERRORS * rounds(); n++) {
+        size_t i = n % ERRORS;
         struct traced traced = run("guard=1", LIST(target, errors[i].name));
         check_error(only_error(&traced, errors[i].name), &errors[i]);
         traced_clear(&traced);
@@ -90,11 +108,12 @@ Test(guard, every_error_of_the_c_library_is_found, .timeout = 120)
     free(target);
 }
 
-Test(guard, corrected_programs_have_no_errors, .timeout = 120)
+Test(guard, corrected_programs_have_no_errors, .timeout = LONG)
 {
     char *target = target_path("guard_errors");
 
-    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+    for (size_t n = 0; n < ERRORS * rounds(); n++) {
+        size_t i = n % ERRORS;
         struct traced traced = run("guard=1", LIST(target, errors[i].name, "fixed"));
         cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s\n%s", errors[i].name,
                      traced.run.err);
@@ -156,7 +175,7 @@ static void check_access(const char *target, const struct access *access, const 
 }
 
 /* And what the program does with the signal is what it does without memshim. */
-Test(guard, bad_accesses_to_pages_are_found, .timeout = 300)
+Test(guard, bad_accesses_to_pages_are_found, .timeout = LONG)
 {
     static const struct {
         const char *how;
@@ -165,10 +184,10 @@ Test(guard, bad_accesses_to_pages_are_found, .timeout = 300)
     static const char *const options[] = {"guard_pages=1", "guard_pages=1:guard=1"};
     char *target = target_path("guard_pages");
 
-    for (size_t with = 0; with < 2; with++)
+    for (size_t with = 0; with < 2 * rounds(); with++)
         for (size_t i = 0; i < sizeof(accesses) / sizeof(accesses[0]); i++)
             for (size_t k = 0; k < sizeof(handlers) / sizeof(handlers[0]); k++)
-                check_access(target, &accesses[i], options[with], handlers[k].how, handlers[k].status);
+                check_access(target, &accesses[i], options[with % 2], handlers[k].how, handlers[k].status);
     free(target);
 }
 
@@ -232,16 +251,16 @@ static void python_access(const char *python, const char *what, const char *doma
     free(script);
 }
 
-Test(guard, bad_reads_of_python_programs_are_found, .timeout = 300)
+Test(guard, bad_reads_of_python_programs_are_found, .timeout = LONG)
 {
     static const char *const all[] = {"raw", "mem", "obj", "malloc"};
     struct python pythons[PYTHONS_MAX];
-    size_t count = pythons_find(pythons);
+    size_t count = find_pythons(pythons);
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count * rounds(); i++) {
         for (size_t k = 0; k < 4; k++) {
-            python_access(pythons[i].path, "read_over", all[k], "overflow-read");
-            python_access(pythons[i].path, "read_late", all[k], "use-after-free-read");
+            python_access(pythons[i % count].path, "read_over", all[k], "overflow-read");
+            python_access(pythons[i % count].path, "read_late", all[k], "use-after-free-read");
         }
     }
 }
@@ -272,20 +291,20 @@ Test(guard, pages_change_no_program, .timeout = 120)
 
 /* ---- C++, and sizes that the program names ---- */
 
-Test(guard, mismatched_releases_are_found_with_and_without_guard_bytes, .timeout = 120)
+Test(guard, mismatched_releases_are_found_with_and_without_guard_bytes, .timeout = LONG)
 {
     static const char *const cases[] = {"new-free",        "malloc-delete", "array-delete", "new-delete-array",
                                         "memalign-delete", "delete-size",   "free-size",    "new-realloc"};
     static const char *const options[] = {"guard=0", "guard=1"};
     char *target = target_path("mismatched_free");
 
-    for (size_t with = 0; access(target, X_OK) == 0 && with < 2; with++) {
+    for (size_t with = 0; access(target, X_OK) == 0 && with < 2 * rounds(); with++) {
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-            struct traced traced = run(options[with], LIST(target, cases[i]));
+            struct traced traced = run(options[with % 2], LIST(target, cases[i]));
             cr_assert_str_eq(text_of(only_error(&traced, cases[i]), "kind"), "mismatched-free");
             traced_clear(&traced);
         }
-        struct traced traced = run(options[with], LIST(target, "fitting"));
+        struct traced traced = run(options[with % 2], LIST(target, "fitting"));
         cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s", traced.run.err);
         traced_clear(&traced);
     }
@@ -328,24 +347,24 @@ static void python_errors(const char *python)
     python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);
 }
 
-Test(guard, every_error_of_pythons_domains_is_found, .timeout = 800)
+Test(guard, every_error_of_pythons_domains_is_found, .timeout = LONG)
 {
     struct python pythons[PYTHONS_MAX];
-    size_t count = pythons_find(pythons);
+    size_t count = find_pythons(pythons);
 
-    for (size_t i = 0; i < count; i++)
-        python_errors(pythons[i].path);
+    for (size_t i = 0; i < count * rounds(); i++)
+        python_errors(pythons[i % count].path);
 }
 
 /* With and without guard bytes: who made a block stands in its reference. */
-Test(guard, every_pair_of_domains_is_a_mismatch, .timeout = 300)
+Test(guard, every_pair_of_domains_is_a_mismatch, .timeout = LONG)
 {
     static const char *const options[] = {"guard=1", "guard=0"};
 
-    for (size_t with = 0; with < 2; with++)
+    for (size_t with = 0; with < 2 * rounds(); with++)
         for (size_t made = 0; made < 4; made++)
             for (size_t freed = 0; freed < 4; freed++)
                 if (made != freed)
-                    python_case("/usr/bin/python3", LIST("mismatch", domains[made], domains[freed]), options[with],
+                    python_case("/usr/bin/python3", LIST("mismatch", domains[made], domains[freed]), options[with % 2],
                                 "domain-mismatch", "is released by");
 }
