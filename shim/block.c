@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 uint64_t block_secret;
+uint16_t block_process_max = UINT16_MAX;
 uint32_t block_distance = BLOCK_PREFIX;
 uint32_t block_trailer;
 uint64_t block_template = (uint64_t)BLOCK_PADDING_LOG_MIN << BLOCK_PADDING_SHIFT;

@@ -5,9 +5,10 @@
  *     base                       p - 16          p - 8           p
  *     | alignment padding        | reference     | check word    | the program's bytes
  *
- * With guard=1 it stands 16 bytes lower, and guard.h has what is between it and the program's bytes. The check word mixes address, reference and a secret of the process, so a pointer that is not ours (allocated before the
- * shim, by the loader, by another heap) is recognised by reading 8 bytes, and a stale copy of a prefix is worth nothing at
- * another address. All pointer arithmetic between the program's block and the real one is here. */
+ * With guard=1 it stands 16 bytes lower, and guard.h has what is between it and the program's bytes. The check word mixes
+ * address, reference, size and a secret of the process, so a pointer that is not ours (allocated before the shim, by the
+ * loader, by another heap) is recognised by reading 8 bytes, and a stale copy of a prefix is worth nothing at another address.
+ * All pointer arithmetic between the program's block and the real one is here. */
 #ifndef SHIM_BLOCK_H
 #define SHIM_BLOCK_H
 
@@ -17,6 +18,9 @@
 #include <stdbool.h>
 
 #define BLOCK_PREFIX 16u
+
+/* In the check word: the record knows the size. */
+#define BLOCK_SIZE_UNKNOWN UINT32_MAX
 #define BLOCK_PADDING_LOG_MIN 4u /* the prefix alone */
 #define BLOCK_ALIGNMENT_MAX_LOG 40u
 
@@ -41,6 +45,9 @@ extern _hidden_ uint32_t block_distance;
 
 /* Bytes of guard behind every recorded block. Constant likewise. */
 extern _hidden_ uint32_t block_trailer;
+
+/* The largest `process` of any block: that of this process, since a fork counts up from its parent. */
+extern _hidden_ uint16_t block_process_max;
 
 /* The reference of a block that has no more than that before it, without all else. */
 extern _hidden_ uint64_t block_template;
@@ -82,11 +89,19 @@ static inline uint64_t block_with_domain(uint64_t ref, enum block_domain domain)
     return (ref & ~(15ULL << BLOCK_DOMAIN_SHIFT)) | (uint64_t)domain << BLOCK_DOMAIN_SHIFT;
 }
 
-static inline uint64_t block_check_word(const void *p, uint64_t packed)
+/* In the lower half of the word the size, as far as it fits: a free has no need of the record then, which may have left the
+ * caches of the processor long ago. */
+static inline uint64_t block_check_word(const void *p, uint64_t packed, uint32_t size)
 {
-    uint64_t mixed = ((uintptr_t)p ^ block_secret) * 0x9e3779b97f4a7c15ULL + packed;
+    uint64_t mixed = ((uintptr_t)p ^ block_secret) * 0x9e3779b97f4a7c15ULL + (packed ^ size * 0xd6e8feb86659fd93ULL);
     mixed *= 0xbf58476d1ce4e5b9ULL;
-    return mixed ^ mixed >> 31;
+    return (mixed & ~(uint64_t)UINT32_MAX) | size;
+}
+
+/* Whether these 16 bytes are the prefix of a recorded block at `p`, unless by a chance of 1 in 2^32. */
+static inline bool block_is_marked(const uint64_t *prefix, const void *p)
+{
+    return prefix[1] == block_check_word(p, prefix[0], (uint32_t)prefix[1]);
 }
 
 /* The prefix of `p`. */
@@ -95,11 +110,11 @@ static inline uint64_t *block_prefix(const void *p)
     return (uint64_t *)((uintptr_t)p - block_distance);
 }
 
-static inline void block_mark(void *p, uint64_t ref)
+static inline void block_mark(void *p, uint64_t ref, size_t size)
 {
     uint64_t *prefix = block_prefix(p);
     prefix[0] = ref;
-    prefix[1] = block_check_word(p, ref);
+    prefix[1] = block_check_word(p, ref, size < BLOCK_SIZE_UNKNOWN ? (uint32_t)size : BLOCK_SIZE_UNKNOWN);
 }
 
 /* What is left of the check word in memory that was given back, where no heap has written over it: by it the leak scan tells
@@ -129,9 +144,11 @@ static inline uint64_t block_find(const void *p)
         return 0;
     const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - distance);
     uint64_t ref = prefix[0];
-    if (ref >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN) /* most foreign ones are known by this already */
+    /* The check word alone would take one foreign pointer in 2^32 for ours; what no reference says makes that 2^48. */
+    if (ref >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN || ref >> BLOCK_PADDING_SHIFT > BLOCK_ALIGNMENT_MAX_LOG ||
+        block_process(ref) > block_process_max || block_domain_of(ref) >= DOMAIN_COUNT)
         return 0;
-    return prefix[1] == block_check_word(p, ref) ? ref : 0;
+    return block_is_marked(prefix, p) ? ref : 0;
 }
 
 /* The address that the real allocator knows. */

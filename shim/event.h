@@ -122,7 +122,7 @@ static _always_inline_ void event_enter(struct thread *thread, void *p, size_t s
         event_fill_record(records_get(id), thread, p, size, ref, tally->trace, event_flags());
     else
         thread->counters->dropped++;
-    block_mark(p, ref);
+    block_mark(p, ref, size);
     count_allocation(thread, tally, size);
 }
 

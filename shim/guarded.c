@@ -304,7 +304,7 @@ static void *resize_in_place(void *p, uint64_t ref, uint64_t old_size, size_t si
         count_free(thread, old_size);
         event_enter(thread, moved, size, ref, release->frame);
     } else {
-        block_mark(p, ref);
+        block_mark(p, ref, old_size);
     }
     thread_leave();
     return base ? moved : NULL;

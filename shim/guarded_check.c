@@ -89,7 +89,7 @@ static void check_one(struct check *check, uint32_t i)
     const struct piece *piece = &check->pieces[i];
     const void *p = (const void *)ledger_owner_address(owner);
     enum block_domain domain = ledger_owner_domain(owner);
-    bool marked = piece->prefix[1] == block_check_word(p, piece->prefix[0]);
+    bool marked = block_is_marked(piece->prefix, p);
     struct guard_damage damage;
 
     if (!marked && event_is_python(domain) && side_table_count) {

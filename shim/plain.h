@@ -48,7 +48,7 @@ static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, 
         thread->counters->dropped++;
     uint64_t *prefix = (uint64_t *)base;
     prefix[0] = ref;
-    prefix[1] = block_check_word(p, ref);
+    prefix[1] = block_check_word(p, ref, likely(size < BLOCK_SIZE_UNKNOWN) ? (uint32_t)size : BLOCK_SIZE_UNKNOWN);
     count_add(thread->counters, tally, 1, size);
     thread_leave();
     return p;
@@ -67,14 +67,15 @@ static _always_inline_ bool plain_leave(void *p, uint64_t of, uint64_t allocator
         return false;
     uint64_t ref = prefix[0];
     of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
-    if (unlikely((ref ^ of) & ~ignored || prefix[1] != block_check_word(p, ref)))
+    if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p)))
         return false;
     if (unlikely(!block_record(ref) || state->generation != generation || state->busy))
         return false;
     struct thread *thread = state->self;
     struct ledger_record *record = records_get(block_record(ref));
     state->busy = BUSY_SHIM;
-    count_subtract(thread->counters, 1, record->size);
+    uint32_t size = (uint32_t)prefix[1];
+    count_subtract(thread->counters, 1, likely(size != BLOCK_SIZE_UNKNOWN) ? size : record->size);
     records_give_entry(&thread->records, block_record(ref), record);
     thread_leave();
     prefix[1] = BLOCK_FREED;

@@ -167,7 +167,8 @@ static _always_inline_ uint32_t compare_places(const struct pycompat *compat, co
     return thread->open || !back_of(compat, root->frame) ? NOWHERE : 0;
 }
 
-/* Whether all places below `at` are as they were, and `at` is called from there. */
+/* Whether all places below `at` are as they were, and `at` is called from there. Where frames are cut off, no look is taken
+ * at these: of a deep recursion their number may be that of an earlier stack with the same innermost frames. */
 static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct pyframes_thread *thread,
                                           uint32_t at, enum pycompat_shape shape)
 {
@@ -178,10 +179,7 @@ static _always_inline_ bool is_same_below(const struct pycompat *compat, const s
         if (unlikely(back_of(compat, place->frame) != place[-1].frame) ||
             unlikely(!is_current(compat, place - 1, shape)))
             return false;
-    for (; place > root; place--)
-        if (unlikely(back_of(compat, place->frame) != place[-1].frame))
-            return false;
-    return !back_of(compat, root->frame);
+    return place > root || !back_of(compat, root->frame);
 }
 
 /* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and

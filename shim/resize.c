@@ -39,7 +39,7 @@ static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
     } else {
         if (base)
             correct_record(ref, moved, size);
-        block_mark(moved, ref);
+        block_mark(moved, ref, base ? size : BLOCK_SIZE_UNKNOWN);
     }
     if (thread)
         thread_leave();
@@ -67,7 +67,7 @@ static void *resize_to_plain(void *p, uint64_t ref, size_t size)
     thread_local_state.busy = busy;
     if (!moved) {
         memmove(p, base, kept);
-        block_mark(p, ref);
+        block_mark(p, ref, BLOCK_SIZE_UNKNOWN);
         return NULL;
     }
     struct thread *thread = thread_enter();

@@ -54,7 +54,7 @@ static bool find_chunk(struct scan *scan, const struct scan_block *block, struct
     const uint64_t *prefix = scan_read(&scan->reader, block->start - block_distance, BLOCK_PREFIX);
     uintptr_t end = block->start + block->size;
 
-    if (!prefix || prefix[1] != block_check_word((const void *)block->start, prefix[0]))
+    if (!prefix || !block_is_marked(prefix, (const void *)block->start))
         return false;
     size_t padding = block_padding(prefix[0]);
     uintptr_t base = block->start - padding;
@@ -181,7 +181,7 @@ void scan_inherited(struct scan *scan, uintptr_t start, uintptr_t end)
             continue;
         }
         uint64_t contents[2] = {words[2], words[3]};
-        if (words[1] == block_check_word((const void *)at, words[0]))
+        if (block_is_marked(words, (const void *)at))
             live_end = scan_index_find(&scan->index, at) == SCAN_NONE ? at + PYMALLOC_MAX : 0;
         if (at < live_end)
             scan_words(scan, contents, 2, SCAN_NONE, 0);

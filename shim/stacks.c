@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define CAPACITY_MIN (1u << 14)
+#define CAPACITY_MIN (1u << 16)
 
 struct key {
     uint64_t words[2];

@@ -2,6 +2,7 @@
 #include "thread.h"
 
 #include "arena.h"
+#include "block.h"
 #include "ledger.h"
 #include "loader.h"
 #include "lock.h"
@@ -168,6 +169,7 @@ int thread_init(void)
 
 void thread_activate(uint32_t generation)
 {
+    block_process_max = (uint16_t)MIN(generation, UINT16_MAX);
     *thread_generation = generation;
 }
 

@@ -25,7 +25,7 @@ Test(block, a_marked_block_is_found_and_an_unmarked_one_not)
 
     block_secret = 12345;
     cr_expect(!block_find(memory + 16));
-    block_mark(memory + 16, block_pack(sample));
+    block_mark(memory + 16, block_pack(sample), 7);
     cr_expect_eq(block_find(memory + 16), block_pack(sample));
     block_unmark(memory + 16);
     cr_expect(!block_find(memory + 16));
@@ -35,7 +35,7 @@ Test(block, a_copy_of_a_prefix_is_worth_nothing_elsewhere)
 {
     _Alignas(16) uint8_t memory[64] = {0};
 
-    block_mark(memory + 16, block_pack(sample));
+    block_mark(memory + 16, block_pack(sample), 32);
     memcpy(memory + 32, memory, 16);
     cr_expect(!block_find(memory + 48));
 }
@@ -44,7 +44,7 @@ Test(block, every_changed_bit_of_the_prefix_is_noticed)
 {
     _Alignas(16) uint8_t memory[32];
 
-    block_mark(memory + 16, block_pack(sample));
+    block_mark(memory + 16, block_pack(sample), 32);
     for (unsigned bit = 0; bit < 128; bit++) {
         memory[bit / 8] ^= (uint8_t)(1u << bit % 8);
         cr_expect(!block_find(memory + 16), "bit %u", bit);
