@@ -151,7 +151,7 @@ static void let_go(struct thread *thread, uint32_t id, void *const *frame)
     enum block_domain domain = ledger_owner_domain(record->owner);
     uint64_t ref = block_prefix(p)[0];
 
-    if (block_prefix(p)[1] != block_check_word(p, ref)) { /* written over: its memory cannot be given back any more */
+    if (!block_is_marked(block_prefix(p), p)) { /* written over: its memory cannot be given back any more */
         records_give(&thread->records, id);
         return;
     }
