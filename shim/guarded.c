@@ -144,23 +144,24 @@ static void give_back(void *p, uint64_t ref)
     thread_local_state.busy = busy;
 }
 
-static void let_go(struct thread *thread, uint32_t id, void *const *frame)
+/* The record is in no cache any more, and is only written to: a store is waited for by nobody. */
+static void let_go(struct thread *thread, const struct quarantine_entry *entry, void *const *frame)
 {
-    struct ledger_record *record = records_get(id);
-    void *p = (void *)ledger_owner_address(record->owner);
-    enum block_domain domain = ledger_owner_domain(record->owner);
+    void *p = (void *)entry->address;
     uint64_t ref = block_prefix(p)[0];
+    enum block_domain domain = block_domain_of(ref);
 
     if (!block_is_marked(block_prefix(p), p)) { /* written over: its memory cannot be given back any more */
-        records_give(&thread->records, id);
+        records_give(&thread->records, entry->id);
         return;
     }
-    if (guard_fills && unlikely(!guard_is_filled(p, record->size, GUARD_DEAD))) {
-        struct guard_damage damage = guard_examine_dead(p, record->size, 0);
-        note_damage(&damage, (uintptr_t)p, record, record->size, domain, event_trace(thread, frame));
+    if (guard_fills && unlikely(!guard_is_filled(p, entry->size, GUARD_DEAD))) {
+        struct guard_damage damage = guard_examine_dead(p, entry->size, 0);
+        note_damage(&damage, entry->address, records_get(entry->id), entry->size, domain, event_trace(thread, frame));
     }
-    check_sides(thread, p, ref, record, frame);
-    records_give(&thread->records, id);
+    if (unlikely(!guard_intact(p, entry->size, domain, serial_limit())))
+        note_sides(thread, p, ref, records_get(entry->id), frame);
+    records_give(&thread->records, entry->id);
     give_back(p, ref);
 }
 
@@ -172,7 +173,7 @@ static void shrink(struct thread *thread, enum quarantine_pool pool, uint64_t ad
 
     while (left > 0 && quarantine_take(&thread->quarantine, pool, &entry)) {
         left -= (int64_t)(entry.size + QUARANTINE_COST);
-        let_go(thread, entry.id, frame);
+        let_go(thread, &entry, frame);
     }
 }
 

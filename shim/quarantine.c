@@ -6,7 +6,6 @@
 #include "compiler.h"
 #include "lock.h"
 #include "pymem.h"
-#include "records.h"
 
 #define BATCH_BYTES (32u << 10)
 #define BIG_SHARE 16u  /* a big block is at least this part of the limit */
@@ -202,7 +201,6 @@ static inline void fetch(const struct quarantine_batch *batch, uint32_t number)
     const struct quarantine_entry *entry = &batch->entries[number];
     const uint8_t *at = (const uint8_t *)entry->address - block_distance - CHUNK_HEADER;
     const uint8_t *end = (const uint8_t *)entry->address + entry->size + block_trailer;
-    __builtin_prefetch(records_get(entry->id), 1);
     for (unsigned lines = 0; at < end && lines < LINES_AHEAD; lines++, at += LINE)
         __builtin_prefetch(at, 1);
 }

@@ -356,6 +356,28 @@ Test(guard, every_error_of_pythons_domains_is_found, .timeout = LONG)
         python_errors(pythons[i % count].path);
 }
 
+/* CPython itself runs on silently. */
+Test(guard, an_overrun_in_an_extension_is_found, .timeout = 120)
+{
+    char *script = text_format("%s/tests/targets/guard_extension.py", test_variable("TEST_SOURCE"));
+    char *extension = target_path("guard_extension.so");
+    struct outcome bare = spawn_run(LIST("/usr/bin/python3", script, extension), NULL);
+    struct traced traced = run("guard=1", LIST("/usr/bin/python3", script, extension));
+    const json_t *error = only_error(&traced, "extension");
+
+    cr_assert_eq(bare.status, 0);
+    assert_same_text(bare.out, traced.run.out, "output");
+    cr_assert_str_eq(text_of(error, "kind"), "overflow");
+    cr_assert(
+        strstr(text_of(error, "detail"), "1 byte at offset 16 of a block of 16 bytes (PyMem_Malloc) changed: 00"));
+    cr_assert(has_frame(error, "stack", "count_letters") && has_frame(error, "stack", "greet"));
+    cr_assert(has_frame(error, "alloc_stack", "count_letters") && has_frame(error, "alloc_stack", "greet"));
+    outcome_clear(&bare);
+    traced_clear(&traced);
+    free(extension);
+    free(script);
+}
+
 /* With and without guard bytes: who made a block stands in its reference. */
 Test(guard, every_pair_of_domains_is_a_mismatch, .timeout = LONG)
 {
