@@ -95,13 +95,14 @@ static int diff_run(int argc, char **argv)
     struct reading before = {0}, now = {0};
     int code = view_choose(&view);
     if (code == EXIT_DONE)
-        code = reading_open(&before, argv + optind, 1, view.debuginfod);
+        code = reading_open(&before, argv + optind, 1, &view);
     if (code == EXIT_DONE)
-        code = reading_open(&now, argv + optind + 1, 1, view.debuginfod);
+        code = reading_open(&now, argv + optind + 1, 1, &view);
     if (code == EXIT_DONE)
         code = compare(&before, &now, &view);
     reading_close(&before);
     reading_close(&now);
+    view_done(&view);
     return code;
 }
 

@@ -12,12 +12,18 @@
 
 #define GATE_TOP 10
 
-enum gate_option { GATE_MAX = VIEW_OPTION_END, GATE_REPORTS = GATE_MAX + GATE_RULE_COUNT };
+enum gate_option {
+    GATE_MAX = VIEW_OPTION_END,
+    GATE_REPORTS = GATE_MAX + GATE_RULE_COUNT,
+    GATE_BASELINE,
+    GATE_WRITE_BASELINE,
+};
 
 struct gate_command {
     struct view view;
     struct gate_limits limits;
     struct session_options session;
+    const char *write_baseline; /* file, or NULL: judge */
 };
 
 static void gate_help(FILE *out)
@@ -36,6 +42,9 @@ static void gate_help(FILE *out)
         "      --max-blocks [KIND=]N\n"
         "                         blocks\n"
         "      --max-errors N     memory errors (0)\n"
+        "      --baseline FILE    leaks that are accepted as long as they do not grow\n"
+        "      --write-baseline FILE\n"
+        "                         accept all that is lost now: write FILE, judge nothing\n"
         "      --reports DIR      folder for the reports of COMMAND (memshim-PID)\n",
         out);
     view_help(out, true);
@@ -59,6 +68,8 @@ static int parse(struct gate_command *gate, int argc, char **argv)
                                             {"max-bytes", required_argument, NULL, GATE_MAX + GATE_BYTES},
                                             {"max-blocks", required_argument, NULL, GATE_MAX + GATE_BLOCKS},
                                             {"max-errors", required_argument, NULL, GATE_MAX + GATE_ERRORS},
+                                            {"baseline", required_argument, NULL, GATE_BASELINE},
+                                            {"write-baseline", required_argument, NULL, GATE_WRITE_BASELINE},
                                             {"reports", required_argument, NULL, GATE_REPORTS},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
@@ -71,6 +82,10 @@ static int parse(struct gate_command *gate, int argc, char **argv)
         }
         if (code == GATE_REPORTS)
             gate->session.folder = optarg;
+        else if (code == GATE_BASELINE)
+            r = view_read_rules(&gate->view, optarg, true);
+        else if (code == GATE_WRITE_BASELINE)
+            gate->write_baseline = optarg;
         else if (code >= GATE_MAX && code < GATE_REPORTS)
             r = take_limit(gate, (enum gate_rule)(code - GATE_MAX), optarg);
         else
@@ -147,11 +162,34 @@ static int check_complete(const struct model *model)
     return code;
 }
 
+/* All that is lost and not accepted yet, with its numbers as limits. */
+static int write_baseline(const struct gate_command *gate, const struct reading *reading)
+{
+    const struct output *output = output_find("suppressions", NULL);
+    const struct output_options options = {.top = OUTPUT_TOP_DEFAULT};
+    struct view view = {.path = gate->write_baseline, .options = options, .output = output};
+    struct document document;
+    int code = check_complete(&reading->model);
+    if (code != EXIT_DONE || (code = document_open(&document, &view)) != EXIT_DONE)
+        return code;
+    struct output_job job;
+    output_job_init(&job, output, &options, &reading->model, &reading->joined, document.out);
+    int r = output_report(&job, output, &reading->joined, reading->symbols);
+    code = document_close(&document, &view, r);
+    if (code == EXIT_DONE)
+        command_error("%s accepts %llu leak%s, %llu bytes in %llu blocks", gate->write_baseline,
+                      (unsigned long long)job.all.leaks, job.all.leaks == 1 ? "" : "s",
+                      (unsigned long long)job.all.bytes, (unsigned long long)job.all.blocks);
+    return code;
+}
+
 /* `command_end`: how the command failed, or NULL. */
 static int judge(struct gate_command *gate, const struct reading *reading, const char *command_end)
 {
     struct gate_counts counts;
     struct gate_verdict verdict;
+    if (gate->write_baseline)
+        return write_baseline(gate, reading);
     gate_count(&reading->model, &reading->leaks, &counts);
     gate_decide(&gate->limits, &counts, &verdict);
     verdict.command_end = command_end;
@@ -161,6 +199,8 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
     if (verdict.passed && complete != EXIT_DONE)
         return complete;
     int code = write_verdict(gate, &verdict, reading);
+    if (view_tell_rules(&gate->view) != EXIT_DONE)
+        verdict.passed = false;
     return code != EXIT_DONE ? code : verdict.passed ? EXIT_DONE : EXIT_FOUND;
 }
 
@@ -168,7 +208,7 @@ static int judge_paths(struct gate_command *gate, char **paths, size_t count)
 {
     signal(SIGPIPE, SIG_IGN);
     struct reading reading = {0};
-    int code = reading_open(&reading, paths, count, gate->view.debuginfod);
+    int code = reading_open(&reading, paths, count, &gate->view);
     if (code == EXIT_DONE)
         code = judge(gate, &reading, NULL);
     reading_close(&reading);
@@ -186,7 +226,7 @@ static int judge_session(struct gate_command *gate, const struct session *sessio
         code = EXIT_USAGE;
     }
     if (code == EXIT_DONE)
-        code = reading_finish(&reading, gate->view.debuginfod);
+        code = reading_finish(&reading, &gate->view);
     if (code == EXIT_DONE)
         code = judge(gate, &reading, command_end);
     reading_close(&reading);
@@ -238,24 +278,31 @@ static int judge_command(struct gate_command *gate, char **argv)
     return code;
 }
 
+static int run_parsed(struct gate_command *gate, int argc, char **argv)
+{
+    int code = parse(gate, argc, argv);
+    if (code < 0)
+        return EXIT_DONE;
+    if (code != EXIT_DONE)
+        return code;
+    if (!gate->view.output->gate) {
+        command_error("format \"%s\" is not for a gate", gate->view.output->name);
+        return EXIT_USAGE;
+    }
+    bool is_command = optind > 0 && optind < argc && strcmp(argv[optind - 1], "--") == 0;
+    if (is_command)
+        return judge_command(gate, argv + optind);
+    return judge_paths(gate, argv + optind, (size_t)(argc - optind));
+}
+
 static int gate_run(int argc, char **argv)
 {
     struct gate_command gate = {0};
     view_init(&gate.view);
     gate.view.pager = false; /* a verdict is for logs */
-    int code = parse(&gate, argc, argv);
-    if (code < 0)
-        return EXIT_DONE;
-    if (code != EXIT_DONE)
-        return code;
-    if (!gate.view.output->gate) {
-        command_error("format \"%s\" is not for a gate", gate.view.output->name);
-        return EXIT_USAGE;
-    }
-    bool is_command = optind > 0 && optind < argc && strcmp(argv[optind - 1], "--") == 0;
-    if (is_command)
-        return judge_command(&gate, argv + optind);
-    return judge_paths(&gate, argv + optind, (size_t)(argc - optind));
+    int code = run_parsed(&gate, argc, argv);
+    view_done(&gate.view);
+    return code;
 }
 
 const struct command command_gate = {

@@ -48,10 +48,13 @@ static int report_run(int argc, char **argv)
     struct reading reading = {0};
     int code = view_choose(&view);
     if (code == EXIT_DONE)
-        code = reading_open(&reading, argv + optind, (size_t)(argc - optind), view.debuginfod);
+        code = reading_open(&reading, argv + optind, (size_t)(argc - optind), &view);
     if (code == EXIT_DONE)
         code = write_report(&reading, &view);
+    if (code == EXIT_DONE)
+        code = view_tell_rules(&view);
     reading_close(&reading);
+    view_done(&view);
     return code;
 }
 

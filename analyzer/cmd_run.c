@@ -132,7 +132,11 @@ static void run_help(FILE *out)
           "      --error-exitcode=N       for --fail-on (23)\n"
           "  -q, --quiet                  no summary\n"
           "      --top=N                  leaks and errors in the summary, 0 = all (10)\n"
-          "      --show=LIST              what is left out otherwise: reachable, startup, interpreter, runtime, all\n"
+          "      --show=LIST              what is left out otherwise: reachable, suppressed, startup, interpreter,\n"
+          "                               runtime, all\n"
+          "      --suppressions=FILE      rules for leaks that are accepted; may be repeated\n"
+          "      --unused-suppressions=WHAT\n"
+          "                               rules that suppress nothing: tell (default) or ignore\n"
           "      --color=WHEN             auto, always or never (auto)\n"
           "  -h, --help                   this help\n"
           "\n"
@@ -253,7 +257,7 @@ static void print_next(const struct session *session, size_t reports)
 }
 
 /* In the child process. Returns true if something is there that --fail-on asks for. */
-static bool summarise(const struct run *run, const struct session *session)
+static bool summarise(struct run *run, const struct session *session)
 {
     struct reading reading = {0};
     struct gate_counts counts = {0};
@@ -262,11 +266,12 @@ static bool summarise(const struct run *run, const struct session *session)
     if (reading.model.process_count == 0) {
         if (reports == 0)
             command_error("no report appeared in %s: nothing was traced", session->shown);
-    } else if ((!run->quiet || run->fail_on) && reading_finish(&reading, false) == EXIT_DONE) {
+    } else if ((!run->quiet || run->fail_on) && reading_finish(&reading, &run->view) == EXIT_DONE) {
         gate_count(&reading.model, &reading.leaks, &counts);
         if (!run->quiet) {
             print_report(run, &reading);
             print_next(session, reports);
+            view_tell_rules(&run->view);
         }
     }
     reading_close(&reading);
@@ -274,7 +279,7 @@ static bool summarise(const struct run *run, const struct session *session)
 }
 
 /* Returns whether --fail-on found something. */
-static bool summarise_apart(const struct run *run, const struct session *session)
+static bool summarise_apart(struct run *run, const struct session *session)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -293,7 +298,7 @@ static bool summarise_apart(const struct run *run, const struct session *session
     return false;
 }
 
-static int run_session(const struct run *run, struct session *session, char **argv)
+static int run_session(struct run *run, struct session *session, char **argv)
 {
     int code = session_run(session, &run->session, argv);
     if (code != EXIT_DONE)

@@ -65,7 +65,8 @@ static int parse_show(struct output_options *options, const char *text)
                 {"runtime", SHOW_RUNTIME},
                 {"interpreter", SHOW_INTERPRETER},
                 {"reachable", SHOW_REACHABLE},
-                {"all", SHOW_STARTUP | SHOW_RUNTIME | SHOW_INTERPRETER | SHOW_REACHABLE}};
+                {"suppressed", SHOW_SUPPRESSED},
+                {"all", SHOW_STARTUP | SHOW_RUNTIME | SHOW_INTERPRETER | SHOW_REACHABLE | SHOW_SUPPRESSED}};
     for (;;) {
         size_t length = strcspn(text, ","), i = 0;
         while (i < ARRAY_SIZE(rows) && (strlen(rows[i].name) != length || memcmp(rows[i].name, text, length) != 0))
@@ -101,6 +102,18 @@ static int parse_top(struct output_options *options, const char *text)
     return 0;
 }
 
+static int parse_unused(struct view *view, const char *text)
+{
+    static const char *const names[] = {[UNUSED_TELL] = "tell", [UNUSED_IGNORE] = "ignore", [UNUSED_ERROR] = "error"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            view->unused_rules = (enum unused_rules)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 /* An option that getopt could not make sense of. */
 static int refuse_option(int code, char *const *argv)
 {
@@ -122,7 +135,8 @@ int view_option(struct view *view, int code, const char *argument, char *const *
         return parse_top(&view->options, argument) < 0 ? bad_value("--top", argument, "a number") : EXIT_DONE;
     case VIEW_SHOW:
         return parse_show(&view->options, argument) < 0
-                   ? bad_value("--show", argument, "a list of reachable, startup, interpreter, runtime or all")
+                   ? bad_value("--show", argument,
+                               "a list of reachable, suppressed, startup, interpreter, runtime or all")
                    : EXIT_DONE;
     case VIEW_FRAMES:
         return parse_frames(&view->options, argument) < 0
@@ -147,6 +161,11 @@ int view_option(struct view *view, int code, const char *argument, char *const *
     case VIEW_NO_DEBUGINFOD:
         view->debuginfod = false;
         return EXIT_DONE;
+    case VIEW_SUPPRESSIONS:
+        return view_read_rules(view, argument, false);
+    case VIEW_UNUSED:
+        return parse_unused(view, argument) < 0 ? bad_value("--unused-suppressions", argument, "tell, ignore or error")
+                                                : EXIT_DONE;
     default:
         return refuse_option(code, argv);
     }
@@ -166,6 +185,11 @@ int view_choose(struct view *view)
     return EXIT_USAGE;
 }
 
+void view_done(struct view *view)
+{
+    suppressions_clear(&view->suppressions);
+}
+
 void view_help(FILE *out, bool document)
 {
     if (document) {
@@ -183,8 +207,13 @@ void view_help(FILE *out, bool document)
               out);
     }
     fputs("      --top N            leaks and errors shown, 0 = all\n"
+          "      --suppressions FILE\n"
+          "                         rules for leaks that are accepted (LeakSanitizer's and Valgrind's are read);\n"
+          "                         may be repeated\n"
+          "      --unused-suppressions WHAT\n"
+          "                         rules that suppress nothing: tell (default), ignore, or error (exit with 1)\n"
           "      --show LIST        what is left out otherwise: reachable (blocks that a pointer still leads\n"
-          "                         to), startup (blocks from before the program's own code\n"
+          "                         to), suppressed, startup (blocks from before the program's own code\n"
           "                         ran), interpreter (blocks that it keeps for itself), runtime (frames of\n"
           "                         the interpreter and the C library), all\n"
           "      --color WHEN       auto (default), always or never\n"
@@ -244,18 +273,20 @@ int reading_add(struct reading *reading, const char *path)
     return EXIT_USAGE;
 }
 
-int reading_finish(struct reading *reading, bool debuginfod)
+int reading_finish(struct reading *reading, struct view *view)
 {
     load_done(&reading->model);
-    reading->symbols = symbols_new(debuginfod);
-    if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0 &&
-        joined_build(&reading->leaks, &reading->joined) == 0)
-        return EXIT_DONE;
+    reading->symbols = symbols_new(view->debuginfod);
+    if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0) {
+        reading_suppress(reading, &view->suppressions);
+        if (joined_build(&reading->leaks, &reading->joined) == 0)
+            return EXIT_DONE;
+    }
     command_error("out of memory");
     return EXIT_TROUBLE;
 }
 
-int reading_open(struct reading *reading, char *const *paths, size_t count, bool debuginfod)
+int reading_open(struct reading *reading, char *const *paths, size_t count, struct view *view)
 {
     *reading = (struct reading){0};
     if (count == 0) {
@@ -267,7 +298,7 @@ int reading_open(struct reading *reading, char *const *paths, size_t count, bool
         if (r != EXIT_DONE)
             return r;
     }
-    return reading_finish(reading, debuginfod);
+    return reading_finish(reading, view);
 }
 
 const struct leaks *reading_leaks(const struct reading *reading, const struct output *output)

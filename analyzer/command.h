@@ -9,6 +9,7 @@
 #include "leaks.h"
 #include "model.h"
 #include "output.h"
+#include "suppress.h"
 #include "symbols.h"
 #include "term.h"
 
@@ -37,6 +38,9 @@ void command_error(const char *format, ...) _printf_format_(1, 2);
 /* The error line of a failed file: -errno `error`. Returns the exit code that goes with it. */
 int command_failed(const char *what, int error);
 
+/* What becomes of rules that suppress nothing. */
+enum unused_rules { UNUSED_TELL, UNUSED_IGNORE, UNUSED_ERROR };
+
 /* Options of every command that shows something. */
 struct view {
     struct output_options options;
@@ -45,6 +49,8 @@ struct view {
     const char *path;   /* -o or NULL */
     const struct output *output;
     bool pager, debuginfod;
+    struct suppressions suppressions; /* of all files named */
+    enum unused_rules unused_rules;
 };
 
 enum view_option {
@@ -56,12 +62,16 @@ enum view_option {
     VIEW_COLOR,
     VIEW_NO_PAGER,
     VIEW_NO_DEBUGINFOD,
+    VIEW_SUPPRESSIONS,
+    VIEW_UNUSED,
     VIEW_OPTION_END,
 };
 
 /* Rows for getopt_long. */
 #define VIEW_LIMITS \
     {"top", required_argument, NULL, VIEW_TOP}, {"show", required_argument, NULL, VIEW_SHOW}, \
+        {"suppressions", required_argument, NULL, VIEW_SUPPRESSIONS}, \
+        {"unused-suppressions", required_argument, NULL, VIEW_UNUSED}, \
     { \
         "color", required_argument, NULL, VIEW_COLOR \
     }
@@ -81,6 +91,17 @@ int view_option(struct view *view, int code, const char *argument, char *const *
 
 /* Chooses the format. Returns EXIT_DONE or, after an error line, EXIT_USAGE. */
 int view_choose(struct view *view);
+
+/* Adds the rules of a suppression file, which is a baseline or not. Returns EXIT_DONE or, after an error line, another exit code.
+ */
+int view_read_rules(struct view *view, const char *path, bool baseline);
+
+/* Error lines about rules that have expired, are over their limits, or suppress nothing. Returns EXIT_DONE, or EXIT_FOUND if
+ * unused rules are to be an error and there are some. */
+int view_tell_rules(const struct view *view);
+
+/* Releases what the options took. */
+void view_done(struct view *view);
 
 /* Help lines for the options above. */
 void view_help(FILE *out, bool document);
@@ -110,11 +131,15 @@ struct reading {
 /* Adds what is at `path` to the model. Returns EXIT_DONE or, after an error line, another exit code. */
 int reading_add(struct reading *reading, const char *path);
 
-/* After the last reading_add: puts the model in order and builds the leaks. Returns as reading_add. */
-int reading_finish(struct reading *reading, bool debuginfod);
+/* Sets what the rules suppress in reading->leaks. */
+void reading_suppress(struct reading *reading, struct suppressions *suppressions);
+
+/* After the last reading_add: puts the model in order and builds the leaks. Returns as reading_add. The view's rules must
+ * outlive the leaks. */
+int reading_finish(struct reading *reading, struct view *view);
 
 /* reading_add for each path, then reading_finish. No path at all is wrong usage. */
-int reading_open(struct reading *reading, char *const *paths, size_t count, bool debuginfod);
+int reading_open(struct reading *reading, char *const *paths, size_t count, struct view *view);
 
 /* The leaks that a report in this format shows: joined across processes if it wants that, else those of each process. */
 const struct leaks *reading_leaks(const struct reading *reading, const struct output *output);

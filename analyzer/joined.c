@@ -23,6 +23,8 @@ static int compare_identity(const void *a, const void *b)
         return x->startup ? 1 : -1;
     if (x->interpreter != y->interpreter)
         return x->interpreter ? 1 : -1;
+    if (!x->suppressed != !y->suppressed)
+        return x->suppressed ? 1 : -1;
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
     return 0;
@@ -31,7 +33,7 @@ static int compare_identity(const void *a, const void *b)
 static bool is_same(const struct leak *x, const struct leak *y)
 {
     return x->kind == y->kind && x->known == y->known && x->startup == y->startup && x->interpreter == y->interpreter &&
-           strcmp(x->fingerprint, y->fingerprint) == 0;
+           !x->suppressed == !y->suppressed && strcmp(x->fingerprint, y->fingerprint) == 0;
 }
 
 /* The order of struct leaks. */

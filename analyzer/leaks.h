@@ -30,6 +30,8 @@ struct stack {
 
 enum stack_languages { STACK_ALL, STACK_PYTHON, STACK_NATIVE };
 
+struct suppression;
+
 struct leak {
     const struct process *process;
     enum leak_kind kind;
@@ -40,6 +42,7 @@ struct leak {
     uint32_t processes; /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
     struct stack stack;
     char fingerprint[FINGERPRINT_SIZE];
+    const struct suppression *suppressed; /* by which rule (suppress.h), or NULL */
 };
 
 struct leaks {
@@ -56,10 +59,11 @@ void stack_clear(struct stack *stack);
 int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret);
 void leaks_clear(struct leaks *leaks);
 
-/* Whether the program has nothing to do with it: startup or interpreter. Counted, and shown only when asked for. */
+/* Whether it is no matter of the program's (startup, interpreter) or accepted (suppressed). Counted, and shown only when asked
+ * for. */
 static inline bool leak_is_background(const struct leak *leak)
 {
-    return leak->startup || leak->interpreter;
+    return leak->startup || leak->interpreter || leak->suppressed;
 }
 
 /* Place in the order of lists: what is lost for certain first; guesses stand with the reachable ones. */

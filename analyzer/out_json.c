@@ -118,10 +118,11 @@ static bool stack_is_cut(const struct stack *stack)
 
 json_t *out_json_leak(const struct output_options *options, const struct leak *leak)
 {
-    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o}", "pid", leak->process->pid,
-                     "kind", leak_kind_name(leak->kind), "known", leak->known, "domain", out_json_string(leak->domain),
-                     "type", out_json_string(leak->type), "startup", leak->startup, "interpreter", leak->interpreter,
-                     "blocks", out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
+    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o}", "pid",
+                     leak->process->pid, "kind", leak_kind_name(leak->kind), "known", leak->known, "domain",
+                     out_json_string(leak->domain), "type", out_json_string(leak->type), "startup", leak->startup,
+                     "interpreter", leak->interpreter, "suppressed", leak->suppressed != NULL, "blocks",
+                     out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
                      leak->fingerprint, "stack_cut", stack_is_cut(&leak->stack), "error_bytes",
                      out_json_number(leak_error_bytes(leak)), "stack", out_json_stack(options, &leak->stack));
 }
@@ -182,9 +183,10 @@ static int json_end(struct output_job *job)
 {
     if (job->leaks_written == 0)
         begin_leaks(job);
-    json_t *summary = json_pack("{s:o, s:o, s:o, s:o, s:o}", "all", sum_of(&job->all), "startup", sum_of(&job->startup),
-                                "interpreter", sum_of(&job->interpreter), "hidden", sum_of(&job->hidden), "errors",
-                                out_json_number(job->errors));
+    json_t *summary =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "all", sum_of(&job->all), "suppressed", sum_of(&job->suppressed),
+                  "startup", sum_of(&job->startup), "interpreter", sum_of(&job->interpreter), "hidden",
+                  sum_of(&job->hidden), "errors", out_json_number(job->errors));
     for (size_t kind = 0; summary && kind < LEAK_KIND_COUNT; kind++) {
         if (json_object_set_new(summary, leak_kind_name((enum leak_kind)kind), sum_of(&job->kinds[kind])) < 0) {
             json_decref(summary);
@@ -202,6 +204,7 @@ const struct output out_json = {
     .extension = ".json",
     .help = "one JSON document, schema " MEMSHIM_JSON_SCHEMA,
     .top = 0,
+    .marks_suppressed = true,
     .begin = json_begin,
     .error = json_error,
     .leak = json_leak,

@@ -173,11 +173,13 @@ static int markdown_begin(struct output_job *job)
     fprintf(out, "%s leak%s in ", text_number(number, job->all.leaks), text_plural(job->all.leaks));
     fprintf(out, "%s process%s\n\n", text_number(number, job->model->process_count),
             job->model->process_count == 1 ? "" : "es");
-    if (job->all.leaks + job->reachable.leaks + job->startup.leaks + job->interpreter.leaks > 0) {
+    if (job->all.leaks + job->reachable.leaks + job->startup.leaks + job->interpreter.leaks + job->suppressed.leaks >
+        0) {
         fputs("| | leaks | blocks | bytes |\n|---|--:|--:|--:|\n", out);
         for (size_t kind = 0; kind < LEAK_KIND_COUNT; kind++)
             put_row(job, out_text_kind((enum leak_kind)kind, job->known), &job->kinds[kind]);
         put_row(job, "still reachable", &job->reachable);
+        put_row(job, "suppressed", &job->suppressed);
         put_row(job, "startup", &job->startup);
         put_row(job, "interpreter", &job->interpreter);
         fputc('\n', out);

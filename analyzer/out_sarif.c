@@ -8,6 +8,7 @@
 #include "finding.h"
 #include "out_json.h"
 #include "out_machine.h"
+#include "suppress.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -164,12 +165,17 @@ static json_t *result_of(const struct output_job *job, const struct finding *fin
 {
     size_t count;
     uint64_t times = finding->leak ? finding->leak->blocks : finding->error->count;
-    return json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:{s:s, s:s}, s:o, s:o}", "ruleId", finding->rule->id, "ruleIndex",
-                     (int)(finding->rule - rules_all(&count)), "level", level_name(finding->rule->level), "message",
-                     message_of(finding), "locations", locations_of(finding), "stacks", stacks_of(job, finding),
-                     "partialFingerprints", "primaryLocationLineHash", finding->fingerprint, "memshim/v1",
-                     finding->fingerprint, "occurrenceCount", out_json_number(MAX(times, 1)), "properties",
-                     properties_of(finding));
+    json_t *result = json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:{s:s, s:s}, s:o, s:o}", "ruleId", finding->rule->id,
+                               "ruleIndex", (int)(finding->rule - rules_all(&count)), "level",
+                               level_name(finding->rule->level), "message", message_of(finding), "locations",
+                               locations_of(finding), "stacks", stacks_of(job, finding), "partialFingerprints",
+                               "primaryLocationLineHash", finding->fingerprint, "memshim/v1", finding->fingerprint,
+                               "occurrenceCount", out_json_number(MAX(times, 1)), "properties", properties_of(finding));
+    if (result && finding->leak && finding->leak->suppressed)
+        result = with(
+            result, "suppressions",
+            json_pack("[{s:s, s:o}]", "kind", "external", "justification", text_of(finding->leak->suppressed->text)));
+    return result;
 }
 
 static json_t *rule_object(const struct rule *rule)
@@ -280,6 +286,7 @@ const struct output out_sarif = {
     .help = "SARIF 2.1.0 for code scanning",
     .top = TOP,
     .joined = true,
+    .marks_suppressed = true,
     .begin = sarif_begin,
     .error = sarif_error,
     .leak = sarif_leak,

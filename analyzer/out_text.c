@@ -313,7 +313,11 @@ static int text_leak(struct output_job *job, const struct leak *leak)
     }
     fprintf(out, "), #%" PRIu64 " of %" PRIu64, job->leaks_written, job->matching);
     put_process(job, leak->process, leak->processes);
-    fputs(leak->startup ? ", startup\n" : leak->interpreter ? ", interpreter\n" : "\n", out);
+    fputs(leak->startup       ? ", startup\n"
+          : leak->interpreter ? ", interpreter\n"
+          : leak->suppressed  ? ", suppressed\n"
+                              : "\n",
+          out);
     out_text_stack(job, &leak->stack);
     return 0;
 }
@@ -385,6 +389,7 @@ static int text_end(struct output_job *job)
     if (any_truncated(job->model))
         fputs(" in the part that could be read", out);
     put_background(job, "still reachable", &job->reachable, SHOW_REACHABLE);
+    put_background(job, "suppressed", &job->suppressed, SHOW_SUPPRESSED);
     put_background(job, "startup", &job->startup, SHOW_STARTUP);
     put_background(job, "interpreter", &job->interpreter, SHOW_INTERPRETER);
     fprintf(out, "%s\n", style(job, STYLE_NONE));

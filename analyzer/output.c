@@ -18,7 +18,7 @@
 
 static const struct output *const formats[] = {
     &out_text,      &out_json,       &out_markdown, &out_sarif, &out_junit,       &out_github, &out_gitlab,
-    &out_collapsed, &out_speedscope, &out_pprof,    &out_dhat,  &out_openmetrics, &out_csv,
+    &out_collapsed, &out_speedscope, &out_pprof,    &out_dhat,  &out_openmetrics, &out_csv,    &out_suppressions,
 };
 
 const struct output *const *output_formats(size_t *ret_count)
@@ -70,6 +70,8 @@ static bool leak_is_listed(const struct output_job *job, const struct leak *leak
         return false;
     if (leak->interpreter && !leak->startup && !(options->show & SHOW_INTERPRETER))
         return false;
+    if (leak->suppressed && !(options->show & SHOW_SUPPRESSED) && !job->marks_suppressed)
+        return false;
     return leak->bytes >= options->min_bytes && (options->kinds == 0 || (options->kinds >> leak->kind & 1u));
 }
 
@@ -89,6 +91,8 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
             sum_add(&job->startup, leak);
         } else if (leak->interpreter) {
             sum_add(&job->interpreter, leak);
+        } else if (leak->suppressed) {
+            sum_add(&job->suppressed, leak);
         } else if (is_quiet(job, leak)) {
             sum_add(&job->reachable, leak);
             job->known = true;
@@ -111,6 +115,7 @@ void output_job_init(struct output_job *job, const struct output *output, const 
     *job = (struct output_job){.out = out, .options = options, .model = model};
     job->quiet_reachable = output->reachable_on_request && !options->brief && !(options->show & SHOW_REACHABLE) &&
                            !(options->kinds >> LEAK_REACHABLE & 1u);
+    job->marks_suppressed = output->marks_suppressed;
     job->top = options->top == OUTPUT_TOP_DEFAULT ? output->top : options->top;
     if (job->top == 0)
         job->top = SIZE_MAX;

@@ -19,6 +19,7 @@ enum output_show {                             /* what is left out unless asked 
                    SHOW_RUNTIME = 1u << 1,     /* frames of the interpreter, the C library and the shim */
                    SHOW_INTERPRETER = 1u << 2, /* blocks that the interpreter itself keeps beyond its end */
                    SHOW_REACHABLE = 1u << 3,   /* blocks that a scan found reachable, in formats for people */
+                   SHOW_SUPPRESSED = 1u << 4,  /* what a rule suppresses (suppress.h) */
 };
 
 #define OUTPUT_TOP_DEFAULT SIZE_MAX /* output_options.top: as many as the format writes by default */
@@ -49,12 +50,14 @@ struct output_job {
     struct output_sum all;                    /* the sum of kinds[] */
     struct output_sum startup;                /* startup leaks */
     struct output_sum interpreter;            /* what the interpreter keeps, startup ones not counted again */
+    struct output_sum suppressed;             /* by rules */
     struct output_sum reachable;              /* found reachable, and left out for that (not in kinds[] and all) */
     struct output_sum hidden;                 /* left out by top, min_bytes or kinds */
     uint64_t matching, listed;                /* leaks that pass the options, and those of them within top */
     uint64_t errors, errors_hidden;
     uint64_t errors_written, leaks_written; /* so far, the one being written included: its number */
     bool quiet_reachable;                   /* the format leaves out what was found reachable */
+    bool marks_suppressed;                  /* the format writes suppressed leaks, too */
     bool known;                             /* a scan ran: some kind is not a guess */
     char folder[4096];                      /* current folder, to shorten paths; may be "" */
     char root[4096];                        /* of the source tree, for tools that want paths below it; may be "" */
@@ -74,6 +77,7 @@ struct output {
     bool joined; /* a leak that several processes have is written once (joined.h) */
     bool
         reachable_on_request; /* what a scan found reachable is only counted, unless SHOW_REACHABLE or kinds ask for it */
+    bool marks_suppressed;    /* suppressed leaks are always written, and say so */
     bool evidence;            /* below the verdict of a gate that failed a report can follow */
 
     /* A report: begin, the errors, the leaks (in the order of struct leaks), end. All return 0 or -errno. NULL for error or

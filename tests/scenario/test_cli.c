@@ -203,6 +203,41 @@ Test(cli, gate)
     traced_clear(&traced);
 }
 
+/* A leak under a baseline passes, and fails again when it grows; a rule that matches nothing is told. */
+Test(cli, baseline_and_suppressions)
+{
+    struct traced traced = trace_target("leak_in_loop");
+    char *folder = folder_new(), *baseline = file_in(folder, "baseline.supp"), *rules = file_in(folder, "rules.supp");
+    size_t size;
+
+    ASSERT_ENDS(0, "accepts 1 leak, 6400 bytes in 100 blocks", "gate", "--write-baseline", baseline, traced.folder);
+    ASSERT_ENDS(0, NULL, "gate", "--baseline", baseline, traced.folder);
+    ASSERT_ENDS(0, NULL, "diff", "--suppressions", baseline, traced.folder, traced.folder);
+    char *text = read_file(baseline, &size), *limit = strstr(text, "max-blocks=100");
+    cr_assert(limit && !strchr(text, '/'), "not a baseline, or with a path of this machine:\n%s", text);
+    memcpy(limit, "max-blocks=099", 14);
+    write_file(baseline, text, size);
+    ASSERT_ENDS(1, "the leak has grown beyond its limit", "gate", "--baseline", baseline, traced.folder);
+    free(text);
+
+    const char known[] = "leak:lose # known\nleak:gone\n";
+    write_file(rules, known, strlen(known));
+    ASSERT_ENDS(0, ":2: nothing is suppressed by \"leak:gone\"", "gate", "--suppressions", rules, traced.folder);
+    ASSERT_ENDS(1, NULL, "gate", "--suppressions", rules, "--unused-suppressions", "error", traced.folder);
+    struct outcome outcome = MEMSHIM("report", "--suppressions", rules, traced.folder);
+    cr_assert(strstr(outcome.out, "suppressed: 100 blocks, 6,400 bytes (--show suppressed)"), "%s", outcome.out);
+    outcome_clear(&outcome);
+    char *path = target_path("leak_in_loop");
+    ASSERT_ENDS(0, NULL, "run", "-q", "-o", folder, "--fail-on", "definite", "--suppressions", rules, "--", path);
+    ASSERT_ENDS(2, "rules.supp:1: not a suppression", "gate", "--baseline", (write_file(rules, "x\n", 2), rules),
+                traced.folder);
+    free(path);
+    free(baseline);
+    free(rules);
+    folder_remove(folder);
+    traced_clear(&traced);
+}
+
 Test(cli, text_report)
 {
     struct traced traced = trace_target("leak_in_loop");

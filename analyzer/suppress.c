@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "suppress.h"
+
+#include "compiler.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- patterns ---- */
+
+bool suppress_glob_matches(const char *glob, const char *text)
+{
+    return fnmatch(glob, text, FNM_NOESCAPE) == 0;
+}
+
+/* The first place from `text` on where the `length` bytes of a piece are, or NULL. */
+static const char *find_piece(const char *text, const char *piece, size_t length)
+{
+    size_t rest = strlen(text);
+
+    return memmem(text, rest, piece, length);
+}
+
+bool suppress_pattern_matches(const char *pattern, const char *text)
+{
+    size_t length = strlen(pattern);
+    bool from_start = length > 0 && pattern[0] == '^';
+    bool to_end = length > (from_start ? 1 : 0) && pattern[length - 1] == '$';
+    const char *piece = pattern + from_start, *end = pattern + length - to_end;
+    bool anchored = from_start;
+
+    for (;;) {
+        const char *star = memchr(piece, '*', (size_t)(end - piece));
+        size_t size = (size_t)((star ? star : end) - piece);
+        if (!star && to_end && !anchored) {
+            size_t rest = strlen(text);
+            return rest >= size && memcmp(text + rest - size, piece, size) == 0;
+        }
+        const char *found = anchored ? (strncmp(text, piece, size) == 0 ? text : NULL) : find_piece(text, piece, size);
+        if (!found)
+            return false;
+        text = found + size;
+        if (!star)
+            return !to_end || *text == '\0';
+        piece = star + 1;
+        anchored = false;
+    }
+}
+
+/* ---- the list ---- */
+
+struct suppression *suppressions_add(struct suppressions *suppressions, const char *source, unsigned long line)
+{
+    if (suppressions->count == suppressions->capacity) {
+        size_t capacity = suppressions->capacity ? 2 * suppressions->capacity : 16;
+        struct suppression *items = reallocarray(suppressions->items, capacity, sizeof(*items));
+        if (!items)
+            return NULL;
+        suppressions->items = items;
+        suppressions->capacity = capacity;
+    }
+    struct suppression *rule = &suppressions->items[suppressions->count++];
+    *rule = (struct suppression){
+        .kinds = 1u << LEAK_DEFINITE | 1u << LEAK_INDIRECT | 1u << LEAK_POSSIBLE,
+        .max_bytes = UINT64_MAX,
+        .max_blocks = UINT64_MAX,
+        .source = source,
+        .line = line,
+    };
+    return rule;
+}
+
+static void rule_clear(struct suppression *rule)
+{
+    for (size_t i = 0; i < SUPPRESS_WORD_COUNT; i++)
+        free(rule->words[i]);
+    for (size_t i = 0; i < rule->frame_count; i++)
+        free(rule->frames[i].glob);
+    free(rule->frames);
+    free(rule->text);
+}
+
+void suppressions_clear(struct suppressions *suppressions)
+{
+    for (size_t i = 0; i < suppressions->count; i++)
+        rule_clear(&suppressions->items[i]);
+    free(suppressions->items);
+    *suppressions = (struct suppressions){0};
+}
+
+/* ---- reading ---- */
+
+static char *trim(char *line)
+{
+    line += strspn(line, " \t\r\n");
+    size_t length = strlen(line);
+    while (length > 0 && strchr(" \t\r\n", line[length - 1]))
+        length--;
+    line[length] = '\0';
+    return line;
+}
+
+struct reader {
+    struct suppressions *suppressions;
+    const char *path;
+    bool baseline;
+    bool in_block;
+    unsigned long block_start;
+    struct suppress_block block;
+};
+
+static const char out_of_memory[] = "out of memory";
+
+/* The line `}` after a block. */
+static const char *end_block(struct reader *reader)
+{
+    struct suppression *read = &reader->block.rule;
+
+    reader->in_block = false;
+    if (reader->block.lines < 2)
+        return "the block has no name or no kind";
+    if (!reader->block.leak) {
+        rule_clear(read);
+        reader->suppressions->skipped++;
+        return NULL;
+    }
+    if (read->frame_count == 0) {
+        rule_clear(read);
+        return "the block has no frames";
+    }
+    struct suppression *rule = suppressions_add(reader->suppressions, reader->path, reader->block_start);
+    if (!rule) {
+        rule_clear(read);
+        return out_of_memory;
+    }
+    rule->frames = read->frames;
+    rule->frame_count = read->frame_count;
+    rule->text = read->text;
+    rule->baseline = reader->baseline;
+    if (read->kinds)
+        rule->kinds = read->kinds;
+    return NULL;
+}
+
+static const char *take_line(struct reader *reader, char *line, unsigned long number)
+{
+    char *text = trim(line);
+
+    if (*text == '\0' || *text == '#')
+        return NULL;
+    if (reader->in_block)
+        return strcmp(text, "}") == 0 ? end_block(reader) : suppress_block_line(&reader->block, text);
+    if (strcmp(text, "{") == 0) {
+        reader->in_block = true;
+        reader->block_start = number;
+        reader->block = (struct suppress_block){0};
+        return NULL;
+    }
+    struct suppression *rule = suppressions_add(reader->suppressions, reader->path, number);
+    if (!rule || !(rule->text = strdup(text)))
+        return out_of_memory;
+    rule->baseline = reader->baseline;
+    return suppress_parse_line(rule, text);
+}
+
+int suppressions_read(struct suppressions *suppressions, const char *path, bool baseline, struct suppress_error *error)
+{
+    *error = (struct suppress_error){0};
+    _cleanup_fclose_ FILE *file = fopen(path, "re");
+    if (!file)
+        return -errno;
+    struct reader reader = {.suppressions = suppressions, .path = path, .baseline = baseline};
+    _cleanup_free_ char *line = NULL;
+    size_t size = 0;
+    unsigned long number = 0;
+    const char *wrong = NULL;
+    errno = 0;
+    for (ssize_t length; !wrong && (length = getline(&line, &size, file)) >= 0;) {
+        number++;
+        wrong = memchr(line, '\0', (size_t)length) ? "a NUL byte" : take_line(&reader, line, number);
+    }
+    if (!wrong && ferror(file))
+        return errno ? -errno : -EIO;
+    if (reader.in_block) {
+        rule_clear(&reader.block.rule);
+        if (!wrong) {
+            wrong = "the block has no end";
+            number = reader.block_start;
+        }
+    }
+    *error = (struct suppress_error){number, wrong};
+    return !wrong ? 0 : wrong == out_of_memory ? -ENOMEM : -EINVAL;
+}
+
+/* ---- matching ---- */
+
+static bool any_frame(const struct stack *stack, const char *pattern, bool python_only)
+{
+    for (size_t i = 0; i < stack->size; i++) {
+        const struct frame *frame = stack->frames[i];
+        if (frame->language == FRAME_CUT || (python_only && frame->language != FRAME_PYTHON))
+            continue;
+        if (suppress_pattern_matches(pattern, frame->function) ||
+            (frame->file && suppress_pattern_matches(pattern, frame->file)) ||
+            (frame->module && suppress_pattern_matches(pattern, frame->module)))
+            return true;
+    }
+    return false;
+}
+
+static bool rule_matches(const struct suppression *rule, const struct leak *leak)
+{
+    char *const *words = rule->words;
+
+    if (!(rule->kinds >> leak->kind & 1u) && leak->known)
+        return false;
+    return (!words[SUPPRESS_FINGERPRINT] || strcmp(words[SUPPRESS_FINGERPRINT], leak->fingerprint) == 0) &&
+           (!words[SUPPRESS_TYPE] || (leak->type && suppress_glob_matches(words[SUPPRESS_TYPE], leak->type))) &&
+           (!words[SUPPRESS_DOMAIN] || suppress_glob_matches(words[SUPPRESS_DOMAIN], leak->domain)) &&
+           (!words[SUPPRESS_LEAK] || any_frame(&leak->stack, words[SUPPRESS_LEAK], false)) &&
+           (!words[SUPPRESS_PY] || any_frame(&leak->stack, words[SUPPRESS_PY], true)) &&
+           (!rule->frame_count || suppress_block_matches(rule, &leak->stack));
+}
+
+static struct suppression *find_rule(struct suppressions *suppressions, const struct leak *leak)
+{
+    for (size_t i = 0; i < suppressions->count; i++)
+        if (!suppressions->items[i].expired && rule_matches(&suppressions->items[i], leak))
+            return &suppressions->items[i];
+    return NULL;
+}
+
+static void add(uint64_t *sum, uint64_t value)
+{
+    if (__builtin_add_overflow(*sum, value, sum))
+        *sum = UINT64_MAX;
+}
+
+void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today)
+{
+    for (size_t i = 0; i < suppressions->count; i++) {
+        struct suppression *rule = &suppressions->items[i];
+        rule->leaks = rule->blocks = rule->bytes = 0;
+        rule->over = false;
+        rule->expired = rule->until[0] && strcmp(today, rule->until) > 0;
+    }
+    for (size_t i = 0; i < leaks->count; i++) {
+        struct leak *leak = &leaks->items[i];
+        struct suppression *rule = leak_is_background(leak) ? NULL : find_rule(suppressions, leak);
+        leak->suppressed = rule;
+        if (!rule)
+            continue;
+        rule->leaks++;
+        add(&rule->blocks, leak->blocks);
+        add(&rule->bytes, leak->bytes);
+        rule->over = rule->bytes > rule->max_bytes || rule->blocks > rule->max_blocks;
+    }
+    for (size_t i = 0; i < leaks->count; i++)
+        if (leaks->items[i].suppressed && leaks->items[i].suppressed->over)
+            leaks->items[i].suppressed = NULL;
+}

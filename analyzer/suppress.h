@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Suppressions: rules for leaks that are known and accepted. A file has LeakSanitizer's lines (leak:PATTERN, # comments), with
+ * more words than it knows, and Valgrind's blocks of kind Memcheck:Leak, in any order:
+ *
+ *     WORD:PATTERN [WORD:PATTERN...] [KEY=VALUE...]
+ *
+ *     leak:PATTERN       some frame's function, source file or module
+ *     py:PATTERN         some Python frame's function or file
+ *     type:NAME          the type of the Python object; NAME as a whole, * for anything
+ *     domain:NAME        the allocator, likewise
+ *     kind:LIST          definite, indirect, possible, reachable; without it all but the last
+ *     fingerprint:HEX    the leak's fingerprint
+ *     max-bytes=N, max-blocks=N   the rule holds only as long as all that it matches is no more
+ *     until=YYYY-MM-DD            the rule holds up to that day
+ *
+ * All of a line must be true of a leak. PATTERN is a part of the text unless it begins with ^ or ends with $; * is anything.
+ * A baseline is a file of fingerprint rules with limits (out_suppressions.c writes it). Layer: above leaks. */
+#ifndef ANALYZER_SUPPRESS_H
+#define ANALYZER_SUPPRESS_H
+
+#include "leaks.h"
+
+/* A condition on the frames of a leak. */
+enum suppress_word {
+    SUPPRESS_LEAK,
+    SUPPRESS_PY,
+    SUPPRESS_TYPE,
+    SUPPRESS_DOMAIN,
+    SUPPRESS_FINGERPRINT,
+    SUPPRESS_WORD_COUNT
+};
+
+enum suppress_part { PART_FUNCTION, PART_OBJECT, PART_SOURCE, PART_ELLIPSIS };
+
+/* One frame line of a Valgrind block. */
+struct suppress_frame {
+    enum suppress_part part;
+    char *glob;
+};
+
+struct suppression {
+    char *words[SUPPRESS_WORD_COUNT]; /* patterns, NULL = any */
+    struct suppress_frame *frames;    /* of a Valgrind block, innermost first */
+    size_t frame_count;
+    unsigned int kinds; /* bits 1 << enum leak_kind */
+    uint64_t max_bytes, max_blocks;
+    char until[11];     /* "" = for ever */
+    char *text;         /* as it stands in the file; of a block its name */
+    const char *source; /* path of the file */
+    unsigned long line;
+    bool baseline; /* from a file that was named as a baseline */
+
+    /* What suppressions_apply found. */
+    uint64_t leaks, blocks, bytes; /* that it matched */
+    bool over;                     /* its limits, so that it does not hold */
+    bool expired;
+};
+
+struct suppressions {
+    struct suppression *items;
+    size_t count, capacity;
+    size_t skipped; /* Valgrind blocks that are not about leaks */
+};
+
+/* Why a file could not be read. */
+struct suppress_error {
+    unsigned long line; /* 0: the file as a whole */
+    const char *text;   /* static */
+};
+
+/* Adds the rules of the file at `path`, which must outlive *suppressions. Returns 0 or -errno; -EINVAL: *error says where and why. */
+int suppressions_read(struct suppressions *suppressions, const char *path, bool baseline, struct suppress_error *error);
+
+/* Sets `suppressed` of every leak that a rule holds for, and what the rules found. `today`: YYYY-MM-DD. */
+void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today);
+
+/* Harmless on a zeroed one. Leaks that it was applied to must not be used afterwards. */
+void suppressions_clear(struct suppressions *suppressions);
+
+/* Whether LeakSanitizer's `pattern` matches `text`. */
+bool suppress_pattern_matches(const char *pattern, const char *text);
+
+/* Whether `glob` (* and ?) matches the whole `text`. */
+bool suppress_glob_matches(const char *glob, const char *text);
+
+/* ---- suppress_parse.c and suppress_valgrind.c: for suppress.c ---- */
+
+/* A rule more, zeroed but for its place in the file; NULL without memory. */
+struct suppression *suppressions_add(struct suppressions *suppressions, const char *source, unsigned long line);
+
+/* Parses a line of the native grammar, which is changed by it. Returns NULL, or what is wrong with it. */
+const char *suppress_parse_line(struct suppression *rule, char *line);
+
+/* Parses a comma list of kinds into bits. Returns false if it is none. */
+bool suppress_parse_kinds(const char *text, unsigned int *ret);
+
+/* One line of a Valgrind block, without blanks around it. */
+struct suppress_block {
+    unsigned int lines; /* so far */
+    bool leak;          /* of kind Memcheck:Leak */
+    struct suppression rule;
+};
+
+/* Takes the next line. Returns NULL, or what is wrong with it. */
+const char *suppress_block_line(struct suppress_block *block, char *line);
+
+/* Whether the block's frames match the stack. */
+bool suppress_block_matches(const struct suppression *rule, const struct stack *stack);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The lines of suppress.h. A pattern may have blanks (C++ names do): it goes on up to the next word or key. */
+#include "suppress.h"
+
+#include "compiler.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum suppress_key { KEY_KIND = SUPPRESS_WORD_COUNT, KEY_MAX_BYTES, KEY_MAX_BLOCKS, KEY_UNTIL, KEY_COUNT };
+
+static const char *const keys[KEY_COUNT] = {
+    [SUPPRESS_LEAK] = "leak:",
+    [SUPPRESS_PY] = "py:",
+    [SUPPRESS_TYPE] = "type:",
+    [SUPPRESS_DOMAIN] = "domain:",
+    [SUPPRESS_FINGERPRINT] = "fingerprint:",
+    [KEY_KIND] = "kind:",
+    [KEY_MAX_BYTES] = "max-bytes=",
+    [KEY_MAX_BLOCKS] = "max-blocks=",
+    [KEY_UNTIL] = "until=",
+};
+
+/* The key that `text` begins with, or KEY_COUNT. */
+static size_t key_at(const char *text)
+{
+    size_t key = 0;
+
+    while (key < KEY_COUNT && strncmp(text, keys[key], strlen(keys[key])) != 0)
+        key++;
+    return key;
+}
+
+/* Ends the term that begins at `text`, and returns where the next one does, or the end of the line. */
+static char *split_term(char *text)
+{
+    for (char *blank = text; (blank = strpbrk(blank, " \t")); blank += strspn(blank, " \t")) {
+        char *next = blank + strspn(blank, " \t");
+        if (*next == '#' || key_at(next) < KEY_COUNT) {
+            *blank = '\0';
+            return *next == '#' ? strchr(next, '\0') : next;
+        }
+    }
+    return strchr(text, '\0');
+}
+
+bool suppress_parse_kinds(const char *text, unsigned int *ret)
+{
+    unsigned int kinds = 0;
+
+    for (;;) {
+        size_t length = strcspn(text, ","), kind = 0;
+        while (kind < LEAK_KIND_COUNT) {
+            const char *name = leak_kind_name((enum leak_kind)kind);
+            if (strlen(name) == length && memcmp(name, text, length) == 0)
+                break;
+            kind++;
+        }
+        if (length == 3 && memcmp(text, "all", 3) == 0)
+            kinds |= (1u << LEAK_KIND_COUNT) - 1;
+        else if (kind == LEAK_KIND_COUNT)
+            return false;
+        else
+            kinds |= 1u << kind;
+        if (text[length] == '\0')
+            break;
+        text += length + 1;
+    }
+    *ret = kinds;
+    return true;
+}
+
+static bool is_day(const char *text)
+{
+    static const char shape[] = "0000-00-00";
+
+    if (strlen(text) != strlen(shape))
+        return false;
+    for (size_t i = 0; shape[i]; i++)
+        if (shape[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != shape[i])
+            return false;
+    return true;
+}
+
+static const char *take_word(struct suppression *rule, size_t word, const char *value)
+{
+    if (rule->words[word])
+        return "a word that stands there twice";
+    if (!*value)
+        return "a word without a pattern";
+    if (word == SUPPRESS_FINGERPRINT &&
+        (strlen(value) != FINGERPRINT_SIZE - 1 || strspn(value, "0123456789abcdef") != FINGERPRINT_SIZE - 1))
+        return "not a fingerprint (32 hex digits)";
+    rule->words[word] = strdup(value);
+    return rule->words[word] ? NULL : "out of memory";
+}
+
+static const char *take_term(struct suppression *rule, size_t key, const char *value)
+{
+    switch (key) {
+    case KEY_KIND:
+        return suppress_parse_kinds(value, &rule->kinds)
+                   ? NULL
+                   : "not a list of definite, indirect, possible, reachable or all";
+    case KEY_MAX_BYTES:
+        return text_parse_size(value, &rule->max_bytes) == 0 ? NULL : "max-bytes= wants a number of bytes";
+    case KEY_MAX_BLOCKS:
+        return text_parse_count(value, &rule->max_blocks) == 0 ? NULL : "max-blocks= wants a number";
+    case KEY_UNTIL:
+        if (!is_day(value))
+            return "until= wants a day as YYYY-MM-DD";
+        memcpy(rule->until, value, sizeof(rule->until));
+        return NULL;
+    default:
+        return take_word(rule, key, value);
+    }
+}
+
+static void cut_blanks(char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == '\t'))
+        text[--length] = '\0';
+}
+
+const char *suppress_parse_line(struct suppression *rule, char *line)
+{
+    bool says_what = false;
+
+    while (*line) {
+        size_t key = key_at(line);
+        if (key == KEY_COUNT)
+            return "not a suppression: want leak:, py:, type:, domain:, kind: or fingerprint: first";
+        char *next = split_term(line);
+        cut_blanks(line);
+        const char *wrong = take_term(rule, key, line + strlen(keys[key]));
+        if (wrong)
+            return wrong;
+        says_what |= key <= KEY_KIND;
+        line = next;
+    }
+    return says_what ? NULL : "limits without a word that says of what";
+}

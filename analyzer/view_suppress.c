@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The commands' options for suppressions, and what they say of them. See command.h. */
+#include "command.h"
+
+#include "text.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+int view_read_rules(struct view *view, const char *path, bool baseline)
+{
+    struct suppress_error error;
+    int r = suppressions_read(&view->suppressions, path, baseline, &error);
+
+    if (r == 0)
+        return EXIT_DONE;
+    if (r == -ENOMEM) {
+        command_error("%s: out of memory", path);
+        return EXIT_TROUBLE;
+    }
+    if (error.text)
+        command_error("%s:%lu: %s", path, error.line, error.text);
+    else
+        command_error("%s: %s", path, strerror(-r));
+    return EXIT_USAGE;
+}
+
+void reading_suppress(struct reading *reading, struct suppressions *suppressions)
+{
+    char today[11] = "0000-00-00";
+    time_t now = time(NULL);
+    struct tm day;
+
+    if (localtime_r(&now, &day))
+        strftime(today, sizeof(today), "%Y-%m-%d", &day);
+    suppressions_apply(suppressions, &reading->leaks, today);
+}
+
+static void tell_over(const struct suppression *rule)
+{
+    char blocks[TEXT_NUMBER_SIZE], bytes[TEXT_NUMBER_SIZE];
+
+    command_error("%s:%lu: the leak has grown beyond its limit, to %s bytes in %s blocks: \"%s\"", rule->source,
+                  rule->line, text_number(bytes, rule->bytes), text_number(blocks, rule->blocks), rule->text);
+}
+
+int view_tell_rules(const struct view *view)
+{
+    size_t gone = 0;
+    bool unused = false;
+
+    for (size_t i = 0; i < view->suppressions.count; i++) {
+        const struct suppression *rule = &view->suppressions.items[i];
+        if (rule->over)
+            tell_over(rule);
+        else if (rule->expired)
+            command_error("%s:%lu: expired on %s: \"%s\"", rule->source, rule->line, rule->until, rule->text);
+        if (rule->leaks || rule->expired)
+            continue;
+        if (rule->baseline) {
+            gone++;
+        } else if (view->unused_rules != UNUSED_IGNORE) {
+            command_error("%s:%lu: nothing is suppressed by \"%s\"", rule->source, rule->line, rule->text);
+            unused = true;
+        }
+    }
+    if (gone)
+        command_error("%zu leak%s of the baseline %s gone: it can be written anew", gone, text_plural(gone),
+                      gone == 1 ? "is" : "are");
+    return unused && view->unused_rules == UNUSED_ERROR ? EXIT_FOUND : EXIT_DONE;
+}

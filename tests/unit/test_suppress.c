@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "suppress.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FINGERPRINT "0123456789abcdef0123456789abcdef"
+
+static char path[] = "/tmp/suppressXXXXXX";
+static struct suppressions rules;
+static struct suppress_error error;
+
+static int read_text(const char *text)
+{
+    strcpy(path + sizeof(path) - 7, "XXXXXX");
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    int r = suppressions_read(&rules, path, false, &error);
+    unlink(path);
+    return r;
+}
+
+static void clear(void)
+{
+    suppressions_clear(&rules);
+}
+
+TestSuite(suppress, .fini = clear);
+
+static const struct frame frames[] = {
+    {.language = FRAME_NATIVE, .function = "PyObject_Malloc", .module = "/usr/bin/python3.11", .runtime = true},
+    {.language = FRAME_NATIVE,
+     .function = "ns::make(int, char)",
+     .file = "/src/a/leaky.cc",
+     .line = 7,
+     .module = "/x/leaky.so"},
+    {.language = FRAME_PYTHON, .function = "Handler.serve", .file = "/app/serve.py", .line = 3},
+    {.language = FRAME_NATIVE, .function = "main", .module = "/usr/bin/python3.11"},
+};
+static const struct frame *stack_frames[] = {&frames[0], &frames[1], &frames[2], &frames[3]};
+static struct leak items[2];
+static struct leaks leaks = {.items = items, .count = 2};
+
+static void make_leaks(void)
+{
+    for (size_t i = 0; i < 2; i++)
+        items[i] = (struct leak){.kind = LEAK_DEFINITE,
+                                 .known = true,
+                                 .domain = "obj",
+                                 .type = "list",
+                                 .blocks = 10,
+                                 .bytes = 1000,
+                                 .stack = {stack_frames, 4},
+                                 .fingerprint = FINGERPRINT};
+    items[1].kind = LEAK_REACHABLE;
+}
+
+/* Whether a file with this text suppresses the definite one of the two leaks. */
+static bool suppresses(const char *text)
+{
+    suppressions_clear(&rules);
+    cr_assert_eq(read_text(text), 0, "%s: line %lu: %s", text, error.line, error.text);
+    make_leaks();
+    suppressions_apply(&rules, &leaks, "2026-06-15");
+    return items[0].suppressed;
+}
+
+Test(suppress, patterns_are_parts_unless_anchored)
+{
+    cr_expect(suppress_pattern_matches("ake", "make_token"));
+    cr_expect(suppress_pattern_matches("", "make_token"));
+    cr_expect(suppress_pattern_matches("^make", "make_token"));
+    cr_expect_not(suppress_pattern_matches("^ake", "make_token"));
+    cr_expect(suppress_pattern_matches("token$", "make_token"));
+    cr_expect_not(suppress_pattern_matches("toke$", "make_token"));
+    cr_expect(suppress_pattern_matches("m*t*n", "make_token"));
+    cr_expect(suppress_pattern_matches("^m*n$", "make_token"));
+    cr_expect(suppress_pattern_matches("a*a$", "ababa"));
+    cr_expect_not(suppress_pattern_matches("^m*x$", "make_token"));
+    cr_expect(suppress_pattern_matches("^make_token$", "make_token"));
+    cr_expect_not(suppress_pattern_matches("^make_token$", "make_token2"));
+}
+
+Test(suppress, words_say_what_is_suppressed)
+{
+    cr_expect(suppresses("leak:make"));
+    cr_expect(suppresses("leak:ns::make(int, char)"));
+    cr_expect(suppresses("leak:leaky.cc"));
+    cr_expect(suppresses("leak:leaky.so$"));
+    cr_expect(suppresses("leak:serve.py"));
+    cr_expect_not(suppresses("leak:other"));
+    cr_expect(suppresses("py:^Handler.serve$"));
+    cr_expect(suppresses("py:/app/"));
+    cr_expect_not(suppresses("py:make"));
+    cr_expect(suppresses("type:list"));
+    cr_expect(suppresses("type:l*"));
+    cr_expect_not(suppresses("type:lis"));
+    cr_expect(suppresses("domain:obj"));
+    cr_expect_not(suppresses("domain:mem"));
+    cr_expect(suppresses("fingerprint:" FINGERPRINT));
+    cr_expect(suppresses("# comment\n\n  leak:nothing\n\tleak:make # why\r\n"));
+    cr_expect(suppresses("leak:make py:serve type:list kind:definite,possible"));
+    cr_expect_not(suppresses("leak:make type:dict"));
+    cr_expect_not(suppresses("leak:make kind:possible"));
+}
+
+Test(suppress, reachable_blocks_are_suppressed_on_request)
+{
+    suppresses("leak:make");
+    cr_expect_null(items[1].suppressed);
+    suppresses("leak:make kind:all");
+    cr_expect_not_null(items[1].suppressed);
+}
+
+Test(suppress, limits_and_days_end_a_rule)
+{
+    cr_expect(suppresses("leak:make max-bytes=1000 max-blocks=10"));
+    cr_expect_not(suppresses("leak:make max-bytes=999"));
+    cr_expect(rules.items[0].over);
+    cr_expect_not(suppresses("leak:make max-blocks=9"));
+    cr_expect(suppresses("leak:make until=2026-06-15"));
+    cr_expect_not(suppresses("leak:make until=2026-06-14"));
+    cr_expect(rules.items[0].expired);
+    cr_expect_eq(rules.items[0].leaks, 0);
+}
+
+Test(suppress, a_limit_holds_for_the_sum)
+{
+    cr_assert_eq(read_text("leak:make kind:all max-bytes=1500"), 0);
+    make_leaks();
+    suppressions_apply(&rules, &leaks, "2026-06-15");
+    cr_expect_null(items[0].suppressed);
+    cr_expect_null(items[1].suppressed);
+    cr_expect_eq(rules.items[0].bytes, 2000);
+}
+
+Test(suppress, blocks_of_valgrind)
+{
+    cr_expect(suppresses("{\n  a name\n  Memcheck:Leak\n  fun:PyObject_Malloc\n  fun:ns::make*\n}\n"));
+    cr_expect(suppresses("{\n n\n Memcheck:Leak\n match-leak-kinds: definite\n fun:malloc\n fun:PyObject_Malloc\n}\n"));
+    cr_expect(suppresses("{\n n\n Memcheck:Leak\n ...\n obj:*leaky.so\n}\n"));
+    cr_expect(suppresses("{\n n\n Memcheck:Leak\n ...\n fun:_PyEval_EvalFrameDefault\n fun:main\n}\n"));
+    cr_expect(suppresses("{\n n\n Memcheck:Leak\n ...\n src:leaky.cc:7\n}\n"));
+    cr_expect_not(suppresses("{\n n\n Memcheck:Leak\n match-leak-kinds: possible\n fun:PyObject_Malloc\n}\n"));
+    cr_expect_not(suppresses("{\n n\n Memcheck:Leak\n fun:ns::make*\n}\n"));
+    cr_expect_not(suppresses("{\n n\n Memcheck:Cond\n fun:PyObject_Malloc\n}\n"));
+    cr_expect_eq(rules.skipped, 1);
+}
+
+Test(suppress, bad_files_are_refused_with_their_line)
+{
+    static const struct {
+        const char *text;
+        unsigned long line;
+    } bad[] = {
+        {"leak:a\nnonsense\n", 2},
+        {"race:a\n", 1},
+        {"leak:\n", 1},
+        {"max-bytes=3\n", 1},
+        {"leak:a max-bytes=x\n", 1},
+        {"leak:a max-blocks=1k\n", 1},
+        {"leak:a until=2026-6-1\n", 1},
+        {"leak:a kind:lost\n", 1},
+        {"leak:a leak:b\n", 1},
+        {"fingerprint:123\n", 1},
+        {"leak:a\n{\n n\n Memcheck:Leak\n fun:x\n", 2},
+        {"{\n}\n", 2},
+        {"{\n n\n Memcheck:Leak\n}\n", 4},
+        {"{\n n\n Memcheck:Leak\n what:x\n}\n", 4},
+        {"{\n n\n no kind\n}\n", 3},
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        suppressions_clear(&rules);
+        cr_expect_eq(read_text(bad[i].text), -EINVAL, "%s", bad[i].text);
+        cr_expect_not_null(error.text);
+        cr_expect_eq(error.line, bad[i].line, "%s: line %lu", bad[i].text, error.line);
+    }
+    cr_expect_eq(suppressions_read(&rules, "/nowhere/at/all", false, &error), -ENOENT);
+}
