@@ -275,6 +275,9 @@ int reading_add(struct reading *reading, const char *path)
 
 int reading_finish(struct reading *reading, struct view *view)
 {
+    int r = view_finish_rules(view);
+    if (r != EXIT_DONE)
+        return r;
     load_done(&reading->model);
     reading->symbols = symbols_new(view->debuginfod);
     if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0) {

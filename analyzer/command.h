@@ -49,7 +49,8 @@ struct view {
     const char *path;   /* -o or NULL */
     const struct output *output;
     bool pager, debuginfod;
-    struct suppressions suppressions; /* of all files named */
+    struct suppressions suppressions; /* of all files named, and after them those that are always in force */
+    bool rules_finished;
     enum unused_rules unused_rules;
 };
 
@@ -130,6 +131,9 @@ struct reading {
 
 /* Adds what is at `path` to the model. Returns EXIT_DONE or, after an error line, another exit code. */
 int reading_add(struct reading *reading, const char *path);
+
+/* After the last view_read_rules: adds the rules that are always in force. For reading_finish. */
+int view_finish_rules(struct view *view);
 
 /* Sets what the rules suppress in reading->leaks. */
 void reading_suppress(struct reading *reading, struct suppressions *suppressions);

@@ -105,7 +105,7 @@ static char *trim(char *line)
 struct reader {
     struct suppressions *suppressions;
     const char *path;
-    bool baseline;
+    bool baseline, builtin;
     bool in_block;
     unsigned long block_start;
     struct suppress_block block;
@@ -139,6 +139,7 @@ static const char *end_block(struct reader *reader)
     rule->frame_count = read->frame_count;
     rule->text = read->text;
     rule->baseline = reader->baseline;
+    rule->builtin = reader->builtin;
     if (read->kinds)
         rule->kinds = read->kinds;
     return NULL;
@@ -162,7 +163,32 @@ static const char *take_line(struct reader *reader, char *line, unsigned long nu
     if (!rule || !(rule->text = strdup(text)))
         return out_of_memory;
     rule->baseline = reader->baseline;
+    rule->builtin = reader->builtin;
     return suppress_parse_line(rule, text);
+}
+
+static int read_rules(struct reader *reader, FILE *file, struct suppress_error *error)
+{
+    _cleanup_free_ char *line = NULL;
+    size_t size = 0;
+    unsigned long number = 0;
+    const char *wrong = NULL;
+    errno = 0;
+    for (ssize_t length; !wrong && (length = getline(&line, &size, file)) >= 0;) {
+        number++;
+        wrong = memchr(line, '\0', (size_t)length) ? "a NUL byte" : take_line(reader, line, number);
+    }
+    if (!wrong && ferror(file))
+        return errno ? -errno : -EIO;
+    if (reader->in_block) {
+        rule_clear(&reader->block.rule);
+        if (!wrong) {
+            wrong = "the block has no end";
+            number = reader->block_start;
+        }
+    }
+    *error = (struct suppress_error){number, wrong};
+    return !wrong ? 0 : wrong == out_of_memory ? -ENOMEM : -EINVAL;
 }
 
 int suppressions_read(struct suppressions *suppressions, const char *path, bool baseline, struct suppress_error *error)
@@ -172,26 +198,19 @@ int suppressions_read(struct suppressions *suppressions, const char *path, bool 
     if (!file)
         return -errno;
     struct reader reader = {.suppressions = suppressions, .path = path, .baseline = baseline};
-    _cleanup_free_ char *line = NULL;
-    size_t size = 0;
-    unsigned long number = 0;
-    const char *wrong = NULL;
-    errno = 0;
-    for (ssize_t length; !wrong && (length = getline(&line, &size, file)) >= 0;) {
-        number++;
-        wrong = memchr(line, '\0', (size_t)length) ? "a NUL byte" : take_line(&reader, line, number);
-    }
-    if (!wrong && ferror(file))
-        return errno ? -errno : -EIO;
-    if (reader.in_block) {
-        rule_clear(&reader.block.rule);
-        if (!wrong) {
-            wrong = "the block has no end";
-            number = reader.block_start;
-        }
-    }
-    *error = (struct suppress_error){number, wrong};
-    return !wrong ? 0 : wrong == out_of_memory ? -ENOMEM : -EINVAL;
+    return read_rules(&reader, file, error);
+}
+
+int suppressions_read_builtin(struct suppressions *suppressions, struct suppress_error *error)
+{
+    static char text[] =
+#include "python.supp.h"
+        ;
+    _cleanup_fclose_ FILE *file = fmemopen(text, sizeof(text) - 1, "r");
+    if (!file)
+        return -errno;
+    struct reader reader = {.suppressions = suppressions, .path = "python.supp", .builtin = true};
+    return read_rules(&reader, file, error);
 }
 
 /* ---- matching ---- */

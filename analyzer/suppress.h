@@ -50,6 +50,7 @@ struct suppression {
     const char *source; /* path of the file */
     unsigned long line;
     bool baseline; /* from a file that was named as a baseline */
+    bool builtin;  /* of suppressions/python.supp */
 
     /* What suppressions_apply found. */
     uint64_t leaks, blocks, bytes; /* that it matched */
@@ -71,6 +72,9 @@ struct suppress_error {
 
 /* Adds the rules of the file at `path`, which must outlive *suppressions. Returns 0 or -errno; -EINVAL: *error says where and why. */
 int suppressions_read(struct suppressions *suppressions, const char *path, bool baseline, struct suppress_error *error);
+
+/* Adds the rules that are always in force (analyzer/suppressions/python.supp). Returns as suppressions_read. */
+int suppressions_read_builtin(struct suppressions *suppressions, struct suppress_error *error);
 
 /* Sets `suppressed` of every leak that a rule holds for, and what the rules found. `today`: YYYY-MM-DD. */
 void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today);

@@ -38,6 +38,20 @@ void reading_suppress(struct reading *reading, struct suppressions *suppressions
     suppressions_apply(suppressions, &reading->leaks, today);
 }
 
+int view_finish_rules(struct view *view)
+{
+    struct suppress_error error;
+
+    if (view->rules_finished)
+        return EXIT_DONE;
+    view->rules_finished = true;
+    int r = suppressions_read_builtin(&view->suppressions, &error);
+    if (r == 0)
+        return EXIT_DONE;
+    command_error("python.supp:%lu: %s", error.line, error.text ? error.text : strerror(-r));
+    return EXIT_TROUBLE;
+}
+
 static void tell_over(const struct suppression *rule)
 {
     char blocks[TEXT_NUMBER_SIZE], bytes[TEXT_NUMBER_SIZE];
@@ -53,6 +67,8 @@ int view_tell_rules(const struct view *view)
 
     for (size_t i = 0; i < view->suppressions.count; i++) {
         const struct suppression *rule = &view->suppressions.items[i];
+        if (rule->builtin)
+            continue;
         if (rule->over)
             tell_over(rule);
         else if (rule->expired)

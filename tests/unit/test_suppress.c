@@ -152,6 +152,14 @@ Test(suppress, blocks_of_valgrind)
     cr_expect_eq(rules.skipped, 1);
 }
 
+Test(suppress, the_rules_that_are_always_in_force_are_right)
+{
+    cr_assert_eq(suppressions_read_builtin(&rules, &error), 0, "line %lu: %s", error.line, error.text);
+    cr_assert_gt(rules.count, 0);
+    for (size_t i = 0; i < rules.count; i++)
+        cr_expect(rules.items[i].builtin && rules.items[i].max_blocks < 100, "%s", rules.items[i].text);
+}
+
 Test(suppress, bad_files_are_refused_with_their_line)
 {
     static const struct {
