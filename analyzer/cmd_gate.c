@@ -188,6 +188,10 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
 {
     struct gate_counts counts;
     struct gate_verdict verdict;
+    if (gate->write_baseline && command_end) {
+        command_error("no baseline of a run that failed: %s", command_end);
+        return EXIT_FOUND;
+    }
     if (gate->write_baseline)
         return write_baseline(gate, reading);
     gate_count(&reading->model, &reading->leaks, &counts);
@@ -289,6 +293,8 @@ static int run_parsed(struct gate_command *gate, int argc, char **argv)
         command_error("format \"%s\" is not for a gate", gate->view.output->name);
         return EXIT_USAGE;
     }
+    if (gate->write_baseline)
+        suppressions_drop_baseline(&gate->view.suppressions);
     bool is_command = optind > 0 && optind < argc && strcmp(argv[optind - 1], "--") == 0;
     if (is_command)
         return judge_command(gate, argv + optind);

@@ -4,15 +4,31 @@
 #include "compiler.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- patterns ---- */
 
+/* Not fnmatch: brackets are part of names here. After a mismatch only the last * can take more. */
 bool suppress_glob_matches(const char *glob, const char *text)
 {
-    return fnmatch(glob, text, FNM_NOESCAPE) == 0;
+    const char *star = NULL, *rest = text;
+
+    while (*text) {
+        if (*glob == '*') {
+            star = ++glob;
+            rest = text;
+        } else if (*glob == '?' || *glob == *text) {
+            glob++;
+            text++;
+        } else if (star) {
+            glob = star;
+            text = ++rest;
+        } else {
+            return false;
+        }
+    }
+    return glob[strspn(glob, "*")] == '\0';
 }
 
 /* The first place from `text` on where the `length` bytes of a piece are, or NULL. */
@@ -246,7 +262,8 @@ static bool rule_matches(const struct suppression *rule, const struct leak *leak
 static struct suppression *find_rule(struct suppressions *suppressions, const struct leak *leak)
 {
     for (size_t i = 0; i < suppressions->count; i++)
-        if (!suppressions->items[i].expired && rule_matches(&suppressions->items[i], leak))
+        if (!suppressions->items[i].expired && !suppressions->items[i].over &&
+            rule_matches(&suppressions->items[i], leak))
             return &suppressions->items[i];
     return NULL;
 }
@@ -257,26 +274,55 @@ static void add(uint64_t *sum, uint64_t value)
         *sum = UINT64_MAX;
 }
 
+/* Gives each leak its rule. Returns whether a rule has gone over its limits by that: then later rules may hold. */
+static bool assign(struct suppressions *suppressions, struct leaks *leaks)
+{
+    bool over = false;
+
+    for (size_t i = 0; i < suppressions->count; i++) {
+        struct suppression *rule = &suppressions->items[i];
+        if (!rule->over)
+            rule->leaks = rule->blocks = rule->bytes = 0;
+    }
+    for (size_t i = 0; i < leaks->count; i++) {
+        struct leak *leak = &leaks->items[i];
+        leak->suppressed = NULL;
+        struct suppression *rule = leak_is_background(leak) ? NULL : find_rule(suppressions, leak);
+        if (!rule)
+            continue;
+        leak->suppressed = rule;
+        rule->leaks++;
+        add(&rule->blocks, leak->blocks);
+        add(&rule->bytes, leak->bytes);
+    }
+    for (size_t i = 0; i < suppressions->count; i++) {
+        struct suppression *rule = &suppressions->items[i];
+        if (!rule->over && (rule->bytes > rule->max_bytes || rule->blocks > rule->max_blocks))
+            rule->over = over = true;
+    }
+    return over;
+}
+
 void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today)
 {
     for (size_t i = 0; i < suppressions->count; i++) {
         struct suppression *rule = &suppressions->items[i];
-        rule->leaks = rule->blocks = rule->bytes = 0;
         rule->over = false;
         rule->expired = rule->until[0] && strcmp(today, rule->until) > 0;
     }
-    for (size_t i = 0; i < leaks->count; i++) {
-        struct leak *leak = &leaks->items[i];
-        struct suppression *rule = leak_is_background(leak) ? NULL : find_rule(suppressions, leak);
-        leak->suppressed = rule;
-        if (!rule)
-            continue;
-        rule->leaks++;
-        add(&rule->blocks, leak->blocks);
-        add(&rule->bytes, leak->bytes);
-        rule->over = rule->bytes > rule->max_bytes || rule->blocks > rule->max_blocks;
+    while (assign(suppressions, leaks))
+        ;
+}
+
+void suppressions_drop_baseline(struct suppressions *suppressions)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < suppressions->count; i++) {
+        if (suppressions->items[i].baseline)
+            rule_clear(&suppressions->items[i]);
+        else
+            suppressions->items[kept++] = suppressions->items[i];
     }
-    for (size_t i = 0; i < leaks->count; i++)
-        if (leaks->items[i].suppressed && leaks->items[i].suppressed->over)
-            leaks->items[i].suppressed = NULL;
+    suppressions->count = kept;
 }

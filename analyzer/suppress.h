@@ -76,6 +76,9 @@ int suppressions_read(struct suppressions *suppressions, const char *path, bool 
 /* Adds the rules that are always in force (analyzer/suppressions/python.supp). Returns as suppressions_read. */
 int suppressions_read_builtin(struct suppressions *suppressions, struct suppress_error *error);
 
+/* Takes the rules of baselines out, before suppressions_apply: what they accept belongs into a new baseline, too. */
+void suppressions_drop_baseline(struct suppressions *suppressions);
+
 /* Sets `suppressed` of every leak that a rule holds for, and what the rules found. `today`: YYYY-MM-DD. */
 void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today);
 

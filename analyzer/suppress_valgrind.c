@@ -105,20 +105,27 @@ static bool frame_matches(const struct suppress_frame *wanted, const struct fram
     }
 }
 
+/* Whether the frames begin with those wanted. After a mismatch only the last ... can take more. */
 static bool frames_match(const struct suppress_frame *wanted, size_t count, const struct frame *const *frames,
                          size_t size)
 {
-    for (; count > 0; wanted++, count--) {
-        if (wanted->part == PART_ELLIPSIS) {
-            for (size_t skipped = 0; skipped <= size; skipped++)
-                if (frames_match(wanted + 1, count - 1, frames + skipped, size - skipped))
-                    return true;
+    size_t at = 0, i = 0, after = 0, rest = 0;
+    bool any = false;
+
+    while (i < count) {
+        if (wanted[i].part == PART_ELLIPSIS) {
+            any = true;
+            after = ++i;
+            rest = at;
+        } else if (at < size && frame_matches(&wanted[i], frames[at])) {
+            i++;
+            at++;
+        } else if (any && rest < size) {
+            i = after;
+            at = ++rest;
+        } else {
             return false;
         }
-        if (size == 0 || !frame_matches(wanted, *frames))
-            return false;
-        frames++;
-        size--;
     }
     return true;
 }

@@ -212,6 +212,10 @@ Test(cli, baseline_and_suppressions)
 
     ASSERT_ENDS(0, "accepts 1 leak, 6400 bytes in 100 blocks", "gate", "--write-baseline", baseline, traced.folder);
     ASSERT_ENDS(0, NULL, "gate", "--baseline", baseline, traced.folder);
+    ASSERT_ENDS(0, "accepts 1 leak", "gate", "--baseline", baseline, "--write-baseline", baseline, traced.folder);
+    ASSERT_ENDS(1, "no baseline of a run that failed", "gate", "--write-baseline", baseline, "--reports", folder, "--",
+                "false");
+    ASSERT_ENDS(0, NULL, "gate", "--baseline", baseline, traced.folder);
     ASSERT_ENDS(0, NULL, "diff", "--suppressions", baseline, traced.folder, traced.folder);
     char *text = read_file(baseline, &size), *limit = strstr(text, "max-blocks=100");
     cr_assert(limit && !strchr(text, '/'), "not a baseline, or with a path of this machine:\n%s", text);

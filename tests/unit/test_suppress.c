@@ -152,6 +152,50 @@ Test(suppress, blocks_of_valgrind)
     cr_expect_eq(rules.skipped, 1);
 }
 
+Test(suppress, many_gaps_in_a_block_take_no_time)
+{
+    static const struct frame *deep[500];
+    char text[1024] = "{\n n\n Memcheck:Leak\n";
+
+    for (size_t i = 0; i < 11; i++)
+        strcat(text, " ...\n fun:*\n");
+    strcat(text, " fun:nowhere\n}\n");
+    cr_assert_eq(read_text(text), 0);
+    make_leaks();
+    for (size_t i = 0; i < 500; i++)
+        deep[i] = &frames[i % 4];
+    items[0].stack = (struct stack){deep, 500};
+    suppressions_apply(&rules, &leaks, "2026-06-15");
+    cr_expect_null(items[0].suppressed);
+}
+
+Test(suppress, brackets_are_part_of_names)
+{
+    cr_expect(suppress_glob_matches("list[int]", "list[int]"));
+    cr_expect(suppress_glob_matches("tagged[abi:cxx11](*)", "tagged[abi:cxx11](int)"));
+    cr_expect(suppress_glob_matches("a*b*c?", "aXbYbZcd"));
+    cr_expect(suppress_glob_matches("*", ""));
+    cr_expect_not(suppress_glob_matches("a?", "a"));
+    cr_expect_not(suppress_glob_matches("", "a"));
+}
+
+Test(suppress, a_rule_over_its_limits_leaves_the_leak_to_later_ones)
+{
+    cr_expect(suppresses("leak:make max-blocks=9\nleak:leaky.so\n"));
+    cr_expect(rules.items[0].over);
+    cr_expect_eq(rules.items[0].blocks, 10);
+    cr_expect_eq(rules.items[1].blocks, 10);
+}
+
+Test(suppress, baselines_can_be_left_out)
+{
+    cr_assert_eq(read_text("leak:make\nleak:other\n"), 0);
+    rules.items[0].baseline = true;
+    suppressions_drop_baseline(&rules);
+    cr_assert_eq(rules.count, 1);
+    cr_expect_str_eq(rules.items[0].text, "leak:other");
+}
+
 Test(suppress, the_rules_that_are_always_in_force_are_right)
 {
     cr_assert_eq(suppressions_read_builtin(&rules, &error), 0, "line %lu: %s", error.line, error.text);
