@@ -112,11 +112,20 @@ static _noinline_ void *malloc_oddly(size_t size, void *const *frame)
     return event_finish(thread, base, stated, padding, plain_ref(domain, frame), false, frame);
 }
 
+static void *pass_over(size_t size)
+{
+    void *p = real.malloc(size);
+
+    thread_local_state.busy = 0;
+    return p;
+}
+
 void *capture_malloc(size_t size, void *const *frame)
 {
-    if (unlikely(event_odd || size > EVENT_SIZE_LIMIT || thread_local_state.origin ||
-                 pymem_watching == PYMEM_WATCH_EACH))
+    if (unlikely(size > EVENT_SIZE_LIMIT || thread_local_state.origin || pymem_watching == PYMEM_WATCH_EACH))
         return malloc_oddly(size, frame);
+    if (unlikely(event_odd))
+        return plain_passes(size) ? pass_over(size) : malloc_oddly(size, frame);
     struct thread *thread = plain_enter();
     if (unlikely(!thread))
         return malloc_oddly(size, frame);
@@ -315,6 +324,10 @@ void capture_free(void *p, void *const *frame)
 {
     if (unlikely(!p))
         return;
+    if (unlikely(event_odd) && plain_is_foreign(p) && !real_early_owns(p)) {
+        real.free(p);
+        return;
+    }
     if (unlikely(event_odd || thread_local_state.origin) || !plain_leave(p, block_template, EVENT_BY_INTERPRETER)) {
         free_oddly(p, frame);
         return;

@@ -68,16 +68,32 @@ static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t 
     return event_finish(thread, base, size, padding, origin->ref, false, frame);
 }
 
-void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
+static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    if (unlikely(event_odd || size > EVENT_SIZE_LIMIT))
-        return malloc_oddly(origin, size, frame);
     struct thread *thread = plain_enter();
+
     if (unlikely(!thread))
         return malloc_oddly(origin, size, frame);
     const struct py_allocator *allocator = origin->allocator;
     uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + BLOCK_PREFIX);
     return plain_finish(thread, base, size, origin->ref, frame);
+}
+
+/* With sampling most requests end here. */
+static _noinline_ void *pass_over(const struct python_origin *origin, size_t size)
+{
+    void *p = origin->allocator->malloc(origin->allocator->context, size);
+
+    thread_local_state.busy = 0;
+    return p;
+}
+
+/* Nothing in line that would have to save registers: with sampling that would be most of the cost. */
+void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
+{
+    if (likely(!event_odd && size <= EVENT_SIZE_LIMIT))
+        return malloc_plainly(origin, size, frame);
+    return plain_passes(size) ? pass_over(origin, size) : malloc_oddly(origin, size, frame);
 }
 
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
@@ -178,14 +194,24 @@ static _noinline_ void free_oddly(const struct python_origin *origin, void *p, v
     allocator->free(allocator->context, (uint8_t *)p - block_distance);
 }
 
-void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+static _noinline_ void free_plainly(const struct python_origin *origin, void *p, void *const *frame)
 {
-    if (unlikely(!p))
-        return;
-    if (unlikely(event_odd || !plain_leave(p, origin->ref, 0))) {
+    if (unlikely(!plain_leave(p, origin->ref, 0))) {
         free_oddly(origin, p, frame);
         return;
     }
     const struct py_allocator *allocator = origin->allocator;
     allocator->free(allocator->context, (uint8_t *)p - BLOCK_PREFIX);
+}
+
+void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+{
+    if (unlikely(!p))
+        return;
+    if (likely(!event_odd))
+        free_plainly(origin, p, frame);
+    else if (plain_is_foreign(p) && !side_table_count)
+        origin->allocator->free(origin->allocator->context, p);
+    else
+        free_oddly(origin, p, frame);
 }

@@ -2,6 +2,7 @@
 #include "event.h"
 
 bool event_odd = true;
+bool event_samples;
 
 void event_settle(void)
 {
@@ -10,8 +11,10 @@ void event_settle(void)
     uint64_t domains = start_options.domains & (libc | python);
 
     /* Without any of the interpreter's domains none of its hooks is installed. */
-    event_odd = start_phase || guard_active || start_options.guard_pages || sample_mean || !start_options.native ||
-                (domains != (libc | python) && domains != libc);
+    bool odd = start_phase || guard_active || start_options.guard_pages || !start_options.native ||
+               (domains != (libc | python) && domains != libc);
+    event_odd = odd || sample_mean;
+    event_samples = !odd && sample_mean;
 }
 
 _cold_ void event_watch_start(void)

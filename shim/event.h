@@ -29,6 +29,9 @@
 /* False: all events are plain ones (plain.h). */
 extern _hidden_ bool event_odd;
 
+/* True: they would be plain but for sampling. */
+extern _hidden_ bool event_samples;
+
 /* Looks again whether they are: after the options were read, and when the startup phase ends. */
 void event_settle(void);
 

@@ -82,4 +82,27 @@ static _always_inline_ bool plain_leave(void *p, uint64_t of, uint64_t allocator
     return true;
 }
 
+/* With sampling and nothing else that is odd: whether a request of `size` bytes is passed over. Then the guard is up as
+ * BUSY_NESTED, because what it asks of another allocator must not be counted again. False: nothing has been done. */
+static _always_inline_ bool plain_passes(size_t size)
+{
+    struct thread_local_state *state = &thread_local_state;
+    int64_t left = state->sample_left - (int64_t)MAX(size, 1u);
+
+    if (unlikely(!event_samples || state->busy || size > EVENT_SIZE_LIMIT || left <= 0))
+        return false;
+    state->sample_left = left;
+    state->busy = BUSY_NESTED;
+    return true;
+}
+
+/* With sampling and nothing else that is odd: whether `p` is seen at a glance to be no recorded block. */
+static _always_inline_ bool plain_is_foreign(const void *p)
+{
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
+
+    return event_samples && ((uintptr_t)p & 4095) >= BLOCK_PREFIX &&
+           prefix[0] >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN;
+}
+
 #endif
