@@ -326,6 +326,7 @@ static int run_run(int argc, char **argv)
         code = EXIT_DONE;
     }
     session_done(&session, &run.session);
+    view_done(&run.view);
     return code;
 }
 
