@@ -217,10 +217,22 @@ int scan_index_build(struct scan_index *index)
     return 0;
 }
 
+/* Looks only where there are blocks: the table is large and nearly all of it was never touched. */
+static void free_regions(struct scan_index *index)
+{
+    for (uint32_t i = 0; index->regions && i < index->count; i++) {
+        const struct scan_block *block = &index->blocks[i];
+        uintptr_t last = (block->start + block->size - 1) >> SCAN_TOP_SHIFT;
+        for (uintptr_t top = block->start >> SCAN_TOP_SHIFT; top <= last && top < SCAN_TOP_COUNT; top++) {
+            arena_unmap(index->regions[top], REGIONS_PER_TOP * sizeof(struct scan_region));
+            index->regions[top] = NULL;
+        }
+    }
+}
+
 void scan_index_done(struct scan_index *index)
 {
-    for (size_t top = 0; index->regions && top < SCAN_TOP_COUNT; top++)
-        arena_unmap(index->regions[top], REGIONS_PER_TOP * sizeof(struct scan_region));
+    free_regions(index);
     arena_unmap(index->regions, SCAN_TOP_COUNT * sizeof(*index->regions));
     arena_unmap(index->blocks, index->blocks_size);
     while (index->buckets) {

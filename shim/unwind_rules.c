@@ -3,8 +3,13 @@
 
 #define BUSY 1u
 
-struct rules_slot rules_slots[(1u << RULES_SHIFT) + RULES_PROBES];
+#define GROWTH 2 /* log2 of how many times larger the table becomes */
+
+struct rules_slot rules_slots[(1u << RULES_SHIFT_MAX) + RULES_PROBES];
 uint32_t rules_generation = 1;
+uint32_t rules_shift = RULES_SHIFT_FIRST;
+
+static uint32_t entered; /* since the table has its size, more or less: replaced ones count again */
 
 static bool slot_usable(uint64_t found, uint64_t key)
 {
@@ -20,7 +25,7 @@ static bool slot_fill(struct rules_slot *slot, uint64_t found, uint64_t key, uin
     return true;
 }
 
-void rules_enter(uint64_t key, uint64_t rule)
+static void enter(uint64_t key, uint64_t rule)
 {
     struct rules_slot *first = &rules_slots[rules_place(key)];
 
@@ -36,6 +41,38 @@ void rules_enter(uint64_t key, uint64_t rule)
     uint64_t found = __atomic_load_n(&slot->key, __ATOMIC_RELAXED);
     if (found != BUSY)
         slot_fill(slot, found, key, rule);
+}
+
+/* Takes what the slot holds to where it is looked for now. Whoever looks meanwhile does not find it, and learns it again. */
+static void move(struct rules_slot *slot)
+{
+    uint64_t key = __atomic_load_n(&slot->key, __ATOMIC_ACQUIRE);
+
+    if (key <= BUSY || !__atomic_compare_exchange_n(&slot->key, &key, BUSY, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return;
+    uint64_t rule = __atomic_load_n(&slot->rule, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->key, 0, __ATOMIC_RELEASE);
+    enter(key, rule);
+}
+
+static _cold_ void grow(uint32_t shift)
+{
+    uint32_t larger = MIN(shift + GROWTH, (uint32_t)RULES_SHIFT_MAX), slots = (1u << shift) + RULES_PROBES;
+
+    if (!__atomic_compare_exchange_n(&rules_shift, &shift, larger, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(&entered, 0, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < slots; i++)
+        move(&rules_slots[i]);
+}
+
+void rules_enter(uint64_t key, uint64_t rule)
+{
+    uint32_t shift = __atomic_load_n(&rules_shift, __ATOMIC_RELAXED);
+
+    if (__atomic_fetch_add(&entered, 1, __ATOMIC_RELAXED) >= 1u << (shift - 1) && shift < RULES_SHIFT_MAX)
+        grow(shift);
+    enter(key, rule);
 }
 
 void rules_flush(void)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The process-wide cache of unwind rules: address -> 64 bits that only the architecture's file understands. Lock-free,
- * fixed size, in static memory. An entry is never changed in place: a slot is taken over as a whole, with its key
- * marked busy meanwhile, so that a reader who finds the same key before and after has the rule of that key. */
+ * The process-wide cache of unwind rules: address -> 64 bits that only the architecture's file understands. Lock-free, in
+ * static memory, of which a small program uses the beginning only. An entry is never changed in place: a slot is taken over
+ * as a whole, with its key marked busy meanwhile, so that a reader who finds the same key before and after has the rule of
+ * that key. */
 #ifndef SHIM_UNWIND_RULES_H
 #define SHIM_UNWIND_RULES_H
 
@@ -11,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RULES_SHIFT 16
+#define RULES_SHIFT_FIRST 11
+#define RULES_SHIFT_MAX 16
 #define RULES_PROBES 8u
 
 /* Flag of a key: the frame was interrupted at this address (it is no return address). */
@@ -22,7 +24,10 @@ struct rules_slot {
     uint64_t rule;
 };
 
-extern _hidden_ struct rules_slot rules_slots[(1u << RULES_SHIFT) + RULES_PROBES];
+extern _hidden_ struct rules_slot rules_slots[(1u << RULES_SHIFT_MAX) + RULES_PROBES];
+
+/* Places in use are the first 1 << rules_shift. */
+extern _hidden_ uint32_t rules_shift;
 
 /* 1 to 65535. A raise outdates all entries. */
 extern _hidden_ uint32_t rules_generation;
@@ -34,7 +39,8 @@ static inline uint64_t rules_key(uintptr_t pc, bool exact, uint32_t generation)
 
 static inline uint32_t rules_place(uint64_t key)
 {
-    return (uint32_t)((key & (RULES_EXACT * 2 - 1)) * 0x9e3779b97f4a7c15ULL >> (64 - RULES_SHIFT));
+    return (uint32_t)((key & (RULES_EXACT * 2 - 1)) * 0x9e3779b97f4a7c15ULL >>
+                      (64 - __atomic_load_n(&rules_shift, __ATOMIC_RELAXED)));
 }
 
 /* The rule of `key`, or 0 when it is not known. */

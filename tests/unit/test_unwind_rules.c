@@ -67,5 +67,23 @@ Test(unwind_rules, a_full_table_makes_room)
         cr_assert(rule == 0 || rule == pc + 1);
         found += rule != 0;
     }
-    cr_expect_gt(found, 1u << (RULES_SHIFT - 1));
+    cr_expect_gt(found, 1u << (RULES_SHIFT_MAX - 1));
+    cr_expect_eq(rules_shift, RULES_SHIFT_MAX);
+}
+
+/* Few rules touch few pages; what was entered before the table grew is still found, but for a few. */
+Test(unwind_rules, the_table_grows_with_the_rules)
+{
+    uint32_t lost = 0;
+
+    for (uintptr_t pc = 0; pc < 500; pc++)
+        rules_enter(key_of(0x400000 + pc * 5), pc + 1);
+    cr_expect_eq(rules_shift, RULES_SHIFT_FIRST);
+    for (uintptr_t pc = 500; pc < 3000; pc++)
+        rules_enter(key_of(0x400000 + pc * 5), pc + 1);
+    cr_expect_gt(rules_shift, RULES_SHIFT_FIRST);
+    cr_expect_lt(rules_shift, RULES_SHIFT_MAX);
+    for (uintptr_t pc = 0; pc < 3000; pc++)
+        lost += rules_find(key_of(0x400000 + pc * 5)) != pc + 1;
+    cr_expect_lt(lost, 30, "%u of 3000 rules lost", lost);
 }
