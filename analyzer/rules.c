@@ -20,6 +20,7 @@
 #define HELP_FAMILY \
     "Release a block with the function that belongs to the one that allocated it: free for malloc, delete for new, " \
     "delete[] for new[], PyMem_Free for PyMem_Malloc, PyObject_Free for PyObject_Malloc."
+#define HELP_HANDLE "Keep the handle beside what says whether it is still valid, and look at the result of each call."
 
 enum { RULE_UNKNOWN_LEAK = LEAK_KIND_COUNT, RULE_FIRST_ERROR };
 
@@ -64,6 +65,15 @@ static const struct rule rules[] = {
      "The inaccessible page before the block was read (guard_pages).", HELP_OVERRUN},
     {"use-after-free-read", "use after free, read", LEVEL_ERROR, "A block was read after it was freed.",
      "The pages of a freed block are inaccessible (guard_pages), and were read.", HELP_FREED},
+    {"invalid-argument", "invalid argument", LEVEL_ERROR, "A handle or a shared pool was asked for what cannot be.",
+     "A size below 1, a null handle, or a descriptor that is none: the call failed.", HELP_HANDLE},
+    {"invalid-handle", "invalid handle", LEVEL_ERROR, "A handle was used that is none, or no longer one.",
+     "The handle had been freed, or was never given out in this process: the call failed.", HELP_HANDLE},
+    {"handle-locked", "handle locked", LEVEL_ERROR, "A locked handle was resized or freed.",
+     "The pointer that the lock gave out would have become invalid: the call failed.",
+     "Unlock the handle as often as it was locked, then resize or free it."},
+    {"unbalanced-unlock", "unbalanced unlock", LEVEL_ERROR, "A handle was unlocked more often than locked.",
+     "There was no lock left to release: the call failed.", "Unlock a handle once for each lock."},
     {"memory-error", "memory error", LEVEL_ERROR, "Memory was used wrongly.", "See the detail of the finding.",
      "Look at the stacks of the finding."},
 };

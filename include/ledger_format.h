@@ -46,7 +46,12 @@ enum block_domain {
     DOMAIN_NEW,        /* operator new */
     DOMAIN_NEW_ARRAY,  /* operator new[] */
     DOMAIN_MMAP,
-    DOMAIN_COUNT
+    DOMAIN_HANDLE, /* from here on objects of the client library (client_hooks.h): no blocks, their addresses tell nothing */
+    DOMAIN_HANDLE_LOCK,
+    DOMAIN_POOL,
+    DOMAIN_ATTACHMENT,
+    DOMAIN_COUNT,
+    DOMAIN_BLOCK_COUNT = DOMAIN_HANDLE
 };
 
 enum block_kind { /* leak kinds, Valgrind's meaning; UNKNOWN until a scan has run */
@@ -176,6 +181,10 @@ enum error_kind { /* the names of DESIGN's `errors[].kind`, in ledger order */
                   ERROR_OVERFLOW_READ, /* these three with guard_pages=N */
                   ERROR_UNDERFLOW_READ,
                   ERROR_USE_AFTER_FREE_READ,
+                  ERROR_INVALID_ARGUMENT, /* these four of handles and pools */
+                  ERROR_INVALID_HANDLE,
+                  ERROR_HANDLE_LOCKED,
+                  ERROR_UNBALANCED_UNLOCK,
                   ERROR_KIND_COUNT
 };
 
@@ -272,6 +281,12 @@ _Static_assert(sizeof(struct ledger_thread) == 128, "two cache lines");
 _Static_assert(sizeof(struct ledger_tally) == 32, "half a cache line");
 _Static_assert(sizeof(struct ledger_module) == 64, "a power of two");
 _Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
+
+/* False for a record that stands for no memory of the process's own allocators. */
+static inline int ledger_is_block(enum block_domain domain)
+{
+    return domain < DOMAIN_BLOCK_COUNT;
+}
 
 /* Bytes of one entry of each kind; text counts in units. */
 static inline uint32_t ledger_entry_size(enum ledger_kind kind)

@@ -27,6 +27,10 @@ static const char *const kind_names[ERROR_KIND_COUNT] = {
     [ERROR_OVERFLOW_READ] = "overflow-read",
     [ERROR_UNDERFLOW_READ] = "underflow-read",
     [ERROR_USE_AFTER_FREE_READ] = "use-after-free-read",
+    [ERROR_INVALID_ARGUMENT] = "invalid-argument",
+    [ERROR_INVALID_HANDLE] = "invalid-handle",
+    [ERROR_HANDLE_LOCKED] = "handle-locked",
+    [ERROR_UNBALANCED_UNLOCK] = "unbalanced-unlock",
 };
 
 static struct lock lock;

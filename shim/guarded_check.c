@@ -136,7 +136,8 @@ static void add(struct check *check, uint32_t id)
     const struct ledger_record *record = records_get(id);
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE), size = record->size;
 
-    if (!owner || owner & RECORD_DAMAGED || pages_owns((const void *)ledger_owner_address(owner)) ||
+    if (!owner || owner & RECORD_DAMAGED || !ledger_is_block(ledger_owner_domain(owner)) ||
+        pages_owns((const void *)ledger_owner_address(owner)) ||
         __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE) != owner)
         return;
     check->ids[check->count] = id;

@@ -352,6 +352,8 @@ static void gather_live(struct gathered *gathered)
     for (uint32_t n = 1; n <= gathered->groups.count; n++) {
         const struct group_row *group = table_row(&gathered->groups, n);
 
+        if (!ledger_is_block(group->key.b >> GROUP_DOMAIN_SHIFT))
+            continue;
         totals->live_blocks += group->blocks;
         totals->live_bytes = add_saturated(totals->live_bytes, group->bytes);
         if (group->key.b & GROUP_STARTUP) {

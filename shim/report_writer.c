@@ -36,16 +36,30 @@ struct type_row {
     size_t offset, length; /* in writer.quoted */
 };
 
-static const char *const domain_names[] = {"malloc", "raw", "mem", "obj", "new", "new[]", "mmap"};
+static const char *const domain_names[] = {
+    "malloc", "raw", "mem", "obj", "new", "new[]", "mmap", "handle", "handle-lock", "pool", "pool-attachment"};
 _Static_assert(ARRAY_SIZE(domain_names) == DOMAIN_COUNT, "a name for each domain");
 
 /* Until a scan has run, a block may be reachable: nobody is accused. */
 static const char *const kind_names[] = {"reachable", "definite", "indirect", "possible", "reachable"};
 _Static_assert(ARRAY_SIZE(kind_names) == BLOCK_KIND_COUNT, "a name for each kind");
 
-static const char *const error_names[] = {NULL,           "overflow",      "underflow",       "use-after-free",
-                                          "double-free",  "invalid-free",  "domain-mismatch", "mismatched-free",
-                                          "gil-not-held", "overflow-read", "underflow-read",  "use-after-free-read"};
+static const char *const error_names[] = {NULL,
+                                          "overflow",
+                                          "underflow",
+                                          "use-after-free",
+                                          "double-free",
+                                          "invalid-free",
+                                          "domain-mismatch",
+                                          "mismatched-free",
+                                          "gil-not-held",
+                                          "overflow-read",
+                                          "underflow-read",
+                                          "use-after-free-read",
+                                          "invalid-argument",
+                                          "invalid-handle",
+                                          "handle-locked",
+                                          "unbalanced-unlock"};
 _Static_assert(ARRAY_SIZE(error_names) == ERROR_KIND_COUNT, "a name for each error");
 
 static const char *const table_kinds[] = {NULL, "lnotab", "linetable-3.10", "locations-3.11"};

@@ -27,7 +27,7 @@ static bool read_record(const struct ledger_record *record, uint32_t id, struct 
 {
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
 
-    if (!owner || ledger_owner_flags(owner) & RECORD_FREED)
+    if (!owner || ledger_owner_flags(owner) & RECORD_FREED || !ledger_is_block(ledger_owner_domain(owner)))
         return false;
     *block = (struct scan_block){
         .start = ledger_owner_address(owner),

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "memshim/report.h"
 #include "modules.h"
+#include "objects.h"
 #include "own_stack.h"
 #include "pages.h"
 #include "predecessor.h"
@@ -398,6 +399,7 @@ static void end_process(void *argument)
     const struct ending *ending = argument;
     uint8_t busy = thread_local_state.busy;
 
+    objects_tell_end();
     guarded_check_all(ending->frame);
     thread_local_state.busy = BUSY_NESTED;
     if (!ledger_header->forked) /* see modules_fork_child */
@@ -405,6 +407,7 @@ static void end_process(void *argument)
     ledger_header->status = ending->status;
     ledger_header->ended_at = now();
     __atomic_store_n(&ledger_header->ended, END_EXIT, __ATOMIC_RELEASE);
+    objects_end();
     if (start_options.leak_check && !sample_mean)
         scan_run(&(struct scan_options){.python = pymem_api(), .types = true});
     write_report();

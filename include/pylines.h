@@ -2,8 +2,8 @@
  *
  * Line tables of CPython's code objects: which source line an instruction belongs to. The tables are untrusted bytes.
  * Pure functions, no state. */
-#ifndef ANALYZER_PYLINES_H
-#define ANALYZER_PYLINES_H
+#ifndef MEMSHIM_PYLINES_H
+#define MEMSHIM_PYLINES_H
 
 #include <stddef.h>
 #include <stdint.h>
