@@ -205,22 +205,39 @@ Test(libc, unloaded_library_keeps_its_names)
     traced_clear(&traced);
 }
 
+/* The deep stack's leak, innermost frame first, with frames of the root cut off beyond `depth`. */
+static size_t assert_deep_stack(const char *depth, size_t expected, bool cut)
+{
+    char *path = target_path("deep_stack"), *options = text_format("stack_depth=%s", depth);
+    struct traced traced = trace(BY_LAUNCHER, options, LIST(path, "500"), NULL);
+    json_t *leak = report_leak(traced.report, &(struct query){.function = "lose"});
+    json_t *stack = json_object_get(leak, "stack");
+    size_t frames = json_array_size(stack);
+    const char *innermost = json_string_value(json_object_get(json_array_get(stack, 0), "function"));
+    struct outcome text = spawn_run(LIST(memshim_path(), "report", traced.folder), NULL);
+    char *line = text_format("... %zu more frames cut by stack_depth\n", expected - frames);
+
+    ASSERT_LEAKS(traced.report, 4, 4 * 44, .function = "lose");
+    cr_assert_str_eq(innermost, "lose");
+    cr_assert_eq(json_is_true(json_object_get(leak, "stack_cut")), cut, "stack_depth=%s", depth);
+    cr_assert_eq(!!strstr(text.out, "cut by stack_depth"), cut, "%.4000s", text.out);
+    cr_assert(!cut || strstr(text.out, line), "no \"%s\" in %.4000s", line, text.out);
+    outcome_clear(&text);
+    free(line);
+    free(options);
+    free(path);
+    traced_clear(&traced);
+    return frames;
+}
+
 Test(libc, deep_stacks_are_cut_where_asked)
 {
-    char *path = target_path("deep_stack");
-    struct traced traced = trace(BY_LAUNCHER, "stack_depth=16", LIST(path), NULL);
-    json_t *stack = json_object_get(report_leak(traced.report, &(struct query){.function = "lose"}), "stack");
-    size_t frames = json_array_size(stack);
-    cr_assert(frames >= 15 && frames <= 17, "%zu frames with stack_depth=16", frames);
-    traced_clear(&traced);
+    size_t whole = assert_deep_stack("512", 0, false);
 
-    traced = trace(BY_LAUNCHER, "stack_depth=300", LIST(path), NULL);
-    ASSERT_LEAKS(traced.report, 4, 4 * 44, .function = "lose", .caller = "main");
-    stack = json_object_get(report_leak(traced.report, &(struct query){.function = "lose"}), "stack");
-    frames = json_array_size(stack);
-    cr_assert(frames >= 202 && frames <= 206, "%zu frames of a stack of 204", frames);
-    traced_clear(&traced);
-    free(path);
+    cr_assert(whole >= 502 && whole <= 508, "%zu frames of a stack of 503 and the C library's", whole);
+    cr_assert_eq(assert_deep_stack("64", whole, true), 64);
+    cr_assert_eq(assert_deep_stack("16", whole, true), 16);
+    cr_assert_eq(assert_deep_stack("1", whole, true), 1);
 }
 
 Test(libc, constructors_and_main)

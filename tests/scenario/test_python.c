@@ -397,6 +397,16 @@ ParameterizedTest(struct python *python, python, module_and_venv)
     free(folder);
 }
 
+/* PYTHONHOME for a program that embeds it. The caller frees it. */
+static char *python_home(const struct python *python)
+{
+    char *home = text_format("PYTHONHOME=%s", python->path);
+
+    for (int i = 0; i < 2 && strrchr(home, '/'); i++)
+        *strrchr(home, '/') = '\0';
+    return home;
+}
+
 ParameterizedTestParameters(python, embedded)
 {
     return all_pythons();
@@ -408,12 +418,9 @@ ParameterizedTest(struct python *python, python, embedded)
     if (!python->library[0])
         cr_skip_test("Python %s has no shared library", python->version);
     char *extension = extension_variable(python), *program = target_path("embed_python");
-    char *home = strdup(python->path);
-    for (int i = 0; i < 2 && strrchr(home, '/'); i++)
-        *strrchr(home, '/') = '\0';
-    char *variable = text_format("PYTHONHOME=%s", home);
+    char *home = python_home(python);
     const char *code = "import leaky, json\nfor i in range(50): leaky.token(); leaky.resize()";
-    struct traced traced = same_as_bare(python, LIST(program, python->library, code, "3"), LIST(extension, variable));
+    struct traced traced = same_as_bare(python, LIST(program, python->library, code, "3"), LIST(extension, home));
 
     ASSERT_LEAKS(traced.report, 150, 150 * 256, .function = "make_token", .domain = "obj");
     ASSERT_LEAKS(traced.report, 150, 150 * 128, .function = "grow_buffer", .domain = "mem");
@@ -421,7 +428,99 @@ ParameterizedTest(struct python *python, python, embedded)
     free(extension);
     free(program);
     free(home);
-    free(variable);
+}
+
+/* What `memshim report --frames FRAMES` prints. */
+static struct outcome report_frames(const struct traced *traced, const char *frames)
+{
+    struct outcome outcome = spawn_run(LIST(memshim_path(), "report", "--frames", frames, traced->folder), NULL);
+
+    cr_assert_eq(outcome.status, 0, "%s", outcome.err);
+    return outcome;
+}
+
+static size_t count_text(const char *text, const char *part)
+{
+    size_t count = 0;
+
+    for (const char *at = text; (at = strstr(at, part)); at += strlen(part))
+        count++;
+    return count;
+}
+
+static void assert_frames(const struct traced *traced, const char *frames, size_t python, bool native, bool cut)
+{
+    struct outcome text = report_frames(traced, frames);
+
+    cr_assert_eq(count_text(text.out, " py  descend "), python, "--frames %s: %.6000s", frames, text.out);
+    cr_assert_eq(!!strstr(text.out, "make_token"), native, "--frames %s: %.6000s", frames, text.out);
+    cr_assert_eq(!!strstr(text.out, " py  <module> "), python && !cut, "--frames %s: %.6000s", frames, text.out);
+    outcome_clear(&text);
+}
+
+ParameterizedTestParameters(python, deep_stacks)
+{
+    return all_pythons();
+}
+
+/* 502 Python frames, of which the innermost ones are kept; and the reports' choice of languages. */
+ParameterizedTest(struct python *python, python, deep_stacks)
+{
+    char *extension = extension_variable(python), *script = script_path("lose_deep.py");
+    struct traced whole = trace(BY_PRELOAD, "stack_depth=512", LIST(python->path, script), LIST(extension));
+
+    ASSERT_LEAKS(whole.report, 4, 4 * 256, .function = "make_token", .caller = "<module>", .domain = "obj");
+    assert_frames(&whole, "all", 501, true, false);
+    assert_frames(&whole, "python", 501, false, false);
+    assert_frames(&whole, "native", 0, true, false);
+
+    struct traced cut = trace(BY_PRELOAD, "stack_depth=64", LIST(python->path, script), LIST(extension));
+    json_t *leak = report_leak(cut.report, &(struct query){.function = "make_token"});
+    struct outcome text = report_frames(&cut, "python");
+    char *line = text_format("... %d more frames cut by stack_depth\n", 502 - 64);
+    ASSERT_LEAKS(cut.report, 4, 4 * 256, .function = "make_token", .caller = "descend", .domain = "obj");
+    cr_assert(json_is_true(json_object_get(leak, "stack_cut")));
+    assert_frames(&cut, "python", 64, false, true);
+    cr_assert(strstr(text.out, line), "Python %s: no \"%s\" in %.6000s", python->version, line, text.out);
+    outcome_clear(&text);
+    free(line);
+    free(extension);
+    free(script);
+    traced_clear(&whole);
+    traced_clear(&cut);
+}
+
+ParameterizedTestParameters(python, unknown_version)
+{
+    return all_pythons();
+}
+
+/* The same library under a version number that nobody knows: native stacks, blocks of all domains, and a line that says so. */
+ParameterizedTest(struct python *python, python, unknown_version)
+{
+    if (!python->library[0])
+        cr_skip_test("Python %s has no shared library", python->version);
+    char *extension = extension_variable(python), *program = target_path("embed_python");
+    char *fake = target_path("fake_version.so");
+    char *preload = text_format("LD_PRELOAD=%s:%s", fake, python->library);
+    char *home = python_home(python);
+    const char *code = "import leaky\nfor i in range(50): leaky.token()";
+    struct traced traced =
+        trace(BY_LAUNCHER, NULL, LIST(program, python->library, code, "1"), LIST(extension, preload, home));
+    json_t *process = report_process(traced.report, 0), *lacks = json_object_get(process, "lacks");
+
+    assert_same_text("failed: 0\n", traced.run.out, "stdout");
+    cr_assert_str_eq(process_text(process, "python"), "3.99.0");
+    cr_assert_eq(json_array_size(lacks), 1, "Python %s: %zu lines", python->version, json_array_size(lacks));
+    cr_assert(strstr(json_string_value(json_array_get(lacks, 0)), "there are no Python stacks"));
+    ASSERT_LEAKS(traced.report, 50, 50 * 256, .function = "make_token", .domain = "obj");
+    ASSERT_LEAKS(traced.report, 0, 0, .language = "python", .with_startup = true);
+    traced_clear(&traced);
+    free(extension);
+    free(program);
+    free(fake);
+    free(preload);
+    free(home);
 }
 
 ParameterizedTestParameters(python, frames)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Allocates at the end of a recursion 200 calls deep. */
+ * Allocates at the end of a recursion 200 calls deep, or as many as the argument says. */
 #include "target.h"
 
 VISIBLE static int descend(int depth)
@@ -12,8 +12,8 @@ VISIBLE static int descend(int depth)
     return depth + 1;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    printf("%d\n", descend(200) > 0);
+    printf("%d\n", descend(argc > 1 ? atoi(argv[1]) : 200) > 0);
     return 0;
 }
