@@ -2,28 +2,28 @@
  *
  * memshim gate: passes or fails a build by what leaked. Reads reports, or runs a command first. What cannot be judged (no
  * report, half a report) is an error and never a pass. */
-#include "cmd_session.h"
-#include "gate.h"
+#include "cmd_gate.h"
+
+#include "text.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#define GATE_TOP 10
+#define GATE_RUNS_MAX 100
+#define BASELINE_NAME "memshim.supp"
 
 enum gate_option {
     GATE_MAX = VIEW_OPTION_END,
     GATE_REPORTS = GATE_MAX + GATE_RULE_COUNT,
     GATE_BASELINE,
     GATE_WRITE_BASELINE,
-};
-
-struct gate_command {
-    struct view view;
-    struct gate_limits limits;
-    struct session_options session;
-    const char *write_baseline; /* file, or NULL: judge */
+    GATE_ALLOW_SHRINK,
+    GATE_FAIL_ON,
+    GATE_RUNS,
+    GATE_WRITE,
+    GATE_NO_CI,
 };
 
 static void gate_help(FILE *out)
@@ -37,15 +37,27 @@ static void gate_help(FILE *out)
         "leak and no memory error passes.\n"
         "\n"
         "options:\n"
+        "      --fail-on LIST     what must not be there at all: definite, indirect, possible, reachable, errors,\n"
+        "                         growth (definite,possible,errors)\n"
         "      --max-bytes N      bytes still allocated, all kinds together (k, M, G allowed)\n"
         "      --max-bytes KIND=N the same for one kind: definite, indirect, possible, reachable\n"
-        "      --max-blocks [KIND=]N\n"
+        "      --max-bytes stack=N\n"
+        "                         the same for each single leak\n"
+        "      --max-blocks [KIND=]N, --max-blocks stack=N\n"
         "                         blocks\n"
         "      --max-errors N     memory errors (0)\n"
         "      --baseline FILE    leaks that are accepted as long as they do not grow\n"
+        "      --allow-shrink     no word when leaks of the baseline are gone or smaller\n"
+        "                         (with --unused-suppressions error: no failure)\n"
         "      --write-baseline FILE\n"
-        "                         accept all that is lost now: write FILE, judge nothing\n"
-        "      --reports DIR      folder for the reports of COMMAND (memshim-PID)\n",
+        "                         accept all that is lost now: write FILE, judge nothing (with --show reachable, or\n"
+        "                         a limit that counts them: also what is still reachable or allocated)\n"
+        "      --runs N           run COMMAND so often: a leak must be in all runs\n"
+        "      --reports DIR      folder for the reports of COMMAND (memshim-PID)\n"
+        "      --write FORMAT=FILE\n"
+        "                         another document beside the verdict (gitlab, junit, sarif, markdown, ..);\n"
+        "                         may be repeated\n"
+        "      --no-ci            under GitHub Actions (GITHUB_ACTIONS=true): no annotations and no job summary\n",
         out);
     view_help(out, true);
 }
@@ -60,6 +72,83 @@ static int take_limit(struct gate_command *gate, enum gate_rule rule, const char
     return EXIT_USAGE;
 }
 
+static int take_kinds(struct gate_command *gate, const char *text)
+{
+    if (gate_kinds_parse(text, &gate->limits.fail_on) == 0)
+        return EXIT_DONE;
+    command_error(
+        "option \"--fail-on\": \"%s\" is not a list of definite, indirect, possible, reachable, errors, growth", text);
+    return EXIT_USAGE;
+}
+
+static int take_runs(struct gate_command *gate, const char *text)
+{
+    uint64_t runs;
+    if (text_parse_count(text, &runs) < 0 || runs < 1 || runs > GATE_RUNS_MAX) {
+        command_error("option \"--runs\": \"%s\" is not a number from 1 to %d", text, GATE_RUNS_MAX);
+        return EXIT_USAGE;
+    }
+    gate->runs = (unsigned int)runs;
+    return EXIT_DONE;
+}
+
+/* FORMAT=FILE, for which `text` is changed. */
+static int take_also(struct gate_command *gate, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || equals == text || !equals[1]) {
+        command_error("option \"--write\": \"%s\" is not FORMAT=FILE", text);
+        return EXIT_USAGE;
+    }
+    if (gate->also_count == GATE_ALSO_MAX) {
+        command_error("option \"--write\": more than %d documents", GATE_ALSO_MAX);
+        return EXIT_USAGE;
+    }
+    *equals = '\0';
+    struct view view = {.format = text};
+    int code = view_choose(&view);
+    if (code == EXIT_DONE)
+        gate->also[gate->also_count++] = (struct gate_also){.output = view.output, .path = equals + 1};
+    return code;
+}
+
+static int take_baseline(struct gate_command *gate, const char *path)
+{
+    if (!gate->baseline)
+        gate->baseline = path;
+    return view_read_rules(&gate->view, path, true);
+}
+
+static int take_option(struct gate_command *gate, int code, char **argv)
+{
+    if (code >= GATE_MAX && code < GATE_REPORTS)
+        return take_limit(gate, (enum gate_rule)(code - GATE_MAX), optarg);
+    switch (code) {
+    case GATE_REPORTS:
+        gate->session.folder = optarg;
+        return EXIT_DONE;
+    case GATE_BASELINE:
+        return take_baseline(gate, optarg);
+    case GATE_WRITE_BASELINE:
+        gate->write_baseline = optarg;
+        return EXIT_DONE;
+    case GATE_ALLOW_SHRINK:
+        gate->view.allow_shrink = true;
+        return EXIT_DONE;
+    case GATE_FAIL_ON:
+        return take_kinds(gate, optarg);
+    case GATE_RUNS:
+        return take_runs(gate, optarg);
+    case GATE_WRITE:
+        return take_also(gate, optarg);
+    case GATE_NO_CI:
+        gate->no_ci = true;
+        return EXIT_DONE;
+    default:
+        return view_option(&gate->view, code, optarg, argv);
+    }
+}
+
 /* Returns EXIT_DONE, -1 after --help, or an exit code after an error line. */
 static int parse(struct gate_command *gate, int argc, char **argv)
 {
@@ -68,81 +157,27 @@ static int parse(struct gate_command *gate, int argc, char **argv)
                                             {"max-bytes", required_argument, NULL, GATE_MAX + GATE_BYTES},
                                             {"max-blocks", required_argument, NULL, GATE_MAX + GATE_BLOCKS},
                                             {"max-errors", required_argument, NULL, GATE_MAX + GATE_ERRORS},
+                                            {"fail-on", required_argument, NULL, GATE_FAIL_ON},
                                             {"baseline", required_argument, NULL, GATE_BASELINE},
+                                            {"allow-shrink", no_argument, NULL, GATE_ALLOW_SHRINK},
                                             {"write-baseline", required_argument, NULL, GATE_WRITE_BASELINE},
+                                            {"runs", required_argument, NULL, GATE_RUNS},
                                             {"reports", required_argument, NULL, GATE_REPORTS},
+                                            {"write", required_argument, NULL, GATE_WRITE},
+                                            {"no-ci", no_argument, NULL, GATE_NO_CI},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     /* "+": what follows a path is not ours to reorder across "--". */
     for (int code; (code = getopt_long(argc, argv, "+:ho:", options, NULL)) != -1;) {
-        int r = EXIT_DONE;
         if (code == 'h') {
             gate_help(stdout);
             return -1;
         }
-        if (code == GATE_REPORTS)
-            gate->session.folder = optarg;
-        else if (code == GATE_BASELINE)
-            r = view_read_rules(&gate->view, optarg, true);
-        else if (code == GATE_WRITE_BASELINE)
-            gate->write_baseline = optarg;
-        else if (code >= GATE_MAX && code < GATE_REPORTS)
-            r = take_limit(gate, (enum gate_rule)(code - GATE_MAX), optarg);
-        else
-            r = view_option(&gate->view, code, optarg, argv);
+        int r = take_option(gate, code, argv);
         if (r != EXIT_DONE)
             return r;
     }
     return view_choose(&gate->view);
-}
-
-/* The kinds that the verdict is about: their leaks are shown. */
-static unsigned int failed_kinds(const struct gate_verdict *verdict)
-{
-    unsigned int kinds = 0;
-    for (size_t i = 0; i < verdict->reason_count; i++) {
-        if (verdict->reasons[i].rule == GATE_ERRORS)
-            continue;
-        if (verdict->reasons[i].scope == GATE_TOTAL)
-            return 0;
-        kinds |= 1u << verdict->reasons[i].scope;
-    }
-    return kinds;
-}
-
-/* Under the verdict, in formats that allow it: what it is about. */
-static int write_evidence(struct output_job *job, const struct gate_command *gate, const struct gate_verdict *verdict,
-                          const struct reading *reading)
-{
-    if (verdict->reason_count == 0 || !gate->view.output->evidence)
-        return 0;
-    struct output_options options = gate->view.options;
-    options.brief = true;
-    options.kinds = failed_kinds(verdict);
-    if (options.top == OUTPUT_TOP_DEFAULT)
-        options.top = GATE_TOP;
-    FILE *out = job->out;
-    const struct leaks *leaks = reading_leaks(reading, gate->view.output);
-    output_job_init(job, gate->view.output, &options, &reading->model, leaks, out);
-    return output_report(job, gate->view.output, leaks, reading->symbols);
-}
-
-static int write_verdict(struct gate_command *gate, const struct gate_verdict *verdict, const struct reading *reading)
-{
-    const struct output *output = gate->view.output;
-    struct document document;
-    int code = document_open(&document, &gate->view);
-    if (code != EXIT_DONE)
-        return code;
-    struct output_job job;
-    output_job_init(&job, output, &gate->view.options, &reading->model, &reading->leaks, document.out);
-    errno = 0;
-    int r = output->gate(&job, &gate->limits, verdict);
-    if (r == 0 && ferror(document.out))
-        r = errno ? -errno : -EIO;
-    if (r == 0)
-        r = write_evidence(&job, gate, verdict, reading);
-    return document_close(&document, &gate->view, r);
 }
 
 /* Half a report can fail a gate, but not pass it. */
@@ -162,29 +197,58 @@ static int check_complete(const struct model *model)
     return code;
 }
 
-/* All that is lost and not accepted yet, with its numbers as limits. */
-static int write_baseline(const struct gate_command *gate, const struct reading *reading)
+/* Appends an argument as a shell wants it. */
+static void put_argument(FILE *out, const char *text)
 {
-    const struct output *output = output_find("suppressions", NULL);
-    const struct output_options options = {.top = OUTPUT_TOP_DEFAULT};
-    struct view view = {.path = gate->write_baseline, .options = options, .output = output};
-    struct document document;
-    int code = check_complete(&reading->model);
-    if (code != EXIT_DONE || (code = document_open(&document, &view)) != EXIT_DONE)
-        return code;
-    struct output_job job;
-    output_job_init(&job, output, &options, &reading->model, &reading->joined, document.out);
-    int r = output_report(&job, output, &reading->joined, reading->symbols);
-    code = document_close(&document, &view, r);
-    if (code == EXIT_DONE)
-        command_error("%s accepts %llu leak%s, %llu bytes in %llu blocks", gate->write_baseline,
-                      (unsigned long long)job.all.leaks, job.all.leaks == 1 ? "" : "s",
-                      (unsigned long long)job.all.bytes, (unsigned long long)job.all.blocks);
-    return code;
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+,:@%=";
+    fputc(' ', out);
+    if (*text && text[strspn(text, plain)] == '\0') {
+        fputs(text, out);
+        return;
+    }
+    fputc('\'', out);
+    for (; *text; text++)
+        fputs(*text == '\'' ? "'\\''" : (char[]){*text, '\0'}, out);
+    fputc('\'', out);
 }
 
-/* `command_end`: how the command failed, or NULL. */
-static int judge(struct gate_command *gate, const struct reading *reading, const char *command_end)
+/* The command that accepts what is lost: malloc'ed, or NULL if memory errors are all that is wrong, or without memory. */
+static char *describe_acceptance(const struct gate_command *gate, const struct gate_verdict *verdict,
+                                 char *const *paths, size_t count)
+{
+    bool leaks = false, reachable = false;
+    char *text = NULL;
+    size_t size;
+    for (size_t i = 0; i < verdict->reason_count; i++) {
+        bool leak = verdict->reasons[i].rule != GATE_ERRORS;
+        leaks = leaks || leak;
+        reachable = reachable || (leak && verdict->reasons[i].scope >= LEAK_REACHABLE);
+    }
+    FILE *out = leaks ? open_memstream(&text, &size) : NULL;
+    if (!out)
+        return NULL;
+    fputs("memshim gate --write-baseline", out);
+    put_argument(out, gate->baseline ? gate->baseline : BASELINE_NAME);
+    if (reachable)
+        fputs(" --show reachable", out);
+    for (size_t i = 0; i < count; i++)
+        put_argument(out, paths[i]);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* A gate must not pass for what nobody looked at. */
+static void tell_blind_spots(const struct gate_command *gate)
+{
+    if (gate->limits.fail_on & GATE_GROWTH_BIT)
+        command_error("note: the reports hold no snapshots: nothing was judged by its growth");
+}
+
+/* `command_end`: how the command failed, or NULL. `paths`: of the reports. */
+static int judge(struct gate_command *gate, const struct reading *reading, const char *command_end, char *const *paths,
+                 size_t count)
 {
     struct gate_counts counts;
     struct gate_verdict verdict;
@@ -192,9 +256,11 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
         command_error("no baseline of a run that failed: %s", command_end);
         return EXIT_FOUND;
     }
-    if (gate->write_baseline)
-        return write_baseline(gate, reading);
-    gate_count(&reading->model, &reading->leaks, &counts);
+    if (gate->write_baseline) {
+        int complete = check_complete(&reading->model);
+        return complete == EXIT_DONE ? gate_write_baseline(gate, reading) : complete;
+    }
+    gate_count(&reading->model, &reading->joined, &counts);
     gate_decide(&gate->limits, &counts, &verdict);
     verdict.command_end = command_end;
     if (command_end)
@@ -202,7 +268,10 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
     int complete = check_complete(&reading->model);
     if (verdict.passed && complete != EXIT_DONE)
         return complete;
-    int code = write_verdict(gate, &verdict, reading);
+    _cleanup_free_ char *accept = describe_acceptance(gate, &verdict, paths, count);
+    verdict.accept = accept;
+    tell_blind_spots(gate);
+    int code = gate_write(gate, &verdict, reading);
     if (view_tell_rules(&gate->view) != EXIT_DONE)
         verdict.passed = false;
     return code != EXIT_DONE ? code : verdict.passed ? EXIT_DONE : EXIT_FOUND;
@@ -210,29 +279,15 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
 
 static int judge_paths(struct gate_command *gate, char **paths, size_t count)
 {
+    if (gate->runs > 1) {
+        command_error("--runs is for a COMMAND: memshim gate --runs %u -- COMMAND", gate->runs);
+        return EXIT_USAGE;
+    }
     signal(SIGPIPE, SIG_IGN);
     struct reading reading = {0};
     int code = reading_open(&reading, paths, count, &gate->view);
     if (code == EXIT_DONE)
-        code = judge(gate, &reading, NULL);
-    reading_close(&reading);
-    return code;
-}
-
-/* The reports of a run that has ended. */
-static int judge_session(struct gate_command *gate, const struct session *session, const char *command_end)
-{
-    struct reading reading = {0};
-    size_t reports = 0;
-    int code = session_collect(session, &reading, &reports);
-    if (code == EXIT_DONE && reports == 0) {
-        command_error("no report appeared in %s: there is nothing to judge", session->shown);
-        code = EXIT_USAGE;
-    }
-    if (code == EXIT_DONE)
-        code = reading_finish(&reading, &gate->view);
-    if (code == EXIT_DONE)
-        code = judge(gate, &reading, command_end);
+        code = judge(gate, &reading, NULL, paths, count);
     reading_close(&reading);
     return code;
 }
@@ -249,36 +304,84 @@ static int describe_end(const struct launch_result *result, const char *name, ch
     return r < 0 ? -ENOMEM : 0;
 }
 
-/* A command that failed fails the gate, also where there is nothing to judge. */
-static int judge_ended(struct gate_command *gate, const struct session *session, const char *name)
+/* What the runs of a command left. */
+struct runs {
+    struct reading reading;
+    char *end;    /* how the one that failed did; it was the last then. Or NULL */
+    char *folder; /* of the last */
+};
+
+static void runs_clear(struct runs *runs)
 {
-    char *text = NULL;
-    if (describe_end(&session->result, name, &text) < 0) {
+    reading_close(&runs->reading);
+    free(runs->end);
+    free(runs->folder);
+}
+
+/* Takes the reports of a run that has ended. */
+static int take_run(struct runs *runs, const struct session *session, const char *name)
+{
+    size_t before = runs->reading.model.process_count, reports = 0;
+    if (describe_end(&session->result, name, &runs->end) < 0) {
         command_error("out of memory");
         return EXIT_TROUBLE;
     }
-    _cleanup_free_ char *command_end = text;
-    int code = EXIT_USAGE;
-    if (session->folder)
-        code = judge_session(gate, session, command_end);
-    else
+    if (!session->folder) {
         command_error("\"%s\" was not traced: there is nothing to judge", name);
-    if (command_end && code != EXIT_FOUND) {
-        command_error("gate failed: %s", command_end);
-        code = EXIT_FOUND;
+        return EXIT_USAGE;
     }
+    free(runs->folder);
+    runs->folder = strdup(session->shown);
+    int code = session_collect(session, &runs->reading, &reports);
+    if (code == EXIT_DONE && reports == 0) {
+        command_error("no report appeared in %s: there is nothing to judge", session->shown);
+        code = EXIT_USAGE;
+    }
+    for (size_t i = before; i < runs->reading.model.process_count; i++)
+        runs->reading.model.processes[i]->run = runs->reading.runs;
+    runs->reading.runs++;
     return code;
 }
 
-static int judge_command(struct gate_command *gate, char **argv)
+static int run_once(struct gate_command *gate, struct runs *runs, char **argv)
 {
     struct session session;
-    int code = session_run(&session, &gate->session, argv);
+    char *folder = NULL;
+    struct session_options options = gate->session;
+    if (options.folder && gate->runs > 1) {
+        if (asprintf(&folder, "%s/%u", options.folder, runs->reading.runs + 1) < 0) {
+            command_error("out of memory");
+            return EXIT_TROUBLE;
+        }
+        options.folder = folder;
+    }
+    int code = session_run(&session, &options, argv);
     launch_unblock();
+    if (code == EXIT_DONE)
+        code = session.result.error ? EXIT_USAGE : take_run(runs, &session, argv[0]);
+    session_done(&session, &options);
+    free(folder);
+    return code;
+}
+
+/* A command that failed fails the gate, also where there is nothing to judge. */
+static int judge_command(struct gate_command *gate, char **argv)
+{
+    struct runs runs = {0};
+    int code;
+    do
+        code = run_once(gate, &runs, argv);
+    while (code == EXIT_DONE && !runs.end && runs.reading.runs < gate->runs);
     signal(SIGPIPE, SIG_IGN);
     if (code == EXIT_DONE)
-        code = session.result.error ? EXIT_USAGE : judge_ended(gate, &session, argv[0]);
-    session_done(&session, &gate->session);
+        code = reading_finish(&runs.reading, &gate->view);
+    if (code == EXIT_DONE)
+        code = judge(gate, &runs.reading, runs.end, &runs.folder, runs.folder ? 1 : 0);
+    if (runs.end && code != EXIT_FOUND) {
+        command_error("gate failed: %s", runs.end);
+        code = EXIT_FOUND;
+    }
+    runs_clear(&runs);
     return code;
 }
 
@@ -303,7 +406,7 @@ static int run_parsed(struct gate_command *gate, int argc, char **argv)
 
 static int gate_run(int argc, char **argv)
 {
-    struct gate_command gate = {0};
+    struct gate_command gate = {.runs = 1};
     view_init(&gate.view);
     gate.view.pager = false; /* a verdict is for logs */
     int code = run_parsed(&gate, argc, argv);

@@ -198,8 +198,9 @@ static int take_option(struct run *run, int code, char *const *argv)
     case RUN_FAIL_ON:
         if (gate_kinds_parse(optarg, &run->fail_on) == 0)
             return EXIT_DONE;
-        command_error("option \"--fail-on\": \"%s\" is not a list of definite, indirect, possible, reachable, errors",
-                      optarg);
+        command_error(
+            "option \"--fail-on\": \"%s\" is not a list of definite, indirect, possible, reachable, errors, growth",
+            optarg);
         return EXIT_USAGE;
     default:
         return view_option(&run->view, code, optarg, argv);

@@ -5,6 +5,7 @@
 
 #include "joined.h"
 #include "load.h"
+#include "runs.h"
 #include "text.h"
 
 #include <errno.h>
@@ -280,7 +281,10 @@ int reading_finish(struct reading *reading, struct view *view)
         return r;
     load_done(&reading->model);
     reading->symbols = symbols_new(view->debuginfod);
-    if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0) {
+    if (reading->runs > 1)
+        runs_keep_errors(&reading->model, reading->runs);
+    if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0 &&
+        (reading->runs <= 1 || runs_keep_common(&reading->leaks, reading->runs) == 0)) {
         reading_suppress(reading, &view->suppressions);
         if (joined_build(&reading->leaks, &reading->joined) == 0)
             return EXIT_DONE;

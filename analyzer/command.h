@@ -52,6 +52,7 @@ struct view {
     struct suppressions suppressions; /* of all files named, and after them those that are always in force */
     bool rules_finished;
     enum unused_rules unused_rules;
+    bool allow_shrink; /* no word about leaks of a baseline that are gone or smaller */
 };
 
 enum view_option {
@@ -97,8 +98,8 @@ int view_choose(struct view *view);
  */
 int view_read_rules(struct view *view, const char *path, bool baseline);
 
-/* Error lines about rules that have expired, are over their limits, or suppress nothing. Returns EXIT_DONE, or EXIT_FOUND if
- * unused rules are to be an error and there are some. */
+/* Error lines about rules that have expired, are over their limits, or suppress nothing, and about leaks of a baseline that
+ * are gone or smaller. Returns EXIT_DONE, or EXIT_FOUND if these two are to be an error and there are some. */
 int view_tell_rules(const struct view *view);
 
 /* Releases what the options took. */
@@ -127,6 +128,7 @@ struct reading {
     struct leaks leaks;  /* of each process */
     struct leaks joined; /* across processes, for people */
     struct symbols *symbols;
+    unsigned int runs; /* so many runs of one command are in it, each process knows its own; 0 and 1: no such thing */
 };
 
 /* Adds what is at `path` to the model. Returns EXIT_DONE or, after an error line, another exit code. */

@@ -191,23 +191,37 @@ const char *finding_limit_name(enum gate_rule rule)
     return names[rule];
 }
 
+static void put_limit(FILE *out, const struct gate_reason *reason)
+{
+    if (reason->by_kind) {
+        fprintf(out, " --fail-on %s", reason->rule == GATE_ERRORS ? "errors" : gate_scope_name(reason->scope));
+        return;
+    }
+    const char *scope = reason->rule == GATE_ERRORS ? "" : gate_scope_name(reason->scope);
+    fprintf(out, " --%s %s%s%" PRIu64 "%s", finding_limit_name(reason->rule), scope, *scope ? "=" : "", reason->limit,
+            reason->by_default ? " (the default)" : "");
+}
+
 static void put_reason(FILE *out, const struct gate_verdict *verdict, const struct gate_reason *reason)
 {
     char number[TEXT_NUMBER_SIZE];
     const struct gate_counts *counts = &verdict->counts;
+    bool one = false;
     if (reason->rule == GATE_ERRORS) {
-        fprintf(out, "%s memory error%s exceed%s", text_number(number, counts->errors), text_plural(counts->errors),
-                counts->errors == 1 ? "s" : "");
+        one = counts->errors == 1;
+        fprintf(out, "%s memory error%s", text_number(number, counts->errors), text_plural(counts->errors));
+    } else if (reason->scope == GATE_STACK) {
+        bool bytes = reason->rule == GATE_BYTES;
+        uint64_t found = bytes ? counts->bytes[GATE_STACK] : counts->blocks[GATE_STACK];
+        fprintf(out, "%s %s%s of one leak", text_number(number, found), bytes ? "byte" : "block", text_plural(found));
     } else {
         out_text_amount(out, counts->bytes[reason->scope], counts->blocks[reason->scope]);
-        fprintf(out, " %s exceed",
+        fprintf(out, " %s",
                 reason->scope == GATE_TOTAL ? "still allocated"
                                             : out_text_kind((enum leak_kind)reason->scope, counts->known));
     }
-    fprintf(out, " --%s ", finding_limit_name(reason->rule));
-    if (reason->rule != GATE_ERRORS && reason->scope != GATE_TOTAL)
-        fprintf(out, "%s=", leak_kind_name((enum leak_kind)reason->scope));
-    fprintf(out, "%" PRIu64 "%s", reason->limit, reason->by_default ? " (the default)" : "");
+    fputs(reason->by_kind ? ":" : one ? " exceeds" : " exceed", out);
+    put_limit(out, reason);
 }
 
 char *finding_reason(const struct gate_verdict *verdict, const struct gate_reason *reason)

@@ -9,13 +9,22 @@
 #include <errno.h>
 #include <string.h>
 
+static bool is_word(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+const char *gate_scope_name(size_t scope)
+{
+    return scope < LEAK_KIND_COUNT ? leak_kind_name((enum leak_kind)scope) : scope == GATE_STACK ? "stack" : "";
+}
+
 /* The scope called `name`, or GATE_SCOPES. */
 static size_t scope_find(const char *name, size_t length)
 {
-    for (size_t kind = 0; kind < LEAK_KIND_COUNT; kind++) {
-        const char *other = leak_kind_name((enum leak_kind)kind);
-        if (strlen(other) == length && memcmp(other, name, length) == 0)
-            return kind;
+    for (size_t scope = 0; scope < GATE_SCOPES; scope++) {
+        if (scope != GATE_TOTAL && is_word(name, length, gate_scope_name(scope)))
+            return scope;
     }
     return GATE_SCOPES;
 }
@@ -27,7 +36,7 @@ const char *gate_limit_parse(struct gate_limits *limits, enum gate_rule rule, co
     if (equals) {
         scope = scope_find(text, (size_t)(equals - text));
         if (scope == GATE_SCOPES)
-            return "not a kind: want definite, indirect, possible or reachable before '='";
+            return "not a kind: want definite, indirect, possible, reachable or stack before '='";
         text = equals + 1;
     }
     uint64_t value;
@@ -49,8 +58,10 @@ int gate_kinds_parse(const char *text, unsigned int *ret)
         size_t scope = scope_find(text, length);
         if (scope < LEAK_KIND_COUNT)
             kinds |= 1u << scope;
-        else if (length == strlen("errors") && memcmp(text, "errors", length) == 0)
+        else if (is_word(text, length, "errors"))
             kinds |= GATE_ERRORS_BIT;
+        else if (is_word(text, length, "growth"))
+            kinds |= GATE_GROWTH_BIT;
         else
             return -EINVAL;
         if (text[length] == '\0')
@@ -59,6 +70,15 @@ int gate_kinds_parse(const char *text, unsigned int *ret)
     }
     *ret = kinds;
     return 0;
+}
+
+static void count_stack(struct gate_counts *counts, const struct leak *leak)
+{
+    if (!counts->first[GATE_STACK] || leak->bytes > counts->bytes[GATE_STACK])
+        counts->first[GATE_STACK] = leak;
+    counts->leaks[GATE_STACK] = 1;
+    counts->blocks[GATE_STACK] = MAX(counts->blocks[GATE_STACK], leak->blocks);
+    counts->bytes[GATE_STACK] = MAX(counts->bytes[GATE_STACK], leak->bytes);
 }
 
 void gate_count(const struct model *model, const struct leaks *leaks, struct gate_counts *ret)
@@ -73,7 +93,10 @@ void gate_count(const struct model *model, const struct leaks *leaks, struct gat
             ret->leaks[scopes[j]]++;
             ret->blocks[scopes[j]] += leak->blocks;
             ret->bytes[scopes[j]] += leak->bytes;
+            if (!ret->first[scopes[j]])
+                ret->first[scopes[j]] = leak;
         }
+        count_stack(ret, leak);
         ret->known |= leak->known;
     }
     ret->known |= ret->leaks[GATE_TOTAL] == 0;
@@ -81,21 +104,26 @@ void gate_count(const struct model *model, const struct leaks *leaks, struct gat
         ret->errors += model->processes[i]->error_count;
 }
 
-static void add_reason(struct gate_verdict *verdict, enum gate_rule rule, size_t scope, struct gate_limit limit)
+static void add_reason(struct gate_verdict *verdict, const struct gate_reason *reason)
 {
     verdict->passed = false;
-    verdict->reasons[verdict->reason_count++] =
-        (struct gate_reason){.rule = rule, .scope = scope, .limit = limit.value, .by_default = !limit.set};
+    verdict->reasons[verdict->reason_count++] = *reason;
 }
 
-/* True if a limit covers leaks of this kind. */
-static bool scope_is_limited(const struct gate_limits *limits, size_t scope)
+static bool is_limited(const struct gate_limits *limits, size_t scope)
 {
-    for (int rule = 0; rule < GATE_ERRORS; rule++) {
-        if (limits->leaks[rule][scope].set || limits->leaks[rule][GATE_TOTAL].set)
-            return true;
-    }
-    return false;
+    return limits->leaks[GATE_BYTES][scope].set || limits->leaks[GATE_BLOCKS][scope].set;
+}
+
+/* True if there must be no leak of this kind: what nobody limits otherwise. */
+static bool is_strict(const struct gate_limits *limits, size_t scope)
+{
+    if (scope >= LEAK_KIND_COUNT || is_limited(limits, scope))
+        return false;
+    if (limits->fail_on)
+        return limits->fail_on >> scope & 1u;
+    return (scope == LEAK_DEFINITE || scope == LEAK_POSSIBLE) && !is_limited(limits, GATE_TOTAL) &&
+           !is_limited(limits, GATE_STACK);
 }
 
 static void judge_scope(const struct gate_limits *limits, size_t scope, struct gate_verdict *verdict)
@@ -105,22 +133,42 @@ static void judge_scope(const struct gate_limits *limits, size_t scope, struct g
     for (int rule = 0; rule < GATE_ERRORS; rule++) {
         struct gate_limit limit = limits->leaks[rule][scope];
         if (limit.set && found[rule] > limit.value)
-            add_reason(verdict, (enum gate_rule)rule, scope, limit);
+            add_reason(verdict, &(struct gate_reason){.rule = rule, .scope = scope, .limit = limit.value});
     }
-    bool strict = scope == LEAK_DEFINITE || scope == LEAK_POSSIBLE;
     /* Blocks, not bytes: a lost malloc(0) is a leak. */
-    if (strict && !scope_is_limited(limits, scope) && found[GATE_BLOCKS] > 0)
-        add_reason(verdict, GATE_BLOCKS, scope, (struct gate_limit){0});
+    if (is_strict(limits, scope) && found[GATE_BLOCKS] > 0)
+        add_reason(verdict, &(struct gate_reason){.rule = GATE_BLOCKS,
+                                                  .scope = scope,
+                                                  .by_default = !limits->fail_on,
+                                                  .by_kind = limits->fail_on != 0});
+}
+
+static void judge_errors(const struct gate_limits *limits, struct gate_verdict *verdict)
+{
+    bool strict = !limits->errors.set && limits->fail_on & GATE_ERRORS_BIT;
+    if (!limits->errors.set && limits->fail_on && !strict)
+        return;
+    if (verdict->counts.errors > limits->errors.value)
+        add_reason(verdict, &(struct gate_reason){.rule = GATE_ERRORS,
+                                                  .scope = GATE_TOTAL,
+                                                  .limit = limits->errors.value,
+                                                  .by_default = !limits->errors.set && !strict,
+                                                  .by_kind = strict});
+}
+
+bool gate_covers_reachable(const struct gate_limits *limits)
+{
+    return is_limited(limits, LEAK_REACHABLE) || is_limited(limits, GATE_TOTAL) || is_limited(limits, GATE_STACK) ||
+           is_strict(limits, LEAK_REACHABLE);
 }
 
 void gate_decide(const struct gate_limits *limits, const struct gate_counts *counts, struct gate_verdict *ret)
 {
     *ret = (struct gate_verdict){.passed = true, .counts = *counts};
-    if (counts->errors > limits->errors.value)
-        add_reason(ret, GATE_ERRORS, GATE_TOTAL, limits->errors);
+    judge_errors(limits, ret);
     for (size_t scope = 0; scope < GATE_SCOPES; scope++)
         judge_scope(limits, scope, ret);
-    ret->blind = ret->passed && !counts->known && !scope_is_limited(limits, LEAK_REACHABLE);
+    ret->blind = ret->passed && !counts->known && !gate_covers_reachable(limits);
 }
 
 unsigned int gate_findings(const struct gate_counts *counts, unsigned int wanted)

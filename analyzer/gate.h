@@ -6,9 +6,11 @@
 
 #include "leaks.h"
 
-#define GATE_TOTAL LEAK_KIND_COUNT /* the place of "all kinds together" in arrays by kind */
-#define GATE_SCOPES (LEAK_KIND_COUNT + 1)
-#define GATE_ERRORS_BIT (1u << LEAK_KIND_COUNT) /* of --fail-on, beside 1 << enum leak_kind */
+#define GATE_TOTAL LEAK_KIND_COUNT       /* the place of "all kinds together" in arrays by kind */
+#define GATE_STACK (LEAK_KIND_COUNT + 1) /* and of "the largest single leak" */
+#define GATE_SCOPES (LEAK_KIND_COUNT + 2)
+#define GATE_ERRORS_BIT (1u << LEAK_KIND_COUNT)       /* of --fail-on, beside 1 << enum leak_kind */
+#define GATE_GROWTH_BIT (1u << (LEAK_KIND_COUNT + 1)) /* likewise: what grew from snapshot to snapshot */
 
 enum gate_rule { GATE_BYTES, GATE_BLOCKS, GATE_ERRORS, GATE_RULE_COUNT };
 
@@ -19,22 +21,26 @@ struct gate_limit {
 
 /* Zeroed: the default gate (gate_decide). */
 struct gate_limits {
-    struct gate_limit leaks[GATE_ERRORS][GATE_SCOPES]; /* [GATE_BYTES or GATE_BLOCKS][kind or GATE_TOTAL] */
+    struct gate_limit leaks[GATE_ERRORS][GATE_SCOPES]; /* [GATE_BYTES or GATE_BLOCKS][kind, GATE_TOTAL or GATE_STACK] */
     struct gate_limit errors;
+    unsigned int fail_on; /* what must not be there at all (gate_kinds_parse); 0: the default */
 };
 
 /* What there is to judge; startup and interpreter leaks are not in it. */
 struct gate_counts {
-    uint64_t leaks[GATE_SCOPES], blocks[GATE_SCOPES], bytes[GATE_SCOPES];
+    uint64_t leaks[GATE_SCOPES], blocks[GATE_SCOPES], bytes[GATE_SCOPES]; /* of GATE_STACK the most that one leak has */
+    const struct leak
+        *first[GATE_SCOPES]; /* where to look: the first in order; of GATE_STACK the one with most bytes */
     uint64_t errors;
     bool known; /* at least one leak has a kind that is not a guess, or there are no leaks */
 };
 
 struct gate_reason {
     enum gate_rule rule;
-    size_t scope; /* enum leak_kind or GATE_TOTAL */
+    size_t scope; /* enum leak_kind, GATE_TOTAL or GATE_STACK */
     uint64_t limit;
     bool by_default; /* nobody set this limit */
+    bool by_kind;    /* it is that of gate_limits.fail_on */
 };
 
 struct gate_verdict {
@@ -44,19 +50,28 @@ struct gate_verdict {
     struct gate_reason reasons[GATE_ERRORS * GATE_SCOPES + 1];
     size_t reason_count;
     const char *command_end; /* how the command failed that was to be judged, or NULL; set by who ran it, with passed */
+    const char *accept;      /* the command that accepts what failed, or NULL; set by the command */
 };
 
-/* Parses "N" or "KIND=N" for rule GATE_BYTES or GATE_BLOCKS, "N" for GATE_ERRORS. Returns NULL, or a static text that says
+/* Parses "N", "KIND=N" or "stack=N" for rule GATE_BYTES or GATE_BLOCKS, "N" for GATE_ERRORS. Returns NULL, or a static text that says
  * what is wrong. */
 const char *gate_limit_parse(struct gate_limits *limits, enum gate_rule rule, const char *text);
 
-/* Parses a comma list of kinds and "errors" into bits. Returns 0 or -EINVAL. */
+/* Parses a comma list of kinds, "errors" and "growth" into bits. Returns 0 or -EINVAL. */
 int gate_kinds_parse(const char *text, unsigned int *ret);
 
+/* The name of a scope as limits have it: "definite", .., "stack"; "" for GATE_TOTAL. */
+const char *gate_scope_name(size_t scope);
+
+/* Counts. For limits on a single leak, `leaks` are those joined across processes. They must outlive *ret. */
 void gate_count(const struct model *model, const struct leaks *leaks, struct gate_counts *ret);
 
-/* Decides. Without a limit of its own and without a total, definite and possible leaks may be 0 bytes; errors may be 0. */
+/* Decides. With limits->fail_on there must be none of these kinds, unless a kind has a limit of its own; else no definite
+ * and no possible leak that no limit covers, and no more errors than allowed (0). */
 void gate_decide(const struct gate_limits *limits, const struct gate_counts *counts, struct gate_verdict *ret);
+
+/* Whether limits are about blocks that a pointer still leads to, too, or that no scan has judged. */
+bool gate_covers_reachable(const struct gate_limits *limits);
 
 /* The bits of `wanted` (gate_kinds_parse) of which there is something. */
 unsigned int gate_findings(const struct gate_counts *counts, unsigned int wanted);

@@ -75,6 +75,7 @@ struct totals {
 struct process {
     const char *path; /* of the report or ledger it came from */
     int pid, ppid, sequence, status;
+    unsigned int run; /* of a command that was run several times (runs.h), from 0 */
     const char *program, *python, *started, *ended, *ended_at, *options, *version; /* python, ended_at: may be NULL */
     const char **argv;
     size_t argc;

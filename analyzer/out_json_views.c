@@ -2,6 +2,7 @@
  *
  * JSON of everything that is not a report: differences, the verdict of a gate, what was traced. */
 #include "compiler.h"
+#include "finding.h"
 #include "out_json.h"
 
 #include <errno.h>
@@ -52,22 +53,14 @@ int out_json_diff(struct output_job *job, const struct diff *diff)
     return r;
 }
 
-static const char *rule_name(enum gate_rule rule)
-{
-    static const char *const names[GATE_RULE_COUNT] = {
-        [GATE_BYTES] = "max-bytes", [GATE_BLOCKS] = "max-blocks", [GATE_ERRORS] = "max-errors"};
-    return names[rule];
-}
-
 static json_t *gate_reason(const struct gate_verdict *verdict, const struct gate_reason *reason)
 {
     const struct gate_counts *counts = &verdict->counts;
     uint64_t found = reason->rule == GATE_ERRORS  ? counts->errors
                      : reason->rule == GATE_BYTES ? counts->bytes[reason->scope]
                                                   : counts->blocks[reason->scope];
-    json_t *kind =
-        reason->scope == GATE_TOTAL ? json_null() : json_string(leak_kind_name((enum leak_kind)reason->scope));
-    return json_pack("{s:s, s:o, s:o, s:o, s:b}", "rule", rule_name(reason->rule), "kind", kind, "limit",
+    json_t *kind = reason->scope == GATE_TOTAL ? json_null() : json_string(gate_scope_name(reason->scope));
+    return json_pack("{s:s, s:o, s:o, s:o, s:b}", "rule", finding_limit_name(reason->rule), "kind", kind, "limit",
                      out_json_number(reason->limit), "found", out_json_number(found), "default", reason->by_default);
 }
 

@@ -197,7 +197,7 @@ static void put_limit(FILE *out, const char *rule, const char *scope, const char
 static int put_reason(FILE *out, const struct gate_verdict *verdict, const struct gate_reason *reason)
 {
     _cleanup_free_ char *text = finding_reason(verdict, reason);
-    const char *scope = reason->scope == GATE_TOTAL ? "" : leak_kind_name((enum leak_kind)reason->scope);
+    const char *scope = gate_scope_name(reason->scope);
     if (!text)
         return -ENOMEM;
     put_limit(out, finding_limit_name(reason->rule), scope, text);

@@ -46,10 +46,18 @@ static int suppressions_leak(struct output_job *job, const struct leak *leak)
     return 0;
 }
 
+/* What is lost and what is not are accepted apart: one must not become the other unseen. */
+static int compare_rules(const struct line *x, const struct line *y)
+{
+    int order = strcmp(x->leak->fingerprint, y->leak->fingerprint);
+
+    return order ? order : (int)(x->leak->kind == LEAK_REACHABLE) - (int)(y->leak->kind == LEAK_REACHABLE);
+}
+
 static int compare_lines(const void *a, const void *b)
 {
     const struct line *x = a, *y = b;
-    int order = strcmp(x->leak->fingerprint, y->leak->fingerprint);
+    int order = compare_rules(x, y);
 
     return order ? order : (int)x->leak->kind - (int)y->leak->kind;
 }
@@ -78,8 +86,9 @@ static void put_line(FILE *out, const struct line *line)
 {
     const struct leak *leak = line->leak;
 
-    fprintf(out, "fingerprint:%s max-blocks=%" PRIu64 " max-bytes=%" PRIu64 " # %s %s", leak->fingerprint, line->blocks,
-            line->bytes, leak->known ? leak_kind_name(leak->kind) : "allocated", leak->domain);
+    fprintf(out, "fingerprint:%s%s max-blocks=%" PRIu64 " max-bytes=%" PRIu64 " # %s %s", leak->fingerprint,
+            leak->kind == LEAK_REACHABLE ? " kind:reachable" : "", line->blocks, line->bytes,
+            leak->known ? leak_kind_name(leak->kind) : "allocated", leak->domain);
     if (leak->type) {
         fputc(' ', out);
         text_escape(out, leak->type);
@@ -97,7 +106,7 @@ static int suppressions_end(struct output_job *job)
         qsort(lines->items, lines->count, sizeof(*lines->items), compare_lines);
     for (size_t i = 0; i < lines->count; i++) {
         struct line *before = count ? &lines->items[count - 1] : NULL;
-        if (before && strcmp(before->leak->fingerprint, lines->items[i].leak->fingerprint) == 0) {
+        if (before && compare_rules(before, &lines->items[i]) == 0) {
             before->blocks += lines->items[i].blocks;
             before->bytes += lines->items[i].bytes;
         } else {

@@ -2,10 +2,13 @@
  *
  * Text for people of everything that is not a report: differences, the verdict of a gate, what was traced. */
 #include "compiler.h"
+#include "finding.h"
 #include "out_text.h"
+#include "stackname.h"
 #include "term.h"
 #include "text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -73,31 +76,57 @@ int out_text_diff(struct output_job *job, const struct diff *diff)
     return 0;
 }
 
-static const char *scope_words(const struct gate_verdict *verdict, size_t scope)
+/* "; see leaky.c:61 in make_token": the line to fix, where the reason for it stands. */
+static int put_first_place(struct output_job *job, const struct leak *leak)
 {
-    if (scope == GATE_TOTAL)
-        return "still allocated";
-    return out_text_kind((enum leak_kind)scope, verdict->counts.known);
+    struct place place;
+    if (!leak)
+        return 0;
+    place_find(job, &leak->stack, &place);
+    if (!place.frame || place.frame->runtime)
+        return 0;
+    _cleanup_free_ char *function = stackname_of(place.frame);
+    if (!function)
+        return -ENOMEM;
+    fputs("; see ", job->out);
+    text_escape(job->out, place.file);
+    fprintf(job->out, ":%d in ", place.line);
+    text_escape(job->out, function);
+    return 0;
 }
 
-/* "1,600 bytes in 100 blocks still allocated exceed --max-bytes 0" */
-static void put_reason(FILE *out, const struct gate_verdict *verdict, const struct gate_reason *reason)
+static void put_failure(struct output_job *job, const char *text)
 {
-    char number[TEXT_NUMBER_SIZE];
-    if (reason->rule == GATE_ERRORS) {
-        uint64_t errors = verdict->counts.errors;
-        fprintf(out, "%s memory error%s exceed%s --max-errors %" PRIu64, text_number(number, errors),
-                text_plural(errors), errors == 1 ? "s" : "", reason->limit);
-    } else {
-        out_text_amount(out, verdict->counts.bytes[reason->scope], verdict->counts.blocks[reason->scope]);
-        fprintf(out, " %s exceed --max-%s ", scope_words(verdict, reason->scope),
-                reason->rule == GATE_BYTES ? "bytes" : "blocks");
-        if (reason->scope != GATE_TOTAL)
-            fprintf(out, "%s=", leak_kind_name((enum leak_kind)reason->scope));
-        fprintf(out, "%" PRIu64, reason->limit);
+    fprintf(job->out, "%smemshim: gate failed:%s ", style(job, STYLE_BAD), style(job, STYLE_NONE));
+    text_escape(job->out, text);
+}
+
+static int put_reason(struct output_job *job, const struct gate_verdict *verdict, const struct gate_reason *reason)
+{
+    _cleanup_free_ char *text = finding_reason(verdict, reason);
+    if (!text)
+        return -ENOMEM;
+    put_failure(job, text);
+    int r = reason->rule == GATE_ERRORS ? 0 : put_first_place(job, verdict->counts.first[reason->scope]);
+    fputc('\n', job->out);
+    return r;
+}
+
+static int put_failures(struct output_job *job, const struct gate_verdict *verdict)
+{
+    int r = 0;
+    if (verdict->command_end) {
+        put_failure(job, verdict->command_end);
+        fputc('\n', job->out);
     }
-    if (reason->by_default)
-        fputs(" (the default)", out);
+    for (size_t i = 0; r == 0 && i < verdict->reason_count; i++)
+        r = put_reason(job, verdict, &verdict->reasons[i]);
+    if (verdict->accept) {
+        fputs("memshim: to accept what is lost now: ", job->out);
+        text_escape(job->out, verdict->accept);
+        fputc('\n', job->out);
+    }
+    return r;
 }
 
 int out_text_gate(struct output_job *job, const struct gate_limits *limits, const struct gate_verdict *verdict)
@@ -106,18 +135,8 @@ int out_text_gate(struct output_job *job, const struct gate_limits *limits, cons
     FILE *out = job->out;
     char number[TEXT_NUMBER_SIZE];
     const struct gate_counts *counts = &verdict->counts;
-    if (verdict->command_end) {
-        fprintf(out, "%smemshim: gate failed:%s ", style(job, STYLE_BAD), style(job, STYLE_NONE));
-        text_escape(out, verdict->command_end);
-        fputc('\n', out);
-    }
-    for (size_t i = 0; i < verdict->reason_count; i++) {
-        fprintf(out, "%smemshim: gate failed:%s ", style(job, STYLE_BAD), style(job, STYLE_NONE));
-        put_reason(out, verdict, &verdict->reasons[i]);
-        fputc('\n', out);
-    }
     if (!verdict->passed)
-        return 0;
+        return put_failures(job, verdict);
     fprintf(out, "%smemshim: gate passed:%s ", style(job, STYLE_GOOD), style(job, STYLE_NONE));
     if (counts->errors > 0)
         fprintf(out, "%s memory error%s, ", text_number(number, counts->errors), text_plural(counts->errors));

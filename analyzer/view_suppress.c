@@ -60,9 +60,33 @@ static void tell_over(const struct suppression *rule)
                   rule->line, text_number(bytes, rule->bytes), text_number(blocks, rule->blocks), rule->text);
 }
 
+/* What a baseline accepts and is not there any more. */
+struct slack {
+    size_t gone, shrunk;
+};
+
+static void tell_slack(const struct slack *slack)
+{
+    if (slack->gone)
+        command_error("%zu leak%s of the baseline %s gone: it can be written anew", slack->gone,
+                      text_plural(slack->gone), slack->gone == 1 ? "is" : "are");
+    if (slack->shrunk)
+        command_error("%zu leak%s of the baseline %s smaller now: it can be written anew", slack->shrunk,
+                      text_plural(slack->shrunk), slack->shrunk == 1 ? "is" : "are");
+}
+
+static void count_slack(struct slack *slack, const struct suppression *rule)
+{
+    if (!rule->leaks)
+        slack->gone++;
+    else if (!rule->over && ((rule->max_bytes != UINT64_MAX && rule->bytes < rule->max_bytes) ||
+                             (rule->max_blocks != UINT64_MAX && rule->blocks < rule->max_blocks)))
+        slack->shrunk++;
+}
+
 int view_tell_rules(const struct view *view)
 {
-    size_t gone = 0;
+    struct slack slack = {0};
     bool unused = false;
 
     for (size_t i = 0; i < view->suppressions.count; i++) {
@@ -73,17 +97,18 @@ int view_tell_rules(const struct view *view)
             tell_over(rule);
         else if (rule->expired)
             command_error("%s:%lu: expired on %s: \"%s\"", rule->source, rule->line, rule->until, rule->text);
-        if (rule->leaks || rule->expired)
+        if (rule->expired)
             continue;
         if (rule->baseline) {
-            gone++;
-        } else if (view->unused_rules != UNUSED_IGNORE) {
+            count_slack(&slack, rule);
+        } else if (!rule->leaks && view->unused_rules != UNUSED_IGNORE) {
             command_error("%s:%lu: nothing is suppressed by \"%s\"", rule->source, rule->line, rule->text);
             unused = true;
         }
     }
-    if (gone)
-        command_error("%zu leak%s of the baseline %s gone: it can be written anew", gone, text_plural(gone),
-                      gone == 1 ? "is" : "are");
+    if (!view->allow_shrink && view->unused_rules != UNUSED_IGNORE) {
+        tell_slack(&slack);
+        unused = unused || slack.gone || slack.shrunk;
+    }
     return unused && view->unused_rules == UNUSED_ERROR ? EXIT_FOUND : EXIT_DONE;
 }

@@ -68,6 +68,10 @@ Test(gate, kinds_of_fail_on)
     unsigned int kinds = 99;
     cr_expect_eq(gate_kinds_parse("definite,errors", &kinds), 0);
     cr_expect_eq(kinds, 1u << LEAK_DEFINITE | GATE_ERRORS_BIT);
+    cr_expect_eq(gate_kinds_parse("growth,possible", &kinds), 0);
+    cr_expect_eq(kinds, GATE_GROWTH_BIT | 1u << LEAK_POSSIBLE);
+    cr_expect_eq(gate_kinds_parse("definite,errors", &kinds), 0);
+    cr_expect_eq(gate_kinds_parse("definite,stack", &kinds), -EINVAL);
     cr_expect_eq(gate_kinds_parse("definite,", &kinds), -EINVAL);
     cr_expect_eq(gate_kinds_parse("", &kinds), -EINVAL);
     cr_expect_eq(gate_kinds_parse("def", &kinds), -EINVAL);
@@ -110,6 +114,42 @@ Test(gate, a_limit_for_one_kind_leaves_the_default_of_the_others)
     cr_expect(decide(&limits, items, 1, 0).passed, "its own limit replaces the default");
     limits = (struct gate_limits){.leaks[GATE_BYTES][GATE_TOTAL] = {true, 1000}};
     cr_expect(decide(&limits, items, 1, 0).passed, "so does a total");
+}
+
+Test(gate, a_limit_for_each_single_leak)
+{
+    struct leak items[] = {make(LEAK_DEFINITE, true, 3, 100), make(LEAK_REACHABLE, true, 9, 90)};
+    struct gate_limits limits = {0};
+    cr_assert_null(gate_limit_parse(&limits, GATE_BYTES, "stack=100"));
+    cr_expect(decide(&limits, items, 2, 0).passed, "it covers lost leaks, too");
+    limits.leaks[GATE_BYTES][GATE_STACK].value = 99;
+    struct gate_verdict verdict = decide(&limits, items, 2, 0);
+    cr_assert_eq(verdict.reason_count, 1);
+    cr_expect_eq(verdict.reasons[0].scope, GATE_STACK);
+    cr_expect_eq(verdict.counts.bytes[GATE_STACK], 100, "not their sum");
+    cr_expect_eq(verdict.counts.first[GATE_STACK], &items[0]);
+    cr_expect_eq(verdict.counts.blocks[GATE_STACK], 9);
+    limits.leaks[GATE_BLOCKS][GATE_STACK] = (struct gate_limit){true, 8};
+    cr_expect_eq(decide(&limits, items, 2, 0).reason_count, 2);
+}
+
+Test(gate, fail_on_replaces_the_default)
+{
+    struct leak items[] = {make(LEAK_DEFINITE, true, 1, 0), make(LEAK_REACHABLE, true, 1, 8)};
+    struct gate_limits limits = {.fail_on = 1u << LEAK_REACHABLE};
+    struct gate_verdict verdict = decide(&limits, items, 2, 3);
+    cr_assert_eq(verdict.reason_count, 1, "neither the lost one nor errors");
+    cr_expect_eq(verdict.reasons[0].scope, LEAK_REACHABLE);
+    cr_expect(verdict.reasons[0].by_kind);
+    cr_expect(gate_covers_reachable(&limits));
+    limits = (struct gate_limits){.fail_on = GATE_ERRORS_BIT};
+    cr_expect_eq(decide(&limits, items, 2, 3).reason_count, 1);
+    limits = (struct gate_limits){.fail_on = 1u << LEAK_DEFINITE, .leaks[GATE_BYTES][GATE_TOTAL] = {true, 1000}};
+    cr_expect_eq(decide(&limits, items, 2, 3).reason_count, 1, "also with a total");
+    limits.leaks[GATE_BLOCKS][LEAK_DEFINITE] = (struct gate_limit){true, 1};
+    cr_expect(decide(&limits, items, 2, 3).passed, "a limit of its own holds instead");
+    limits.errors = (struct gate_limit){true, 2};
+    cr_expect_not(decide(&limits, items, 2, 3).passed);
 }
 
 Test(gate, startup_leaks_do_not_count)
