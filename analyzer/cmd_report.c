@@ -2,8 +2,20 @@
  *
  * memshim report: what leaked and what went wrong, from reports, ledgers and folders of them. */
 #include "command.h"
+#include "lists.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <string.h>
+
+enum report_option { REPORT_GROUP_BY = VIEW_OPTION_END, REPORT_LIST, REPORT_SORT };
+
+struct report_command {
+    struct view view;
+    enum group_by by;
+    enum list_what list;
+    enum list_sort sort;
+};
 
 static void report_help(FILE *out)
 {
@@ -12,13 +24,56 @@ static void report_help(FILE *out)
           "Prints the leak report of all processes found at PATH: reports (.jsonl), ledgers of processes that were\n"
           "killed (.ledger), folders of both, or - for a report on standard input.\n"
           "\n"
-          "options:\n",
+          "options:\n"
+          "      --group-by WHAT    add leaks up by function, file, module, type, thread (the function that it began\n"
+          "                         with) or domain; stack (default): each by itself\n"
+          "      --list WHAT        a table instead of the report: errors, leaks, or allocations (the stacks that\n"
+          "                         asked for most, freed or not)\n"
+          "      --sort BY          which allocations come first: calls (default), bytes, or temporary (freed again)\n",
           out);
     view_help(out, true);
 }
 
-static int write_report(const struct reading *reading, struct view *view)
+static int make_table(const struct report_command *report, const struct output_job *job, const struct leaks *leaks,
+                      struct symbols *symbols, struct table *ret)
 {
+    switch (report->list) {
+    case LIST_ERRORS:
+        return list_errors(job, symbols, ret);
+    case LIST_LEAKS:
+        return list_leaks(job, leaks, ret);
+    case LIST_ALLOCATIONS:
+        return list_allocations(job, symbols, report->sort, ret);
+    case LIST_NONE:
+    case LIST_COUNT:
+        break;
+    }
+    return list_groups(job, leaks, report->by, ret);
+}
+
+static int write_table(const struct report_command *report, struct output_job *job, const struct leaks *leaks,
+                       struct symbols *symbols)
+{
+    struct table table;
+    int r = make_table(report, job, leaks, symbols, &table);
+    if (r < 0)
+        return r;
+    errno = 0;
+    r = report->view.output->table(job, &table);
+    if (r == 0 && ferror(job->out))
+        r = errno ? -errno : -EIO;
+    table_clear(&table);
+    return r;
+}
+
+static int write_report(const struct reading *reading, struct report_command *report)
+{
+    struct view *view = &report->view;
+    bool is_table = report->list != LIST_NONE || report->by != GROUP_STACK;
+    if (is_table && !view->output->table) {
+        command_error("format \"%s\" is not for tables", view->output->name);
+        return EXIT_USAGE;
+    }
     struct document document;
     int code = document_open(&document, view);
     if (code != EXIT_DONE)
@@ -26,35 +81,80 @@ static int write_report(const struct reading *reading, struct view *view)
     struct output_job job;
     const struct leaks *leaks = reading_leaks(reading, view->output);
     output_job_init(&job, view->output, &view->options, &reading->model, leaks, document.out);
-    int r = output_report(&job, view->output, leaks, reading->symbols);
+    int r = is_table ? write_table(report, &job, leaks, reading->symbols)
+                     : output_report(&job, view->output, leaks, reading->symbols);
     return document_close(&document, view, r);
+}
+
+/* The place of `text` in a list of names that ends in NULL, or -1 after an error line. */
+static int choose(const char *option, const char *const *names, const char *text)
+{
+    char all[128];
+    size_t used = 0;
+    for (int i = 0; names[i]; i++) {
+        if (*names[i] && strcmp(names[i], text) == 0)
+            return i;
+        if (*names[i])
+            used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s", used ? ", " : "", names[i]);
+    }
+    command_error("option \"%s\": \"%s\" is not one of %s", option, text, all);
+    return -1;
+}
+
+static int take_option(struct report_command *report, int code, char **argv)
+{
+    int chosen;
+    switch (code) {
+    case REPORT_GROUP_BY:
+        chosen = choose("--group-by", group_by_names, optarg);
+        report->by = (enum group_by)chosen;
+        break;
+    case REPORT_LIST:
+        chosen = choose("--list", list_names, optarg);
+        report->list = (enum list_what)chosen;
+        break;
+    case REPORT_SORT:
+        chosen = choose("--sort", list_sort_names, optarg);
+        report->sort = (enum list_sort)chosen;
+        break;
+    default:
+        return view_option(&report->view, code, optarg, argv);
+    }
+    return chosen < 0 ? EXIT_USAGE : EXIT_DONE;
 }
 
 static int report_run(int argc, char **argv)
 {
-    static const struct option options[] = {VIEW_LIMITS, VIEW_DOCUMENT, {"help", no_argument, NULL, 'h'}, {0}};
-    struct view view;
-    view_init(&view);
+    static const struct option options[] = {VIEW_LIMITS,
+                                            VIEW_DOCUMENT,
+                                            {"group-by", required_argument, NULL, REPORT_GROUP_BY},
+                                            {"list", required_argument, NULL, REPORT_LIST},
+                                            {"sort", required_argument, NULL, REPORT_SORT},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    struct report_command report = {0};
+    struct view *view = &report.view;
+    view_init(view);
     signal(SIGPIPE, SIG_IGN);
     for (int code; (code = getopt_long(argc, argv, ":ho:", options, NULL)) != -1;) {
         if (code == 'h') {
             report_help(stdout);
             return EXIT_DONE;
         }
-        int r = view_option(&view, code, optarg, argv);
+        int r = take_option(&report, code, argv);
         if (r != EXIT_DONE)
             return r;
     }
     struct reading reading = {0};
-    int code = view_choose(&view);
+    int code = view_choose(view);
     if (code == EXIT_DONE)
-        code = reading_open(&reading, argv + optind, (size_t)(argc - optind), &view);
+        code = reading_open(&reading, argv + optind, (size_t)(argc - optind), view);
     if (code == EXIT_DONE)
-        code = write_report(&reading, &view);
+        code = write_report(&reading, &report);
     if (code == EXIT_DONE)
-        code = view_tell_rules(&view);
+        code = view_tell_rules(view);
     reading_close(&reading);
-    view_done(&view);
+    view_done(view);
     return code;
 }
 

@@ -115,6 +115,15 @@ static int parse_unused(struct view *view, const char *text)
     return -EINVAL;
 }
 
+static int take_filter(struct filters *filters, const char *text)
+{
+    const char *wrong = filter_parse(filters, text);
+    if (!wrong)
+        return EXIT_DONE;
+    command_error("option \"--filter\": \"%s\": %s", text, wrong);
+    return EXIT_USAGE;
+}
+
 /* An option that getopt could not make sense of. */
 static int refuse_option(int code, char *const *argv)
 {
@@ -155,6 +164,12 @@ int view_option(struct view *view, int code, const char *argument, char *const *
         return EXIT_DONE;
     case 'o':
         view->path = argument;
+        return EXIT_DONE;
+    case VIEW_FILTER:
+        view->options.filtered = true;
+        return take_filter(&view->filters, argument);
+    case VIEW_SOURCE_ROOT:
+        view->options.source_root = argument;
         return EXIT_DONE;
     case VIEW_NO_PAGER:
         view->pager = false;
@@ -203,6 +218,11 @@ void view_help(FILE *out, bool document)
             fprintf(out, "                           %-10s %s\n", formats[i]->name, formats[i]->help);
         fputs("      --frames KIND      python, native or all (default) frames of the stacks\n"
               "      --min-bytes N      leave out leaks of fewer bytes (k, M, G allowed)\n"
+              "      --filter WHAT=PATTERN\n"
+              "                         only leaks and errors with such a module, function, file, type or domain\n"
+              "                         count; a part of the name unless ^ or $ are there, * is anything; may be\n"
+              "                         repeated: all must hold\n"
+              "      --source-root DIR  folder that files are named below (the nearest with a .git)\n"
               "      --no-pager         do not show the output through a pager\n"
               "      --no-debuginfod    do not ask DEBUGINFOD_URLS for symbols\n",
               out);
@@ -286,7 +306,8 @@ int reading_finish(struct reading *reading, struct view *view)
     if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0 &&
         (reading->runs <= 1 || runs_keep_common(&reading->leaks, reading->runs) == 0)) {
         reading_suppress(reading, &view->suppressions);
-        if (joined_build(&reading->leaks, &reading->joined) == 0)
+        if (filters_apply(&view->filters, &reading->model, &reading->leaks, reading->symbols) == 0 &&
+            joined_build(&reading->leaks, &reading->joined) == 0)
             return EXIT_DONE;
     }
     command_error("out of memory");

@@ -6,6 +6,7 @@
 #define ANALYZER_COMMAND_H
 
 #include "compiler.h"
+#include "filter.h"
 #include "leaks.h"
 #include "model.h"
 #include "output.h"
@@ -49,6 +50,7 @@ struct view {
     const char *path;   /* -o or NULL */
     const struct output *output;
     bool pager, debuginfod;
+    struct filters filters;
     struct suppressions suppressions; /* of all files named, and after them those that are always in force */
     bool rules_finished;
     enum unused_rules unused_rules;
@@ -66,6 +68,8 @@ enum view_option {
     VIEW_NO_DEBUGINFOD,
     VIEW_SUPPRESSIONS,
     VIEW_UNUSED,
+    VIEW_FILTER,
+    VIEW_SOURCE_ROOT,
     VIEW_OPTION_END,
 };
 
@@ -80,6 +84,7 @@ enum view_option {
 #define VIEW_DOCUMENT \
     {"format", required_argument, NULL, VIEW_FORMAT}, {"output", required_argument, NULL, 'o'}, \
         {"frames", required_argument, NULL, VIEW_FRAMES}, {"min-bytes", required_argument, NULL, VIEW_MIN_BYTES}, \
+        {"filter", required_argument, NULL, VIEW_FILTER}, {"source-root", required_argument, NULL, VIEW_SOURCE_ROOT}, \
         {"no-pager", no_argument, NULL, VIEW_NO_PAGER}, \
     { \
         "no-debuginfod", no_argument, NULL, VIEW_NO_DEBUGINFOD \

@@ -5,6 +5,7 @@
 #include "emit.h"
 #include "finding.h"
 #include "out_machine.h"
+#include "out_table.h"
 #include "stackname.h"
 
 #include <errno.h>
@@ -149,4 +150,5 @@ const struct output out_csv = {
     .leak = csv_leak,
     .end = csv_end,
     .diff = csv_diff,
+    .table = out_table_csv,
 };

@@ -5,6 +5,7 @@
 
 #include "compiler.h"
 #include "memshim/report.h"
+#include "out_table.h"
 #include "text.h"
 
 #include <errno.h>
@@ -212,4 +213,5 @@ const struct output out_json = {
     .diff = out_json_diff,
     .gate = out_json_gate,
     .info = out_json_info,
+    .table = out_table_json,
 };

@@ -6,6 +6,7 @@
 #include "emit.h"
 #include "finding.h"
 #include "out_machine.h"
+#include "out_table.h"
 #include "out_text.h"
 #include "text.h"
 
@@ -295,4 +296,5 @@ const struct output out_markdown = {
     .end = markdown_end,
     .diff = markdown_diff,
     .gate = markdown_gate,
+    .table = out_table_markdown,
 };

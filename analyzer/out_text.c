@@ -5,6 +5,7 @@
 
 #include "compiler.h"
 #include "options.h"
+#include "out_table.h"
 #include "term.h"
 #include "text.h"
 
@@ -384,7 +385,8 @@ static int text_end(struct output_job *job)
     char a[TEXT_NUMBER_SIZE];
     put_hidden(job);
     bool bad = job->errors > 0 || job->all.leaks > 0;
-    fprintf(out, "\n%sSUMMARY: ", style(job, bad ? STYLE_STRONG : STYLE_GOOD));
+    fprintf(out, "\n%sSUMMARY%s: ", style(job, bad ? STYLE_STRONG : STYLE_GOOD),
+            job->options->filtered ? " (of what --filter lets pass)" : "");
     if (job->errors > 0)
         fprintf(out, "%s error%s, ", text_number(a, job->errors), text_plural(job->errors));
     put_leak_sums(job);
@@ -413,4 +415,5 @@ const struct output out_text = {
     .diff = out_text_diff,
     .gate = out_text_gate,
     .info = out_text_info,
+    .table = out_table_text,
 };

@@ -61,7 +61,7 @@ static bool is_quiet(const struct output_job *job, const struct leak *leak)
     return job->quiet_reachable && leak->known && leak->kind == LEAK_REACHABLE && !leak_is_background(leak);
 }
 
-static bool leak_is_listed(const struct output_job *job, const struct leak *leak)
+bool output_leak_shown(const struct output_job *job, const struct leak *leak)
 {
     const struct output_options *options = job->options;
     if (is_quiet(job, leak))
@@ -86,7 +86,7 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
 {
     for (size_t i = 0; i < leaks->count; i++) {
         const struct leak *leak = &leaks->items[i];
-        bool listed = leak_is_listed(job, leak);
+        bool listed = output_leak_shown(job, leak);
         if (leak->startup) {
             sum_add(&job->startup, leak);
         } else if (leak->interpreter) {
@@ -179,7 +179,7 @@ static int write_errors(struct output_job *job, const struct output *output, str
 static int write_leaks(struct output_job *job, const struct output *output, const struct leaks *leaks)
 {
     for (size_t i = 0; output->leak && i < leaks->count && job->leaks_written < job->listed; i++) {
-        if (!leak_is_listed(job, &leaks->items[i]))
+        if (!output_leak_shown(job, &leaks->items[i]))
             continue;
         job->leaks_written++;
         errno = 0;

@@ -11,6 +11,7 @@
 #include "leaks.h"
 #include "model.h"
 #include "symbols.h"
+#include "table.h"
 
 #include <stdio.h>
 
@@ -30,6 +31,7 @@ struct output_options {
     size_t top;         /* leaks, and errors, written at most; 0 = all; OUTPUT_TOP_DEFAULT */
     uint64_t min_bytes; /* leaks with fewer bytes are counted only */
     unsigned int kinds; /* bits 1 << enum leak_kind of the leaks written, 0 = all */
+    bool filtered;      /* only a part of the leaks is there (--filter) */
     bool brief;         /* no word about the processes: a verdict stands above */
     bool color;
     const char *source_root; /* folder that paths for other tools are relative to; NULL: source_root_find decides */
@@ -93,6 +95,7 @@ struct output {
     int (*diff)(struct output_job *job, const struct diff *diff);
     int (*gate)(struct output_job *job, const struct gate_limits *limits, const struct gate_verdict *verdict);
     int (*info)(struct output_job *job);
+    int (*table)(struct output_job *job, const struct table *table);
 };
 
 /* The formats, in the order of help; *ret_count receives their number. */
@@ -108,6 +111,9 @@ void output_job_init(struct output_job *job, const struct output *output, const 
 /* Writes a whole report to job->out. Returns 0 or -errno. */
 int output_report(struct output_job *job, const struct output *output, const struct leaks *leaks,
                   struct symbols *symbols);
+
+/* Whether this leak is one of those that the options show, whatever `top` says. */
+bool output_leak_shown(const struct output_job *job, const struct leak *leak);
 
 /* Whether this frame passes options->frames. */
 bool output_frame_shown(const struct output_options *options, const struct frame *frame);

@@ -276,6 +276,8 @@ Test(ci, limits_of_the_gate)
                  "definitely lost: --fail-on definite; see app.py:4");
     assert_shell(&checkout, "memshim gate --fail-on growth r", NULL, 0, "note: the reports hold no snapshots");
     assert_shell(&checkout, "memshim gate --fail-on all r", NULL, 2, "--fail-on");
+    assert_shell(&checkout, "memshim report --list leaks r", NULL, 0, "  app.py:4");
+    assert_shell(&checkout, "memshim report --list leaks --source-root .. r", NULL, 0, "/app.py:4");
     assert_shell(&checkout, "memshim gate --max-bytes stack=100M r", NULL, 0, NULL);
     assert_shell(&checkout, "memshim gate --write sarif=out.sarif --write markdown=out.md r", NULL, 1, NULL);
     char *sarif = get_file(&checkout, "out.sarif"), *markdown = get_file(&checkout, "out.md");

@@ -242,6 +242,40 @@ Test(cli, baseline_and_suppressions)
     traced_clear(&traced);
 }
 
+/* The option's words, and the tables that it makes of a report. */
+Test(cli, groups_lists_and_filters)
+{
+    struct traced traced = trace_target("leak_in_loop");
+    static const char *const by[] = {"function", "file", "module", "type", "thread", "domain"};
+    for (size_t i = 0; i < sizeof(by) / sizeof(*by); i++) {
+        struct outcome outcome = MEMSHIM("report", "--group-by", by[i], traced.folder);
+        cr_assert(outcome.status == 0 && strstr(outcome.out, "6,400"), "--group-by %s: %d\n%s", by[i], outcome.status,
+                  outcome.out);
+        outcome_clear(&outcome);
+    }
+    static const char *const lists[][3] = {
+        {"leaks", "calls", "6,400"}, {"allocations", "bytes", "leak_in_loop.c"}, {"errors", "calls", "function"}};
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        struct outcome outcome = MEMSHIM("report", "--list", lists[i][0], "--sort", lists[i][1], traced.folder);
+        cr_assert(outcome.status == 0 && strstr(outcome.out, lists[i][2]), "--list %s: %d\n%s", lists[i][0],
+                  outcome.status, outcome.out);
+        outcome_clear(&outcome);
+    }
+    struct outcome outcome = MEMSHIM("report", "--filter", "function=^lose$", "--group-by", "stack", traced.folder);
+    cr_assert(strstr(outcome.out, "SUMMARY (of what --filter lets pass): 1 leak"), "%s", outcome.out);
+    outcome_clear(&outcome);
+    ASSERT_ENDS(0, NULL, "gate", "--filter", "function=other", traced.folder);
+    ASSERT_ENDS(1, NULL, "gate", "--filter", "function=lose", traced.folder);
+    ASSERT_ENDS(0, NULL, "report", "--list", "leaks", "--format", "csv", traced.folder);
+    ASSERT_ENDS(2, "format \"sarif\" is not for tables", "report", "--list", "leaks", "--format", "sarif",
+                traced.folder);
+    ASSERT_ENDS(2, "is not one of stack, function", "report", "--group-by", "colour", traced.folder);
+    ASSERT_ENDS(2, "is not one of errors, leaks, allocations", "report", "--list", "", traced.folder);
+    ASSERT_ENDS(2, "is not one of calls", "report", "--sort", "x", traced.folder);
+    ASSERT_ENDS(2, "--filter", "report", "--filter", "x", traced.folder);
+    traced_clear(&traced);
+}
+
 Test(cli, text_report)
 {
     struct traced traced = trace_target("leak_in_loop");
