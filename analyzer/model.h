@@ -66,7 +66,7 @@ struct memory_error {
 
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
-    uint64_t startup_blocks, startup_bytes, inherited_frees, threads, self_checks, self_check_differences;
+    uint64_t startup_blocks, startup_bytes, inherited_frees, refused, threads, self_checks, self_check_differences;
     uint64_t sample; /* mean bytes between recorded blocks; then all numbers are estimates. 0 = all were recorded */
     uint64_t error_bytes; /* standard error of live_bytes */
 };

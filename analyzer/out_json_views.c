@@ -104,9 +104,10 @@ static json_t *info_of(const struct process *process)
     json_t *object = out_json_process(process);
     const struct totals *totals = &process->totals;
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o}}", "path", out_json_string(process->path),
-        "version", out_json_string(process->version), "options", out_json_string(process->options), "threads",
-        out_json_number(totals->threads), "inherited_frees", out_json_number(totals->inherited_frees), "self_checks",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o}}", "path",
+        out_json_string(process->path), "version", out_json_string(process->version), "options",
+        out_json_string(process->options), "threads", out_json_number(totals->threads), "inherited_frees",
+        out_json_number(totals->inherited_frees), "refused", out_json_number(totals->refused), "self_checks",
         out_json_number(totals->self_checks), "self_check_differences", out_json_number(totals->self_check_differences),
         "tables", "groups", out_json_number(process->group_count), "errors", out_json_number(process->error_count),
         "stacks", entries(process->trace_count), "frames", entries(process->frame_count), "codes",

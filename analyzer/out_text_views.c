@@ -206,6 +206,8 @@ static void info_counts(struct output_job *job, const struct process *process)
     info_number(job, "threads", totals->threads);
     if (totals->inherited_frees > 0)
         info_number(job, "inherited", totals->inherited_frees);
+    if (totals->refused > 0)
+        info_number(job, "refused", totals->refused);
     if (totals->self_checks > 0) {
         char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
         fprintf(info_line(job, "self checks"), "%s, %s difference%s\n", text_number(a, totals->self_checks),

@@ -409,6 +409,7 @@ static int add_totals(struct rows *rows, struct line *line)
     totals->startup_blocks = get_count_or_0(line, "startup_blocks");
     totals->startup_bytes = get_count_or_0(line, "startup_bytes");
     totals->inherited_frees = get_count_or_0(line, "inherited_frees");
+    totals->refused = get_count_or_0(line, "refused");
     totals->threads = get_count_or_0(line, "threads");
     totals->sample = get_count_or_0(line, "sample");
     totals->error_bytes = get_count_or_0(line, "error_bytes");

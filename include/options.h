@@ -37,6 +37,11 @@ enum option_type {
     X(quarantine, OPTION_SIZE, "16M", 0, UINT64_MAX, "BYTES", "freed bytes kept back for checking with guard=1") \
     X(leak_check, OPTION_BOOL, "1", 0, 1, "0|1", "report blocks that are still allocated at the end") \
     X(children, OPTION_BOOL, "1", 0, 1, "0|1", "trace forked, spawned and executed children too") \
+    X(fail_every, OPTION_NUMBER, "0", 0, UINT64_MAX, "N", \
+      "let every Nth request for memory fail, to test what the program does then, 0 = none") \
+    X(fail_above, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", "let requests for more bytes than this fail, 0 = none") \
+    X(limit, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", \
+      "let requests fail by which the program would have more bytes than this, 0 = no limit") \
     X(abort_on_error, OPTION_BOOL, "0", 0, 1, "0|1", "stop the program with SIGABRT at the first memory error") \
     X(error_limit, OPTION_NUMBER, "1000", 1, 1000000, "N", "distinct memory errors kept in the report") \
     X(self_check, OPTION_NUMBER, "0", 0, UINT32_MAX, "N", "compare every Nth stack with a full unwind, 0 = never") \

@@ -2,6 +2,7 @@
 #include "capture.h"
 
 #include "event.h"
+#include "fault.h"
 #include "guarded.h"
 #include "misuse.h"
 #include "pages.h"
@@ -98,6 +99,8 @@ static _cold_ bool real_missing(void)
 
 static _noinline_ void *malloc_oddly(size_t size, void *const *frame)
 {
+    if (unlikely(fault_active) && fault_refuses(size))
+        return NULL;
     size_t stated = size;
     enum block_domain domain = origin_domain(size, &frame, &stated);
     struct thread *thread = begin(domain, size);
@@ -143,6 +146,8 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
         errno = ENOMEM;
         return NULL;
     }
+    if (unlikely(fault_active) && fault_refuses(bytes))
+        return NULL;
     size_t stated = bytes;
     enum block_domain domain = origin_domain(bytes, &frame, &stated);
     struct thread *thread = begin(domain, bytes);
@@ -158,6 +163,8 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
 
 void *capture_memalign(size_t alignment, size_t size, void *const *frame)
 {
+    if (unlikely(fault_active) && fault_refuses(size))
+        return NULL;
     enum block_domain domain = origin_domain(size, &frame, NULL);
     size_t padding = MAX(alignment, block_distance);
     uint64_t padding_log = (uint64_t)__builtin_ctzll(padding);
@@ -244,10 +251,8 @@ static _cold_ bool is_invalid(const void *p, bool is_realloc, void *const *frame
     return real_ready && !real_early_owns(p) && guarded_is_invalid(p, &release);
 }
 
-void *capture_realloc(void *p, size_t size, void *const *frame)
+static _always_inline_ void *realloc_block(void *p, size_t size, void *const *frame)
 {
-    if (!p)
-        return capture_malloc(size, frame);
     if (pages_owns(p))
         return resize_on_pages(p, size, frame);
     uint64_t ref = block_find(p);
@@ -270,6 +275,22 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
     if (moved)
         errno = saved;
     return moved;
+}
+
+static _cold_ void *realloc_judged(void *p, size_t size, void *const *frame)
+{
+    if (fault_refuses_resize(p, size, true))
+        return NULL;
+    void *moved = realloc_block(p, size, frame);
+    fault_resized();
+    return moved;
+}
+
+void *capture_realloc(void *p, size_t size, void *const *frame)
+{
+    if (!p)
+        return capture_malloc(size, frame);
+    return unlikely(fault_active) && size ? realloc_judged(p, size, frame) : realloc_block(p, size, frame);
 }
 
 static _cold_ void free_on_pages(void *p, size_t size, void *const *frame)

@@ -8,6 +8,7 @@
 
 #include "errors.h"
 #include "event.h"
+#include "fault.h"
 #include "guarded.h"
 #include "interpreter_lock.h"
 #include "pages.h"
@@ -117,6 +118,8 @@ static void *finish(struct thread *thread, void *p, size_t size, enum block_doma
 
 void *capture_aside_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
+    if (unlikely(fault_active) && fault_refuses(size))
+        return NULL;
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin(origin, size, frame);
     void *p = allocator->malloc(allocator->context, size);
@@ -126,11 +129,29 @@ void *capture_aside_malloc(const struct python_origin *origin, size_t size, void
 
 void *capture_aside_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
 {
+    if (unlikely(fault_active) && fault_refuses(count * size))
+        return NULL;
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin(origin, count * size, frame);
     void *p = allocator->calloc(allocator->context, count, size);
 
     return thread ? finish(thread, p, count * size, origin->domain, frame) : p;
+}
+
+static _cold_ bool is_refused(const void *p, size_t size)
+{
+    struct thread *thread = thread_enter();
+    size_t old_size = 0;
+
+    if (!thread)
+        return false;
+    uint32_t id = side_table_take((uintptr_t)p);
+    if (id) {
+        old_size = records_get(id)->size;
+        side_table_put((uintptr_t)p, id);
+    }
+    thread_leave();
+    return fault_refuses_growth(size, old_size);
 }
 
 /* The old entry goes before another thread can get the address. */
@@ -142,6 +163,8 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
         return capture_aside_malloc(origin, size, frame);
     if (pages_owns(p) || block_find(p)) /* from before the debug hooks */
         return capture_python_realloc(origin, p, size, frame);
+    if (unlikely(fault_active) && is_refused(p, size))
+        return NULL;
     struct thread *thread = thread_enter();
     if (!thread)
         return allocator->realloc(allocator->context, p, size);

@@ -5,6 +5,7 @@
 #include "capture.h"
 
 #include "event.h"
+#include "fault.h"
 #include "guarded.h"
 #include "interpreter_lock.h"
 #include "misuse.h"
@@ -53,6 +54,8 @@ static _always_inline_ void *on_pages(struct thread *thread, const struct python
 
 static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t size, void *const *frame)
 {
+    if (unlikely(fault_active) && fault_refuses(size))
+        return NULL;
     if (unlikely(guard_active))
         origin = interpreter_lock_origin(origin, size, frame);
     const struct py_allocator *allocator = origin->allocator;
@@ -100,7 +103,7 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
 {
     size_t bytes;
 
-    if (__builtin_mul_overflow(count, size, &bytes))
+    if (__builtin_mul_overflow(count, size, &bytes) || (unlikely(fault_active) && fault_refuses(bytes)))
         return NULL;
     if (unlikely(guard_active))
         origin = interpreter_lock_origin(origin, bytes, frame);
@@ -131,12 +134,10 @@ static struct release release_by(const struct python_origin *origin, bool is_rea
     return (struct release){origin->domain, SIZE_MAX, is_realloc, frame, frame};
 }
 
-void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+static _always_inline_ void *realloc_block(const struct python_origin *origin, void *p, size_t size, void *const *frame)
 {
     struct release release = release_by(origin, true, frame);
 
-    if (!p)
-        return capture_python_malloc(origin, size, frame);
     if (pages_owns(p))
         return pages_realloc(origin, p, MAX(size, 1u), &release);
     uint64_t ref = block_find(p);
@@ -149,6 +150,22 @@ void *capture_python_realloc(const struct python_origin *origin, void *p, size_t
     if (unlikely(block_domain_of(ref) != origin->domain))
         misuse_check_alone(p, ref, &release);
     return resize_recorded(p, ref, MAX(size, 1u), frame);
+}
+
+static _cold_ void *realloc_judged(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+{
+    if (fault_refuses_resize(p, size, false))
+        return NULL;
+    void *moved = realloc_block(origin, p, size, frame);
+    fault_resized();
+    return moved;
+}
+
+void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame)
+{
+    if (!p)
+        return capture_python_malloc(origin, size, frame);
+    return unlikely(fault_active) ? realloc_judged(origin, p, size, frame) : realloc_block(origin, p, size, frame);
 }
 
 /* Everything else than a block without guard bytes that this very allocator made: of another domain, or from before the

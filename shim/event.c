@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "event.h"
 
+#include "fault.h"
+
 bool event_odd = true;
 bool event_samples;
 
@@ -11,7 +13,7 @@ void event_settle(void)
     uint64_t domains = start_options.domains & (libc | python);
 
     /* Without any of the interpreter's domains none of its hooks is installed. */
-    bool odd = start_phase || guard_active || start_options.guard_pages || !start_options.native ||
+    bool odd = start_phase || guard_active || fault_active || start_options.guard_pages || !start_options.native ||
                (domains != (libc | python) && domains != libc);
     event_odd = odd || sample_mean;
     event_samples = !odd && sample_mean;

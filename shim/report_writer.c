@@ -314,15 +314,15 @@ static void write_totals(struct writer *writer)
     const struct totals *totals = &writer->gathered.totals;
 
     sink_object(&writer->sink,
-                json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "totals", 1,
-                          "allocations", number(totals->allocations), "frees", number(totals->frees), "live_blocks",
+                json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "totals",
+                          1, "allocations", number(totals->allocations), "frees", number(totals->frees), "live_blocks",
                           number(totals->live_blocks), "live_bytes", number(totals->live_bytes), "peak_bytes",
                           number(totals->peak_bytes), "dropped", number(totals->dropped), "startup_blocks",
                           number(totals->startup_blocks), "startup_bytes", number(totals->startup_bytes),
-                          "inherited_frees", number(header->inherited_frees), "threads", number(totals->threads),
-                          "self_checks", number(header->self_checks), "self_check_differences",
-                          number(header->self_check_differences), "sample", number(totals->sample), "error_bytes",
-                          number(totals->error_bytes)));
+                          "inherited_frees", number(header->inherited_frees), "refused", number(header->refused),
+                          "threads", number(totals->threads), "self_checks", number(header->self_checks),
+                          "self_check_differences", number(header->self_check_differences), "sample",
+                          number(totals->sample), "error_bytes", number(totals->error_bytes)));
 }
 
 static void write_end(struct writer *writer)

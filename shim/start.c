@@ -5,6 +5,7 @@
 #include "block.h"
 #include "errors.h"
 #include "event.h"
+#include "fault.h"
 #include "guard.h"
 #include "guarded.h"
 #include "ledger.h"
@@ -274,6 +275,7 @@ static void begin(void)
     if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
         block_secret = (uint64_t)(uintptr_t)&folder ^ (uint64_t)time(NULL) << 20;
     guard_init(start_options.guard, start_options.fill);
+    fault_init();
     quarantine_init(start_options.quarantine);
     errors_init(start_options.error_limit, start_options.abort_on_error);
     report_use_memory(real.malloc, real.free);

@@ -62,6 +62,7 @@ struct thread_local_state {
     int64_t sample_left; /* bytes to the next sample (sample.h) */
     uint64_t random;     /* state of its generator, 0 = not begun */
     uint8_t after;       /* enum thread_after: what thread_leave has to do */
+    bool judged;         /* inside a realloc that is not refused (fault.h) */
 };
 
 extern _Thread_local struct thread_local_state thread_local_state _initial_exec_;

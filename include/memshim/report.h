@@ -26,9 +26,10 @@
  *   {"error":1, "kind":"overflow", "domain":"mem", "address":"0x..", "size":16, "count":1, "detail":"text",
  *    "trace":1, "alloc_trace":0, "free_trace":0}
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
- *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "threads":1, "self_checks":0, "self_check_differences":0,
- *    "sample":0, "error_bytes":0}     "sample": mean bytes between recorded blocks; when it is not 0, all numbers are estimates,
- *        "error_bytes" (here of live_bytes, in a group of its bytes) being the standard error
+ *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "refused":0, "threads":1, "self_checks":0,
+ *    "self_check_differences":0, "sample":0, "error_bytes":0}     "refused": requests that an option let fail. "sample": mean
+ *        bytes between recorded blocks; when it is not 0, all numbers are estimates, "error_bytes" (here of live_bytes, in a
+ *        group of its bytes) being the standard error
  *   {"end":true, "ended":"exit", "status":0, "time":"2026-01-31T12:00:01.000000Z" or null, "lacks":["text", ..], "lines":123}
  *
  * Numbers are at most INT64_MAX. Text that is not valid UTF-8 has \xNN in place of each bad byte, and may hold NUL. A code
