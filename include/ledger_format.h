@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
-#define LEDGER_VERSION 2
+#define LEDGER_VERSION 3
 #define LEDGER_SEGMENT_SHIFT 18
 #define LEDGER_SEGMENT_SIZE (1u << LEDGER_SEGMENT_SHIFT)
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
@@ -34,6 +34,7 @@ enum ledger_kind {
     LEDGER_ERRORS,  /* struct ledger_error */
     LEDGER_TEXT,    /* struct ledger_text, addressed in units of LEDGER_TEXT_UNIT bytes */
     LEDGER_TALLIES, /* struct ledger_tally: what threads have counted lately */
+    LEDGER_REFERENCES, /* struct ledger_reference: what the reference audit found */
     LEDGER_KIND_COUNT
 };
 
@@ -202,6 +203,30 @@ struct ledger_error {
     uint64_t reserved;
 };
 
+enum reference_confidence {
+    CONFIDENCE_NONE = 0,
+    CONFIDENCE_LOW,    /* made while a module was imported, which may keep it on purpose; or not all memory was seen */
+    CONFIDENCE_MEDIUM, /* the interpreter was running */
+    CONFIDENCE_HIGH,
+    CONFIDENCE_COUNT
+};
+
+/* Python objects of one type and stack whose counts are higher than the references to them; or, with `unseen`, that lie in a
+ * cycle which the collector does not free. Published by `used`. */
+struct ledger_reference {
+    uint32_t used;       /* 1 */
+    uint32_t trace;      /* LEDGER_TRACES id of the allocations */
+    uint32_t type;       /* LEDGER_TEXT ref of the type's name, 0 = not known */
+    uint32_t kind;       /* enum block_kind of the objects */
+    uint32_t confidence; /* enum reference_confidence */
+    uint32_t flags;      /* RECORD_STARTUP, RECORD_INTERPRETER */
+    uint32_t least, most; /* surplus of one object */
+    uint64_t objects, bytes;
+    uint64_t surplus; /* counts without a reference, of all objects together */
+    uint32_t unseen;  /* LEDGER_TEXT ref: the type whose references the collector does not see; 0 = over-referenced */
+    uint32_t reserved;
+};
+
 /* A byte string. A ref counts units of LEDGER_TEXT_UNIT bytes through all text segments; a string too long for one
  * segment goes on at `next`. Published by `length` + 1 (so that an empty string is not 0). */
 #define LEDGER_TEXT_UNIT 8u
@@ -282,6 +307,7 @@ _Static_assert(sizeof(struct ledger_thread) == 128, "two cache lines");
 _Static_assert(sizeof(struct ledger_tally) == 32, "half a cache line");
 _Static_assert(sizeof(struct ledger_module) == 64, "a power of two");
 _Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
+_Static_assert(sizeof(struct ledger_reference) == 64, "fixed width");
 
 /* False for a record that stands for no memory of the process's own allocators. */
 static inline int ledger_is_block(enum block_domain domain)
@@ -297,7 +323,7 @@ static inline uint32_t ledger_entry_size(enum ledger_kind kind)
         [LEDGER_TRACES] = sizeof(struct ledger_trace),   [LEDGER_CODES] = sizeof(struct ledger_code),
         [LEDGER_MODULES] = sizeof(struct ledger_module), [LEDGER_THREADS] = sizeof(struct ledger_thread),
         [LEDGER_ERRORS] = sizeof(struct ledger_error),   [LEDGER_TEXT] = LEDGER_TEXT_UNIT,
-        [LEDGER_TALLIES] = sizeof(struct ledger_tally),
+        [LEDGER_TALLIES] = sizeof(struct ledger_tally),  [LEDGER_REFERENCES] = sizeof(struct ledger_reference),
     };
     return sizes[kind];
 }

@@ -343,6 +343,29 @@ static void gather_errors(struct gathered *gathered)
     }
 }
 
+static void gather_references(struct gathered *gathered)
+{
+    uint32_t limit = ledger_view_limit(gathered->view, LEDGER_REFERENCES);
+
+    for (uint32_t id = 1; id < limit && !gathered->error; id++) {
+        const struct ledger_reference *entry = ledger_view_entry(gathered->view, LEDGER_REFERENCES, id);
+        struct ledger_reference reference;
+
+        if (!entry)
+            continue;
+        memcpy(&reference, entry, sizeof(reference));
+        if (reference.confidence >= CONFIDENCE_COUNT || reference.kind >= BLOCK_KIND_COUNT) {
+            gathered->damaged++;
+            continue;
+        }
+        uint32_t number = intern(gathered, &gathered->references, (struct row_key){id, 0});
+        if (number == 0)
+            return;
+        ((struct reference_row *)table_row(&gathered->references, number))->reference = reference;
+        gather_trace(gathered, reference.trace);
+    }
+}
+
 /* Totals */
 
 static void gather_live(struct gathered *gathered)
@@ -432,6 +455,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
         .view = view,
         .groups = TABLE_OF(struct group_row),
         .errors = TABLE_OF(struct error_row),
+        .references = TABLE_OF(struct reference_row),
         .traces = TABLE_OF(struct trace_row),
         .nodes = TABLE_OF(struct node_row),
         .frames = TABLE_OF(struct frame_row),
@@ -446,8 +470,10 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
     gathered->totals.sample = view->header->sample;
     gather_groups(gathered);
     estimate_groups(gathered);
-    if (gathered->leak_check)
+    if (gathered->leak_check) {
         gather_group_traces(gathered);
+        gather_references(gathered);
+    }
     gather_errors(gathered);
     gather_live(gathered);
     gather_threads(gathered);
@@ -457,8 +483,8 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
 
 void gathered_done(struct gathered *gathered)
 {
-    struct table *tables[] = {&gathered->groups, &gathered->errors, &gathered->traces, &gathered->nodes,
-                              &gathered->frames, &gathered->codes,  &gathered->modules};
+    struct table *tables[] = {&gathered->groups, &gathered->errors, &gathered->references, &gathered->traces,
+                              &gathered->nodes,  &gathered->frames, &gathered->codes,      &gathered->modules};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         table_done(tables[i]);

@@ -52,6 +52,11 @@ struct error_row {
     struct ledger_error error;
 };
 
+struct reference_row {
+    struct row_key key; /* a = id in the ledger */
+    struct ledger_reference reference;
+};
+
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, threads;
@@ -66,7 +71,7 @@ struct gathered {
     int error;        /* -ENOMEM */
     bool leak_check;  /* false: the options ask for no groups */
     uint64_t damaged; /* entries skipped and references not followed */
-    struct table groups, errors;
+    struct table groups, errors, references;
     struct table traces, nodes, frames, codes, modules;
     struct id_map trace_numbers, node_numbers;
     struct totals totals;

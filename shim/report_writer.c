@@ -62,6 +62,9 @@ static const char *const error_names[] = {NULL,
                                           "unbalanced-unlock"};
 _Static_assert(ARRAY_SIZE(error_names) == ERROR_KIND_COUNT, "a name for each error");
 
+static const char *const confidence_names[] = {"none", "low", "medium", "high"};
+_Static_assert(ARRAY_SIZE(confidence_names) == CONFIDENCE_COUNT, "a name for each confidence");
+
 static const char *const table_kinds[] = {NULL, "lnotab", "linetable-3.10", "locations-3.11"};
 
 /* JSON readers hold numbers up to INT64_MAX. */
@@ -298,6 +301,20 @@ static void write_error(struct writer *writer, uint32_t n, const struct ledger_e
                           number(gathered_trace(g, error->free_trace))));
 }
 
+static void write_reference(struct writer *writer, uint32_t n, const struct ledger_reference *reference)
+{
+    sink_object(&writer->sink,
+                json_pack("{s:I, s:I, s:o, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "reference", number(n),
+                          "trace", number(gathered_trace(&writer->gathered, reference->trace)), "type",
+                          text_json_ref(&writer->space, writer->view, reference->type, NULL), "kind",
+                          kind_names[reference->kind], "confidence", confidence_names[reference->confidence], "startup",
+                          (reference->flags & RECORD_STARTUP) != 0, "interpreter",
+                          (reference->flags & RECORD_INTERPRETER) != 0, "objects", number(reference->objects), "bytes",
+                          number(reference->bytes), "surplus", number(reference->surplus), "least",
+                          number(reference->least), "most", number(reference->most), "unseen",
+                          text_json_ref(&writer->space, writer->view, reference->unseen, NULL)));
+}
+
 static void write_findings(struct writer *writer)
 {
     const struct gathered *g = &writer->gathered;
@@ -306,6 +323,8 @@ static void write_findings(struct writer *writer)
         write_group(writer, n, table_row(&g->groups, n));
     for (uint32_t n = 1; n <= g->errors.count; n++)
         write_error(writer, n, &((struct error_row *)table_row(&g->errors, n))->error);
+    for (uint32_t n = 1; n <= g->references.count; n++)
+        write_reference(writer, n, &((struct reference_row *)table_row(&g->references, n))->reference);
 }
 
 static void write_totals(struct writer *writer)

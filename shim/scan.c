@@ -109,7 +109,7 @@ static int prepare(struct scan *scan, const struct scan_options *options)
     scan->types = options->types;
     scan_modules(scan, options->python ? (uintptr_t)options->python->type_type : 0);
     scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data);
-    return 0;
+    return scan_references_init(scan) ? 0 : -ENOMEM;
 }
 
 static void clean_up(struct scan *scan)
@@ -120,6 +120,7 @@ static void clean_up(struct scan *scan)
     scan_python_done(&scan->python);
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
         scan_array_done(arrays[i]);
+    scan_references_done(scan);
     arena_unmap(scan->first, ((size_t)scan->index.count + 1) * sizeof(*scan->first));
     arena_unmap(scan->kinds, (size_t)scan->index.count + 1);
     scan_index_done(&scan->index);
@@ -150,6 +151,8 @@ static int run(struct scan *scan, const struct scan_options *options)
         return result;
     scan_resolve(scan);
     result = classify(scan);
+    if (result == 0)
+        scan_references_audit(scan);
     times[4] = milliseconds();
     log_line(2, "scan of %u blocks, %zu edges, %zu roots: index %ld ms, blocks %ld ms, roots %ld ms, kinds %ld ms",
              scan->index.count, scan->edges.used / 4, scan->roots.used / 4, times[1] - times[0], times[2] - times[1],

@@ -67,6 +67,15 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
         scan->first[word->source + 1]++;
 }
 
+/* Keeps nothing alive, but is a reference. `source` may be SCAN_NONE: a root's word that points to no block. */
+static void note_self(struct scan *scan, const struct scan_word *word)
+{
+    if (scan->found && word->source != SCAN_NONE) {
+        const struct scan_block *block = &scan->index.blocks[word->source];
+        scan->found[word->source] += word->address == block->start + block->object;
+    }
+}
+
 void scan_flush(struct scan *scan)
 {
     const struct scan_index *index = &scan->index;
@@ -79,7 +88,9 @@ void scan_flush(struct scan *scan)
     for (uint32_t i = 0; i < count; i++) {
         const struct scan_word *word = &scan->pending[i];
         uint32_t target = scan_index_find(index, word->address);
-        if (target != SCAN_NONE && target != word->source)
+        if (target == word->source)
+            note_self(scan, word);
+        else if (target != SCAN_NONE)
             add_hit(scan, word, target);
     }
     scan->pending_count = 0;
@@ -162,7 +173,11 @@ static _always_inline_ size_t look(struct scan *scan, struct scan_block *block, 
                                    unsigned *ret_facts)
 {
     if (block->domain == DOMAIN_OBJ && scan->python.active) {
-        const struct scan_type *type = scan_python_look(&scan->python, block, words, &size, ret_facts);
+        uint32_t references = 0;
+        const struct scan_type *type =
+            scan_python_look(&scan->python, block, words, &size, ret_facts, &references);
+        if (scan->counts)
+            scan->counts[block - scan->index.blocks] = references;
         if (type && scan->types)
             name_type(scan, block, type);
     } else if (block->domain != DOMAIN_OBJ && size >= 16) {

@@ -312,8 +312,16 @@ static void clear_parked(const struct scan_type *type, uint64_t *words, size_t s
             words[offset / 8] = 0;
 }
 
+/* What ends up beyond the range of counts was made immortal, whatever the version calls it. */
+static uint32_t count_of(const struct scan_python *python, uint64_t refs)
+{
+    uint64_t count = python->minor >= 12 ? (uint32_t)refs : refs;
+
+    return count < 1u << 28 ? (uint32_t)count : 0;
+}
+
 const struct scan_type *scan_python_look(struct scan_python *python, struct scan_block *block, uint64_t *words,
-                                         size_t *size, unsigned *ret_facts)
+                                         size_t *size, unsigned *ret_facts, uint32_t *ret_references)
 {
     const struct scan_type *type = NULL;
     unsigned last = python->minor >= 11 ? 32 : 16;
@@ -323,6 +331,7 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     if (!type)
         return NULL;
     block->object = (uint8_t)type->head;
+    *ret_references = count_of(python, words[type->head / 8]);
     if (is_survivor(python, type, words[type->head / 8]))
         block->facts |= FACT_INTERPRETER;
     block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |

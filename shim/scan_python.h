@@ -65,9 +65,10 @@ enum scan_object_facts {
 
 /* Looks at the beginning of a block of DOMAIN_OBJ, of which `words` is a copy of `size` bytes. Returns the object's type
  * (valid until the next call), or NULL; fills block->object and block->facts, and clears those words of the copy that must
- * not count. *size is lowered where the rest of the block holds no pointers. */
+ * not count. *size is lowered where the rest of the block holds no pointers. *ret_references receives the object's reference
+ * count, 0 where that says nothing: no object, an immortal one, one that is parked in a free list. */
 const struct scan_type *scan_python_look(struct scan_python *python, struct scan_block *block, uint64_t *words,
-                                         size_t *size, unsigned *ret_facts);
+                                         size_t *size, unsigned *ret_facts, uint32_t *ret_references);
 
 /* LEDGER_TEXT ref of the name of a type, as scan_python_look gave it. */
 uint32_t scan_python_name(struct scan_python *python, const struct scan_type *type);

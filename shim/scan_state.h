@@ -64,6 +64,8 @@ struct scan {
     struct scan_array bases;       /* struct scan_base_check */
     uint64_t *first; /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
+    uint32_t *counts; /* reference counts of objects, 0 = of none; NULL: no audit */
+    uint32_t *found;  /* references to each block that are in memory */
     struct scan_vtable vtables[SCAN_VTABLES];
     struct scan_word pending[SCAN_PENDING];
     uint32_t pending_count;
@@ -110,6 +112,11 @@ void scan_stacks(struct scan *scan);
 
 /* ---- scan_survivors.c ---- */
 
+struct ledger_trace;
+
+/* Whether the innermost Python frame is one of the import system, from where modules written in C are begun. */
+bool scan_is_importing(const struct ledger_trace *trace);
+
 /* For scan_graph.h: whether a lost block is kept by the loader or the interpreter. `context` is the scan. */
 int scan_is_survivor(void *context, uint32_t number);
 
@@ -117,6 +124,16 @@ int scan_is_survivor(void *context, uint32_t number);
 
 /* For scan_graph.h: marks garbage that the interpreter's collector left over (FACT_INTERPRETER). */
 void scan_find_garbage(void *context, const uint8_t *kinds);
+
+/* ---- scan_references.c ---- */
+
+/* Makes room for what the audit counts, if there can be one. False: there is no memory. */
+bool scan_references_init(struct scan *scan);
+void scan_references_done(struct scan *scan);
+
+/* Compares the counts of all objects with the references to them, and writes those that have more counts into the ledger. The
+ * kinds of blocks are known. */
+void scan_references_audit(struct scan *scan);
 
 /* ---- scan_modules.c ---- */
 

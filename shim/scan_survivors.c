@@ -55,8 +55,7 @@ static bool is_early_namespace(const struct scan *scan, const struct scan_block 
            scan->index.blocks[number].size >= LARGE_KEYS;
 }
 
-/* Whether the innermost Python frame is one of the import system, from where modules written in C are begun. */
-static bool is_importing(const struct ledger_trace *trace)
+bool scan_is_importing(const struct ledger_trace *trace)
 {
     static const char bootstrap[] = "<frozen importlib._bootstrap>";
     const struct ledger_node *node = trace->python ? ledger_entry(LEDGER_NODES, trace->python) : NULL;
@@ -85,14 +84,14 @@ static bool is_library_type(const struct scan *scan, const struct scan_block *bl
             return false;
         id = node->parent;
     }
-    return block->facts & FACT_TYPE && is_importing(trace);
+    return block->facts & FACT_TYPE && scan_is_importing(trace);
 }
 
 /* Constants that the initialisation of an extension module makes once, and holds in variables that it never reads: compilers
  * leave such variables out (Cython's code objects, and the tuples of names from which it makes them). */
 static bool is_constant(const struct scan_block *block, const struct ledger_trace *trace)
 {
-    return block->facts & FACT_CONSTANT && is_importing(trace);
+    return block->facts & FACT_CONSTANT && scan_is_importing(trace);
 }
 
 int scan_is_survivor(void *context, uint32_t number)
