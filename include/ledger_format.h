@@ -25,15 +25,15 @@
 enum ledger_kind {
     LEDGER_FREE = 0, /* part of the file, not handed out yet */
     LEDGER_HEADER,
-    LEDGER_RECORDS, /* struct ledger_record: live blocks */
-    LEDGER_NODES,   /* struct ledger_node: frames of stacks, linked to their callers */
-    LEDGER_TRACES,  /* struct ledger_trace: whole stacks (native + Python) with counters */
-    LEDGER_CODES,   /* struct ledger_code: Python code objects */
-    LEDGER_MODULES, /* struct ledger_module: loaded ELF objects */
-    LEDGER_THREADS, /* struct ledger_thread: counters */
-    LEDGER_ERRORS,  /* struct ledger_error */
-    LEDGER_TEXT,    /* struct ledger_text, addressed in units of LEDGER_TEXT_UNIT bytes */
-    LEDGER_TALLIES, /* struct ledger_tally: what threads have counted lately */
+    LEDGER_RECORDS,    /* struct ledger_record: live blocks */
+    LEDGER_NODES,      /* struct ledger_node: frames of stacks, linked to their callers */
+    LEDGER_TRACES,     /* struct ledger_trace: whole stacks (native + Python) with counters */
+    LEDGER_CODES,      /* struct ledger_code: Python code objects */
+    LEDGER_MODULES,    /* struct ledger_module: loaded ELF objects */
+    LEDGER_THREADS,    /* struct ledger_thread: counters */
+    LEDGER_ERRORS,     /* struct ledger_error */
+    LEDGER_TEXT,       /* struct ledger_text, addressed in units of LEDGER_TEXT_UNIT bytes */
+    LEDGER_TALLIES,    /* struct ledger_tally: what threads have counted lately */
     LEDGER_REFERENCES, /* struct ledger_reference: what the reference audit found */
     LEDGER_KIND_COUNT
 };
@@ -214,12 +214,12 @@ enum reference_confidence {
 /* Python objects of one type and stack whose counts are higher than the references to them; or, with `unseen`, that lie in a
  * cycle which the collector does not free. Published by `used`. */
 struct ledger_reference {
-    uint32_t used;       /* 1 */
-    uint32_t trace;      /* LEDGER_TRACES id of the allocations */
-    uint32_t type;       /* LEDGER_TEXT ref of the type's name, 0 = not known */
-    uint32_t kind;       /* enum block_kind of the objects */
-    uint32_t confidence; /* enum reference_confidence */
-    uint32_t flags;      /* RECORD_STARTUP, RECORD_INTERPRETER */
+    uint32_t used;        /* 1 */
+    uint32_t trace;       /* LEDGER_TRACES id of the allocations */
+    uint32_t type;        /* LEDGER_TEXT ref of the type's name, 0 = not known */
+    uint32_t kind;        /* enum block_kind of the objects */
+    uint32_t confidence;  /* enum reference_confidence */
+    uint32_t flags;       /* RECORD_STARTUP, RECORD_INTERPRETER */
     uint32_t least, most; /* surplus of one object */
     uint64_t objects, bytes;
     uint64_t surplus; /* counts without a reference, of all objects together */

@@ -52,6 +52,12 @@ static void note_kept(void *context, uint32_t block)
     scan->index.blocks[block].kept = 1;
 }
 
+static void note_member(void *context, uint32_t leader, uint32_t block)
+{
+    struct scan *scan = context;
+    scan->leaders[block] = leader + 1;
+}
+
 /* Changes the flags of a record, unless the block was freed meanwhile. */
 static void store_kind(const struct scan_block *block, uint8_t kind, bool interpreter)
 {
@@ -81,6 +87,7 @@ static int classify(struct scan *scan)
         .is_kept = scan_is_survivor,
         .kept = note_kept,
         .rank = rank_of,
+        .member = scan->leaders ? note_member : NULL,
         .context = scan,
     };
     int result = scan_graph_classify(&graph, scan->kinds);
@@ -108,7 +115,8 @@ static int prepare(struct scan *scan, const struct scan_options *options)
     scan->tcache_key = tcache_key;
     scan->types = options->types;
     scan_modules(scan, options->python ? (uintptr_t)options->python->type_type : 0);
-    scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data);
+    scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data, &scan->interpreter,
+                     &scan->library);
     return scan_references_init(scan) ? 0 : -ENOMEM;
 }
 

@@ -174,8 +174,7 @@ static _always_inline_ size_t look(struct scan *scan, struct scan_block *block, 
 {
     if (block->domain == DOMAIN_OBJ && scan->python.active) {
         uint32_t references = 0;
-        const struct scan_type *type =
-            scan_python_look(&scan->python, block, words, &size, ret_facts, &references);
+        const struct scan_type *type = scan_python_look(&scan->python, block, words, &size, ret_facts, &references);
         if (scan->counts)
             scan->counts[block - scan->index.blocks] = references;
         if (type && scan->types)

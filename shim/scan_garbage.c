@@ -34,13 +34,20 @@ static bool is_lost(const struct garbage *garbage, uint32_t block)
     return garbage->kinds[block] == BLOCK_UNKNOWN;
 }
 
+/* What an extension's objects hold that take no part in collection is held for the collector. */
+static bool is_hidden(const struct scan_block *block)
+{
+    return block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT &&
+           (block->facts & (FACT_FOREIGN | FACT_COLLECTED)) == FACT_FOREIGN;
+}
+
 static void count_references(struct garbage *garbage)
 {
     const struct scan *scan = garbage->scan;
     const uint32_t *edges = (const void *)scan->edges.data;
 
     for (uint32_t block = 0; block < scan->index.count; block++) {
-        if (!is_lost(garbage, block))
+        if (!is_lost(garbage, block) || is_hidden(&scan->index.blocks[block]))
             continue;
         for (uint64_t i = scan->first[block]; i < scan->first[block + 1]; i++)
             if (edges[i] != SCAN_EDGE_NONE && !(edges[i] & SCAN_EDGE_INTERIOR))
@@ -70,8 +77,7 @@ static void spread(struct garbage *garbage, enum mark with)
     }
 }
 
-/* An object that the collector knows: its head is in the collector's list. */
-static bool is_tracked(const struct scan *scan, const struct scan_block *block)
+bool scan_is_tracked(const struct scan *scan, const struct scan_block *block)
 {
     uint64_t next = 0;
 
@@ -92,12 +98,71 @@ static bool is_held(const struct garbage *garbage, uint32_t number)
            references > garbage->found[number];
 }
 
+/* ---- cycles that no module holds ---- */
+
+/* Of the blocks that one leads to: at most so many are looked at. */
+#define OWN_MAX 256u
+
+static bool add_own(uint32_t *own, uint32_t *count, uint32_t block)
+{
+    for (uint32_t i = 0; i < *count; i++)
+        if (own[i] == block)
+            return true;
+    if (*count == OWN_MAX)
+        return false;
+    own[(*count)++] = block;
+    return true;
+}
+
+/* Whether all references to an object come from what it leads to itself, and no module is among that: then it was garbage on
+ * its own when the collector ran. */
+static bool is_own_cycle(const struct garbage *garbage, uint32_t number)
+{
+    const struct scan *scan = garbage->scan;
+    const uint32_t *edges = (const void *)scan->edges.data;
+    uint32_t own[OWN_MAX] = {number}, count = 1, back = 0;
+
+    for (uint32_t at = 0; at < count; at++) {
+        const struct scan_block *block = &scan->index.blocks[own[at]];
+        if (block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT && block->facts & FACT_MODULE)
+            return false;
+        for (uint64_t i = scan->first[own[at]]; i < scan->first[own[at] + 1]; i++) {
+            uint32_t target = edges[i] & SCAN_EDGE_TARGET;
+            if (edges[i] == SCAN_EDGE_NONE || !is_lost(garbage, target))
+                continue;
+            back += edges[i] == number;
+            if (!add_own(own, &count, target))
+                return false;
+        }
+    }
+    return back && back >= garbage->found[number];
+}
+
+/* An extension's object with a cycle of its own is there because its type hides the cycle from the collector. */
+static void find_hidden(struct garbage *garbage)
+{
+    const struct scan *scan = garbage->scan;
+
+    for (uint32_t i = 0; i < scan->index.count; i++) {
+        const struct scan_block *block = &scan->index.blocks[i];
+        if (!is_lost(garbage, i) || garbage->marks[i] != MARK_NONE || block->domain != DOMAIN_OBJ ||
+            block->object == SCAN_NOT_OBJECT || !(block->facts & FACT_FOREIGN) || !is_own_cycle(garbage, i))
+            continue;
+        mark(garbage, i, MARK_HELD);
+        spread(garbage, MARK_HELD);
+    }
+}
+
+/* ---- the whole ---- */
+
 static void find(struct garbage *garbage)
 {
     struct scan_block *blocks = garbage->scan->index.blocks;
     uint32_t count = garbage->scan->index.count;
 
     count_references(garbage);
+    if (!garbage->scan->python.running)
+        find_hidden(garbage);
     for (uint32_t block = 0; block < count; block++)
         if (is_lost(garbage, block) && garbage->marks[block] == MARK_NONE && is_held(garbage, block)) {
             mark(garbage, block, MARK_HELD);
@@ -105,7 +170,7 @@ static void find(struct garbage *garbage)
         }
     for (uint32_t block = 0; block < count; block++)
         if (is_lost(garbage, block) && garbage->marks[block] == MARK_NONE &&
-            is_tracked(garbage->scan, &blocks[block])) {
+            scan_is_tracked(garbage->scan, &blocks[block])) {
             mark(garbage, block, MARK_GARBAGE);
             spread(garbage, MARK_GARBAGE);
         }

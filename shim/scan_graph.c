@@ -220,6 +220,11 @@ static void choose_leaders(struct lost *lost, uint8_t *kinds, uint32_t *leaders)
         uint32_t block = lost->blocks[node];
         kinds[block] = leaders[lost->low[node] & ~DONE] == block ? BLOCK_DEFINITE : BLOCK_INDIRECT;
     }
+    for (uint32_t node = 0; graph->member && node < lost->count; node++) {
+        uint32_t leader = leaders[lost->low[node] & ~DONE];
+        if (leader != led_to)
+            graph->member(graph->context, leader, lost->blocks[node]);
+    }
 }
 
 static void number_lost(struct lost *lost, const uint8_t *kinds)

@@ -32,6 +32,8 @@ struct scan_graph {
     void (*kept)(void *context, uint32_t block); /* told of all that became reachable in this way */
     /* Of a lost cycle the block with the smallest rank is the leader; by rank, then by number. May be NULL. */
     uint64_t (*rank)(void *context, uint32_t block);
+    /* Told of every block of a lost cycle that has a leader, the leader included, when all kinds are known. May be NULL. */
+    void (*member)(void *context, uint32_t leader, uint32_t block);
     void *context;
 };
 

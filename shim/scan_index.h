@@ -23,7 +23,9 @@ enum scan_facts {
     FACT_INT = 1u << 3,
     FACT_DICT = 1u << 6,
     FACT_LIST = 1u << 7,
-    FACT_CONSTANT = 1u << 8, /* a tuple or a code object */
+    FACT_CONSTANT = 1u << 8,   /* a tuple or a code object */
+    FACT_FOREIGN = 1u << 9,    /* of a type with code that is neither the interpreter's nor its library's */
+    FACT_COLLECTED = 1u << 10, /* of a type that takes part in the interpreter's collection */
     /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,

@@ -13,7 +13,9 @@
 
 #define TP_NAME 24u
 #define TP_BASICSIZE 32u
+#define TP_DEALLOC 48u
 #define TP_FLAGS 168u
+#define TP_TRAVERSE 184u
 #define TP_WEAKLISTOFFSET 208u
 #define TP_BASE 256u
 #define TP_DICT 264u
@@ -87,16 +89,16 @@ static bool make_table(struct scan_python *python, uint32_t room)
     return true;
 }
 
-static bool in_data(const struct scan_python *python, uintptr_t address)
+static bool in_ranges(const struct scan_array *ranges, uintptr_t address)
 {
-    const struct scan_range *range = scan_range_find(python->data, address);
+    const struct scan_range *range = scan_range_find(ranges, address);
     return range && range->start <= address;
 }
 
 /* A type object is static data of a module, or lies in a block large enough. */
 static bool may_be_type(const struct scan_python *python, uintptr_t address)
 {
-    if (in_data(python, address))
+    if (in_ranges(python->data, address))
         return true;
     uint32_t block = scan_index_find(python->index, address);
     if (block == SCAN_NONE)
@@ -147,6 +149,22 @@ static void note_subclasses(struct scan_python *python, uintptr_t dict)
         *place = block;
 }
 
+/* A class inherits the interpreter's functions, which call those of its base. Without the collector's function, that which
+ * frees an object tells. */
+static bool is_foreign(struct scan_python *python, const struct type_words *words, unsigned depth)
+{
+    uintptr_t base = at(words, TP_BASE);
+    uintptr_t code = at(words, TP_FLAGS) & FLAG_HAVE_GC ? at(words, TP_TRAVERSE) : at(words, TP_DEALLOC);
+
+    if (code && code - python->interpreter->start >= python->interpreter->end - python->interpreter->start &&
+        !in_ranges(python->library, code))
+        return true;
+    if (!pycompat_plausible(base) || depth >= BASES_DEPTH)
+        return false;
+    const struct scan_type *type = type_get(python, base, depth + 1);
+    return type && type->flags & TYPE_FOREIGN;
+}
+
 static uint32_t flags_of(struct scan_python *python, const struct type_words *words, uintptr_t address, unsigned depth)
 {
     uint64_t flags = at(words, TP_FLAGS);
@@ -162,7 +180,8 @@ static uint32_t flags_of(struct scan_python *python, const struct type_words *wo
            (flags & FLAG_TYPE ? TYPE_TYPE : 0) | (flags & FLAG_HEAPTYPE ? TYPE_HEAP : 0) |
            (python->minor >= 11 && flags & FLAG_MANAGED_DICT ? TYPE_MANAGED_DICT : 0) |
            (python->minor >= 12 && flags & FLAG_MANAGED_WEAKREF ? TYPE_MANAGED_WEAKREF : 0) |
-           (is_weakref(python, address, at(words, TP_BASE), depth) ? TYPE_WEAKREF : 0);
+           (is_weakref(python, address, at(words, TP_BASE), depth) ? TYPE_WEAKREF : 0) |
+           (is_foreign(python, words, depth) ? TYPE_FOREIGN : 0);
 }
 
 static void read_type(struct scan_python *python, struct scan_type *type, unsigned depth)
@@ -337,7 +356,8 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |
                     (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0) | (type->flags & TYPE_LONG ? FACT_INT : 0) |
                     (type->flags & TYPE_DICT ? FACT_DICT : 0) | (type->flags & TYPE_LIST ? FACT_LIST : 0) |
-                    (type->flags & TYPE_CONSTANT ? FACT_CONSTANT : 0);
+                    (type->flags & TYPE_CONSTANT ? FACT_CONSTANT : 0) |
+                    (type->flags & TYPE_FOREIGN ? FACT_FOREIGN : 0) | (type->flags & TYPE_GC ? FACT_COLLECTED : 0);
     if (words[type->head / 8] == 0) {
         clear_parked(type, words, *size);
         return type;
@@ -479,12 +499,14 @@ uint32_t scan_python_name(struct scan_python *python, const struct scan_type *ty
 /* ---- the whole ---- */
 
 void scan_python_init(struct scan_python *python, const struct pyapi *api, struct scan_reader *reader,
-                      const struct scan_index *index, const struct scan_array *data)
+                      const struct scan_index *index, const struct scan_array *data,
+                      const struct scan_range *interpreter, const struct scan_array *library)
 {
     struct pycompat compat;
     enum ledger_lack lack;
 
-    *python = (struct scan_python){.api = api, .reader = reader, .index = index, .data = data};
+    *python = (struct scan_python){
+        .api = api, .reader = reader, .index = index, .data = data, .interpreter = interpreter, .library = library};
     if (!api || pycompat_find(api, &compat, &lack) < 0)
         return;
     python->minor = compat.minor;

@@ -26,6 +26,7 @@ enum scan_type_flags {
     TYPE_LIST = 1u << 13,
     TYPE_CONSTANT = 1u << 14, /* tuple itself, code */
     TYPE_MODULE = 1u << 12,
+    TYPE_FOREIGN = 1u << 15, /* its code, or that of a base, is neither the interpreter's nor its library's */
     TYPE_UNNAMED = 1u << 11, /* `name` was not looked for yet */
 };
 
@@ -47,16 +48,19 @@ struct scan_python {
     const struct pyapi *api;
     struct scan_reader *reader;
     const struct scan_index *index;
-    const struct scan_array *data; /* ranges of modules' data, ordered */
-    struct scan_array types;       /* hash table of struct scan_type */
-    struct scan_array subclasses;  /* uint32_t: blocks of types' dicts of their subclasses */
+    const struct scan_array *data;        /* ranges of modules' data, ordered */
+    const struct scan_range *interpreter; /* its module */
+    const struct scan_array *library;     /* ranges of its extension modules, ordered */
+    struct scan_array types;              /* hash table of struct scan_type */
+    struct scan_array subclasses;         /* uint32_t: blocks of types' dicts of their subclasses */
     uint32_t type_count, type_room;
     uintptr_t module_key; /* the interned string "__module__", once met */
     uint16_t qualname;    /* offset of ht_qualname in heap types, 0 = not known yet */
 };
 
 void scan_python_init(struct scan_python *python, const struct pyapi *api, struct scan_reader *reader,
-                      const struct scan_index *index, const struct scan_array *data);
+                      const struct scan_index *index, const struct scan_array *data,
+                      const struct scan_range *interpreter, const struct scan_array *library);
 void scan_python_done(struct scan_python *python);
 
 enum scan_object_facts {

@@ -64,8 +64,9 @@ struct scan {
     struct scan_array bases;       /* struct scan_base_check */
     uint64_t *first; /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
-    uint32_t *counts; /* reference counts of objects, 0 = of none; NULL: no audit */
-    uint32_t *found;  /* references to each block that are in memory */
+    uint32_t *counts;  /* reference counts of objects, 0 = of none; NULL: no audit */
+    uint32_t *found;   /* references to each block that are in memory */
+    uint32_t *leaders; /* of a block in a lost cycle that has one: its leader + 1 */
     struct scan_vtable vtables[SCAN_VTABLES];
     struct scan_word pending[SCAN_PENDING];
     uint32_t pending_count;
@@ -124,6 +125,9 @@ int scan_is_survivor(void *context, uint32_t number);
 
 /* For scan_graph.h: marks garbage that the interpreter's collector left over (FACT_INTERPRETER). */
 void scan_find_garbage(void *context, const uint8_t *kinds);
+
+/* Whether the block holds an object that the collector knows: its head is in the collector's list. */
+bool scan_is_tracked(const struct scan *scan, const struct scan_block *block);
 
 /* ---- scan_references.c ---- */
 
