@@ -161,6 +161,8 @@ static void put_stacks(FILE *out, const struct output_job *job, const struct fin
     options.color = false;
     plain.options = &options;
     plain.out = out;
+    if (finding->leak)
+        out_text_references(out, finding->leak);
     out_text_stack(&plain, finding->stack);
     if (!finding->error)
         return;

@@ -71,6 +71,7 @@ int joined_build(const struct leaks *leaks, struct leaks *ret)
         into->bytes += item.bytes;
         into->variance += item.variance;
         into->processes++;
+        leak_references_add(&into->references, &item.references);
     }
     if (count > 0)
         qsort(items, count, sizeof(*items), compare_size);

@@ -161,6 +161,59 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
     return keep_stack(builder, &leaks->items[at]);
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    add(&a, b);
+    return a;
+}
+
+void leak_references_add(struct leak_references *into, const struct leak_references *other)
+{
+    if (other->confidence == CONFIDENCE_UNKNOWN)
+        return;
+    if (other->objects) {
+        into->least = into->objects ? MIN(into->least, other->least) : other->least;
+        into->most = MAX(into->most, other->most);
+    }
+    into->objects = sum(into->objects, other->objects);
+    into->surplus = sum(into->surplus, other->surplus);
+    into->cycles = sum(into->cycles, other->cycles);
+    if (!into->unseen)
+        into->unseen = other->unseen;
+    into->confidence = MAX(into->confidence, other->confidence);
+}
+
+/* Tells the leak that the objects are part of. */
+static int add_reference(struct builder *builder, struct frame_table *table, const struct reference *reference)
+{
+    struct leak like = {
+        .process = frame_table_process(table),
+        .kind = reference->kind,
+        .known = true,
+        .startup = reference->startup,
+        .interpreter = reference->interpreter,
+    };
+    struct leak_references said = {.confidence = reference->confidence, .unseen = reference->unseen};
+    int r = merge_trace(&builder->merge, table, reference->trace);
+
+    if (r < 0)
+        return r;
+    fingerprint_stack("obj", reference->type, builder->merge.frames, builder->merge.size, like.fingerprint);
+    uint32_t slot = *find_slot(builder, &like);
+    if (!slot)
+        return 0;
+    if (reference->unseen) {
+        said.cycles = reference->objects;
+    } else {
+        said.objects = reference->objects;
+        said.surplus = reference->surplus;
+        said.least = reference->least;
+        said.most = reference->most;
+    }
+    leak_references_add(&builder->leaks->items[slot - 1].references, &said);
+    return 0;
+}
+
 static int add_process(struct builder *builder, const struct process *process, struct symbols *symbols)
 {
     struct frame_table *table = frame_table_of(symbols, process);
@@ -169,6 +222,8 @@ static int add_process(struct builder *builder, const struct process *process, s
     for (size_t i = 0; r == 0 && i < process->group_count; i++)
         if (process->groups[i].blocks)
             r = add_group(builder, table, &process->groups[i]);
+    for (size_t i = 0; r == 0 && i < process->reference_count; i++)
+        r = add_reference(builder, table, &process->references[i]);
     return r;
 }
 

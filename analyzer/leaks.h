@@ -32,6 +32,14 @@ enum stack_languages { STACK_ALL, STACK_PYTHON, STACK_NATIVE };
 
 struct suppression;
 
+/* What the reference audit says of the objects of a leak. All 0 without a word. */
+struct leak_references {
+    uint64_t objects, surplus, least, most; /* as in struct reference */
+    uint64_t cycles;                        /* objects in cycles that the collector does not free.. */
+    const char *unseen;                     /* ..because it does not see what one of this type holds */
+    enum confidence confidence;             /* the highest of those that say something */
+};
+
 struct leak {
     const struct process *process;
     enum leak_kind kind;
@@ -42,6 +50,7 @@ struct leak {
     uint32_t processes; /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
     struct stack stack;
     char fingerprint[FINGERPRINT_SIZE];
+    struct leak_references references;
     const struct suppression *suppressed; /* by which rule (suppress.h), or NULL */
 };
 
@@ -65,6 +74,15 @@ static inline bool leak_is_background(const struct leak *leak)
 {
     return leak->startup || leak->interpreter || leak->suppressed;
 }
+
+/* Whether a reference was most likely lost, whoever still points at the objects. */
+static inline bool leak_is_over_referenced(const struct leak *leak)
+{
+    return leak->references.confidence >= CONFIDENCE_IS_MEDIUM;
+}
+
+/* Adds what is said of the same leak elsewhere. */
+void leak_references_add(struct leak_references *into, const struct leak_references *other);
 
 /* Place in the order of lists: what is lost for certain first; guesses stand with the reachable ones. */
 static inline enum leak_kind leak_rank(const struct leak *leak)

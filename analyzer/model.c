@@ -18,6 +18,7 @@ void process_free(struct process *process)
     free(process->traces);
     free(process->groups);
     free(process->errors);
+    free(process->references);
     text_pool_free(process->texts);
     free(process);
 }

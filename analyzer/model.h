@@ -64,6 +64,22 @@ struct memory_error {
     uint32_t trace, alloc_trace, free_trace;
 };
 
+/* How sure the audit is of what it found. */
+enum confidence { CONFIDENCE_UNKNOWN, CONFIDENCE_IS_LOW, CONFIDENCE_IS_MEDIUM, CONFIDENCE_IS_HIGH, CONFIDENCE_NAMES };
+
+/* Python objects, all of them among those of a group, whose counts are higher than the references to them; or, with
+ * `unseen`, that lie in cycles which the collector does not free. */
+struct reference {
+    uint32_t trace;
+    enum leak_kind kind;
+    bool startup, interpreter;
+    enum confidence confidence;
+    const char *type;   /* may be NULL */
+    const char *unseen; /* the type whose references the collector does not see, or NULL */
+    uint64_t objects, bytes;
+    uint64_t surplus, least, most; /* counts without a reference: of all objects, and of one at least and at most */
+};
+
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, inherited_frees, refused, threads, self_checks, self_check_differences;
@@ -92,7 +108,8 @@ struct process {
     struct trace *traces;
     struct group *groups;
     struct memory_error *errors;
-    size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count;
+    struct reference *references;
+    size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count;
 
     struct text_pool *texts; /* owns the strings (load.c) */
 };

@@ -117,15 +117,28 @@ static bool stack_is_cut(const struct stack *stack)
     return false;
 }
 
+/* What the reference audit says, or null. */
+static json_t *references_of(const struct leak_references *references)
+{
+    static const char *const names[CONFIDENCE_NAMES] = {"none", "low", "medium", "high"};
+    if (references->confidence == CONFIDENCE_UNKNOWN)
+        return json_null();
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "confidence", names[references->confidence], "objects",
+                     out_json_number(references->objects), "surplus", out_json_number(references->surplus), "least",
+                     out_json_number(references->least), "most", out_json_number(references->most), "cycles",
+                     out_json_number(references->cycles), "unseen", out_json_string(references->unseen));
+}
+
 json_t *out_json_leak(const struct output_options *options, const struct leak *leak)
 {
-    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o}", "pid",
+    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o, s:o}", "pid",
                      leak->process->pid, "kind", leak_kind_name(leak->kind), "known", leak->known, "domain",
                      out_json_string(leak->domain), "type", out_json_string(leak->type), "startup", leak->startup,
                      "interpreter", leak->interpreter, "suppressed", leak->suppressed != NULL, "blocks",
                      out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
                      leak->fingerprint, "stack_cut", stack_is_cut(&leak->stack), "error_bytes",
-                     out_json_number(leak_error_bytes(leak)), "stack", out_json_stack(options, &leak->stack));
+                     out_json_number(leak_error_bytes(leak)), "references", references_of(&leak->references), "stack",
+                     out_json_stack(options, &leak->stack));
 }
 
 int out_json_processes(struct output_job *job)

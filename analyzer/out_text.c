@@ -297,6 +297,31 @@ static enum term_style kind_style(const struct leak *leak)
     return leak->kind == LEAK_DEFINITE ? STYLE_BAD : STYLE_WARN;
 }
 
+/* What the reference audit says. */
+void out_text_references(FILE *out, const struct leak *leak)
+{
+    static const char *const names[CONFIDENCE_NAMES] = {"none", "low", "medium", "high"};
+    const struct leak_references *said = &leak->references;
+    char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE], c[TEXT_NUMBER_SIZE];
+
+    if (said->objects > 0) {
+        fprintf(out, "    over-referenced: %s object%s with ", text_number(a, said->objects),
+                text_plural(said->objects));
+        if (said->least == said->most)
+            fprintf(out, "%s count%s", text_number(b, said->most), text_plural(said->most));
+        else
+            fprintf(out, "%s to %s counts", text_number(b, said->least), text_number(c, said->most));
+        fprintf(out, " more than there are references: a Py_DECREF is missing (confidence: %s)\n",
+                names[said->confidence]);
+    }
+    if (said->cycles > 0) {
+        fprintf(out, "    %s cycle%s that the collector does not free: tp_traverse of ", text_number(a, said->cycles),
+                text_plural(said->cycles));
+        text_escape(out, said->unseen ? said->unseen : "??");
+        fprintf(out, " is missing, or does not visit a reference (confidence: %s)\n", names[said->confidence]);
+    }
+}
+
 static int text_leak(struct output_job *job, const struct leak *leak)
 {
     FILE *out = job->out;
@@ -319,6 +344,7 @@ static int text_leak(struct output_job *job, const struct leak *leak)
           : leak->suppressed  ? ", suppressed\n"
                               : "\n",
           out);
+    out_text_references(out, leak);
     out_text_stack(job, &leak->stack);
     return 0;
 }

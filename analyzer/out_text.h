@@ -14,6 +14,9 @@ const char *out_text_kind(enum leak_kind kind, bool known);
 /* Writes "1,600 bytes in 100 blocks". */
 void out_text_amount(FILE *out, uint64_t bytes, uint64_t blocks);
 
+/* Writes a line or two with what the reference audit says of the leak, if it says something. */
+void out_text_references(FILE *out, const struct leak *leak);
+
 /* Writes how the process ended: "exited with status 0". */
 void out_text_ended(FILE *out, const struct process *process);
 

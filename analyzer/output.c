@@ -58,7 +58,8 @@ bool output_frame_shown(const struct output_options *options, const struct frame
 
 static bool is_quiet(const struct output_job *job, const struct leak *leak)
 {
-    return job->quiet_reachable && leak->known && leak->kind == LEAK_REACHABLE && !leak_is_background(leak);
+    return job->quiet_reachable && leak->known && leak->kind == LEAK_REACHABLE && !leak_is_background(leak) &&
+           !leak_is_over_referenced(leak);
 }
 
 bool output_leak_shown(const struct output_job *job, const struct leak *leak)

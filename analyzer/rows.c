@@ -24,7 +24,7 @@ static const size_t entry_sizes[] = {
     [ROWS_MODULES] = sizeof(struct module),      [ROWS_CODES] = sizeof(struct code),
     [ROWS_FRAMES] = sizeof(struct raw_frame),    [ROWS_NODES] = sizeof(struct node),
     [ROWS_TRACES] = sizeof(struct trace),        [ROWS_GROUPS] = sizeof(struct group),
-    [ROWS_ERRORS] = sizeof(struct memory_error),
+    [ROWS_ERRORS] = sizeof(struct memory_error), [ROWS_REFERENCES] = sizeof(struct reference),
 };
 _Static_assert(sizeof(entry_sizes) / sizeof(entry_sizes[0]) == ROWS_TABLE_COUNT, "a size for every table");
 
@@ -50,6 +50,7 @@ static void **table_of(struct process *process, enum rows_table table, size_t **
         [ROWS_TRACES] = {(void **)&process->traces, &process->trace_count},
         [ROWS_GROUPS] = {(void **)&process->groups, &process->group_count},
         [ROWS_ERRORS] = {(void **)&process->errors, &process->error_count},
+        [ROWS_REFERENCES] = {(void **)&process->references, &process->reference_count},
     };
 
     *ret_count = tables[table].count;
@@ -396,6 +397,37 @@ static int add_error(struct rows *rows, struct line *line)
     return table_append(rows, ROWS_ERRORS, &error);
 }
 
+static enum confidence get_confidence(struct line *line)
+{
+    static const char *const names[CONFIDENCE_NAMES] = {"none", "low", "medium", "high"};
+    struct value value = line_get(line, "confidence");
+
+    for (unsigned int i = 0; i < CONFIDENCE_NAMES; i++)
+        if (value_is(value, names[i]))
+            return (enum confidence)i;
+    return CONFIDENCE_UNKNOWN;
+}
+
+static int add_reference(struct rows *rows, struct line *line)
+{
+    struct reference reference = {.confidence = get_confidence(line)};
+    int r = get_text(rows, line, "type", NULL, &reference.type);
+
+    if (r == 0)
+        r = get_text(rows, line, "unseen", NULL, &reference.unseen);
+    if (r < 0)
+        return r;
+    if (!get_id(line, "trace", rows->process->trace_count, &reference.trace) || !get_kind(line, &reference.kind) ||
+        !get_count(line, "objects", &reference.objects) || !get_count(line, "surplus", &reference.surplus))
+        return -EINVAL;
+    reference.startup = get_bool(line, "startup");
+    reference.interpreter = get_bool(line, "interpreter");
+    reference.bytes = get_count_or_0(line, "bytes");
+    reference.least = get_count_or_0(line, "least");
+    reference.most = get_count_or_0(line, "most");
+    return table_append(rows, ROWS_REFERENCES, &reference);
+}
+
 static int add_totals(struct rows *rows, struct line *line)
 {
     struct totals *totals = &rows->process->totals;
@@ -443,8 +475,9 @@ static const struct {
     int (*add)(struct rows *rows, struct line *line);
 } row_kinds[] = {
     /* the frequent ones first */
-    {"stack", add_node},    {"trace", add_trace}, {"group", add_group},   {"frame", add_frame}, {"code", add_code},
-    {"module", add_module}, {"error", add_error}, {"totals", add_totals}, {"end", add_end},
+    {"stack", add_node}, {"trace", add_trace},     {"group", add_group}, {"frame", add_frame},
+    {"code", add_code},  {"module", add_module},   {"error", add_error}, {"totals", add_totals},
+    {"end", add_end},    {"audit", add_reference},
 };
 
 int rows_add(struct rows *rows, struct line *line)

@@ -18,6 +18,7 @@ enum rows_table {
     ROWS_TRACES,
     ROWS_GROUPS,
     ROWS_ERRORS,
+    ROWS_REFERENCES,
     ROWS_TABLE_COUNT
 };
 

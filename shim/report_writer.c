@@ -304,7 +304,7 @@ static void write_error(struct writer *writer, uint32_t n, const struct ledger_e
 static void write_reference(struct writer *writer, uint32_t n, const struct ledger_reference *reference)
 {
     sink_object(&writer->sink,
-                json_pack("{s:I, s:I, s:o, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "reference", number(n),
+                json_pack("{s:I, s:I, s:o, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:o}", "audit", number(n),
                           "trace", number(gathered_trace(&writer->gathered, reference->trace)), "type",
                           text_json_ref(&writer->space, writer->view, reference->type, NULL), "kind",
                           kind_names[reference->kind], "confidence", confidence_names[reference->confidence], "startup",

@@ -324,6 +324,24 @@ static void drop_subclasses(struct scan *scan, uint32_t *edge)
         for_each_edge(scan, *edge & SCAN_EDGE_TARGET, drop_subclass);
 }
 
+/* The loader knows nothing of the interpreter's blocks; but it does not clear all that it allocates, where words of an earlier
+ * use remain. */
+static void drop_loaders(struct scan *scan)
+{
+    const struct scan_block *blocks = scan->index.blocks;
+    uint32_t *edges = (void *)scan->edges.data;
+
+    for (uint32_t i = 0; i < scan->index.count; i++) {
+        if (blocks[i].domain != DOMAIN_MALLOC)
+            continue;
+        for (uint64_t k = scan->first[i]; k < scan->first[i + 1]; k++) {
+            uint8_t domain = edges[k] == SCAN_EDGE_NONE ? DOMAIN_MALLOC : blocks[edges[k] & SCAN_EDGE_TARGET].domain;
+            if ((domain == DOMAIN_OBJ || domain == DOMAIN_MEM) && scan_is_loaders(scan, &blocks[i]))
+                edges[k] = SCAN_EDGE_NONE;
+        }
+    }
+}
+
 void scan_resolve(struct scan *scan)
 {
     const uint32_t *subclasses = (const void *)scan->python.subclasses.data;
@@ -331,6 +349,8 @@ void scan_resolve(struct scan *scan)
     resolve_bases(scan);
     resolve_array(scan, &scan->edges);
     resolve_array(scan, &scan->roots);
+    if (scan->python.active)
+        drop_loaders(scan);
     for (size_t i = 0; i < scan->python.subclasses.used / sizeof(*subclasses); i++)
         for_each_edge(scan, subclasses[i], drop_subclasses);
 }

@@ -118,6 +118,9 @@ struct ledger_trace;
 /* Whether the innermost Python frame is one of the import system, from where modules written in C are begun. */
 bool scan_is_importing(const struct ledger_trace *trace);
 
+/* Whether the dynamic loader allocated the block for itself. */
+bool scan_is_loaders(const struct scan *scan, const struct scan_block *block);
+
 /* For scan_graph.h: whether a lost block is kept by the loader or the interpreter. `context` is the scan. */
 int scan_is_survivor(void *context, uint32_t number);
 

@@ -35,6 +35,12 @@ static bool is_loaders(const struct scan *scan, const struct ledger_trace *trace
     return node && node->meta & NODE_NATIVE && is_in(&scan->loader, node->key);
 }
 
+bool scan_is_loaders(const struct scan *scan, const struct scan_block *block)
+{
+    const struct ledger_trace *trace = trace_of(block);
+    return trace && is_loaders(scan, trace);
+}
+
 /* Modules that the interpreter makes for itself before any Python code runs (3.8 forgets one). */
 static bool is_early_module(const struct scan_block *block, const struct ledger_trace *trace)
 {

@@ -17,13 +17,14 @@ except ImportError:
     sys.exit(77)
 
 SCHEMAS = pathlib.Path(__file__).resolve().parent.parent / "include" / "memshim"
-ORDER = ["memshim", "module", "code", "frame", "stack", "trace", "group", "error", "totals", "end"]
+ORDER = ["memshim", "module", "code", "frame", "stack", "trace", "group", "error", "audit", "totals", "end"]
 # Which keys of which lines hold the id of a line above.
 REFERENCES = {
     "frame": {"module": "module", "code": "code"},
     "stack": {"parent": "stack", "frame": "frame"},
     "trace": {"native": "stack", "python": "stack"},
     "group": {"trace": "trace"},
+    "audit": {"trace": "trace"},
     "error": {"trace": "trace", "alloc_trace": "trace", "free_trace": "trace"},
 }
 

@@ -3,7 +3,7 @@
  * The report file: JSON Lines, UTF-8, one JSON object a line. Constants only; written by shim/report_writer.c, read by
  * analyzer/load.c. Readers ignore keys and lines that they do not know; keys may be added, never renamed.
  *
- * Order: the first line, then tables (a line refers to lines above it only), then groups, errors, totals, the end.
+ * Order: the first line, then tables (a line refers to lines above it only), then groups, errors, what the reference audit found, totals, the end.
  * The first key of a line says what it is, and its value is the line's id where it has one.
  *
  *   {"memshim":1, "schema":"memshim-report-lines/1", "version":"0.1.0", "pid":1, "ppid":0, "sequence":0,
@@ -25,6 +25,11 @@
  *        program. "type": that of the Python object in the block, with its module.
  *   {"error":1, "kind":"overflow", "domain":"mem", "address":"0x..", "size":16, "count":1, "detail":"text",
  *    "trace":1, "alloc_trace":0, "free_trace":0}
+ *   {"audit":1, "trace":1, "type":"list" or null, "kind":"reachable", "confidence":"low"|"medium"|"high", "startup":false,
+ *    "interpreter":false, "objects":1, "bytes":56, "surplus":2, "least":2, "most":2, "unseen":null}     Python objects, some of
+ *        those of the groups with this trace and type, whose counts are higher than the references to them in memory:
+ *        "surplus" of all, "least" and "most" of one. With "unseen" they are in cycles which the collector does not free:
+ *        tp_traverse of the type of this name does not visit a reference.
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
  *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "refused":0, "threads":1, "self_checks":0,
  *    "self_check_differences":0, "sample":0, "error_bytes":0}     "refused": requests that an option let fail. "sample": mean

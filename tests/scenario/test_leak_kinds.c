@@ -66,6 +66,25 @@ ParameterizedTest(struct shape *shape, leak_kinds, shapes)
     free(program);
 }
 
+/* Objects of the program's of which the reference audit is fairly sure that a reference was lost. */
+static long long count_accused(const json_t *report)
+{
+    long long objects = 0;
+    size_t i;
+    json_t *leak;
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        const json_t *said = json_object_get(leak, "references");
+        const char *confidence = json_string_value(json_object_get(said, "confidence"));
+        if (confidence && strcmp(confidence, "low") != 0 && !json_is_true(json_object_get(leak, "startup")) &&
+            !json_is_true(json_object_get(leak, "interpreter")))
+            objects += json_integer_value(json_object_get(said, "objects")) +
+                       json_integer_value(json_object_get(said, "cycles"));
+    }
+    return objects;
+}
+
 /* ---- clean programs ---- */
 
 static const char *const clean[] = {"nothing.py", "imports.py", "work.py", "end_at_once.py"};
@@ -101,6 +120,7 @@ ParameterizedTest(struct clean_case *test, leak_kinds, clean_programs)
     cr_assert_eq(traced.run.status, 0, "%s %s", test->python, test->script);
     cr_assert_eq(count_kind(traced.report, "definite", NULL) + count_kind(traced.report, "possible", NULL), 0,
                  "%s %s\n%s", test->python, test->script, leaks);
+    cr_assert_eq(count_accused(traced.report), 0, "%s %s", test->python, test->script);
     free(leaks);
     traced_clear(&traced);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct object PyObject;
 
@@ -156,22 +157,23 @@ LOSE lose_object(void)
 
 /* ---- memory ---- */
 
+/* Cleared, so that what was in it before points to none of the others. */
 LOSE lose_mem(void)
 {
     for (int i = 0; i < COUNT; i++)
-        PyMem_Malloc(40);
+        memset(PyMem_Malloc(40), 0, 40);
 }
 
 LOSE lose_raw(void)
 {
     for (int i = 0; i < COUNT; i++)
-        PyMem_RawMalloc(40);
+        memset(PyMem_RawMalloc(40), 0, 40);
 }
 
 LOSE lose_capsule(void)
 {
     for (int i = 0; i < COUNT; i++)
-        Py_DecRef(PyCapsule_New(malloc(40), NULL, NULL));
+        Py_DecRef(PyCapsule_New(calloc(1, 40), NULL, NULL));
 }
 
 /* ---- still pointed at ---- */

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Calls a function of the extension beside the built targets: lose_references.py EXTENSION FUNCTION."""
+"""Calls functions of the extension beside the built targets: lose_references.py EXTENSION FUNCTION..."""
 import ctypes
 import sys
 
 extension = ctypes.PyDLL(sys.argv[1])
 
 
-def lose():
-    function = extension[sys.argv[2]]
+def lose(name):
+    function = extension[name]
     function.restype = None
-    if sys.argv[2] == "lose_method":
+    if name == "lose_method":
         function(ctypes.py_object(print))
     else:
         function()
@@ -20,5 +20,6 @@ def overwrite(depth=40):
     return depth and overwrite(depth - 1) + sum(map(len, [str(depth)] * 3))
 
 
-lose()
+for argument in sys.argv[2:]:
+    lose(argument)
 overwrite()

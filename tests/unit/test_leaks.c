@@ -53,6 +53,10 @@ TestSuite(leaks, .init = set_up, .fini = tear_down);
     "{\"group\":1,\"trace\":" trace ",\"kind\":\"" kind "\",\"known\":true,\"domain\":\"" domain "\",\"type\":" type \
     "," more "}\n"
 
+#define AUDIT(trace, kind, type, confidence, unseen, more) \
+    "{\"audit\":1,\"trace\":" trace ",\"type\":" type ",\"kind\":\"" kind "\",\"confidence\":\"" confidence \
+    "\",\"startup\":false,\"interpreter\":false,\"unseen\":" unseen "," more "}\n"
+
 static void build(const char *text)
 {
     sample_process(&model, text);
@@ -200,4 +204,28 @@ Test(leaks, kinds_have_names)
     cr_expect_str_eq(leak_kind_name(LEAK_DEFINITE), "definite");
     cr_expect_str_eq(leak_kind_name(LEAK_REACHABLE), "reachable");
     cr_expect_str_eq(leak_kind_name(LEAK_KIND_COUNT), "??");
+}
+
+Test(leaks, audit_is_told_of_the_leak_it_belongs_to)
+{
+    build(TABLES("/a/x.py", "10", "/opt/") GROUP("1", "reachable", "obj", "\"list\"", "\"blocks\":9,\"bytes\":90")
+              GROUP("1", "definite", "obj", "\"list\"", "\"blocks\":1,\"bytes\":10")
+                  GROUP("2", "reachable", "obj", "\"list\"", "\"blocks\":2,\"bytes\":20")
+                      AUDIT("1", "reachable", "\"list\"", "low", "null",
+                            "\"objects\":2,\"bytes\":20,\"surplus\":5,\"least\":2,\"most\":3")
+                          AUDIT("1", "reachable", "\"list\"", "high", "null",
+                                "\"objects\":1,\"bytes\":10,\"surplus\":1,\"least\":1,\"most\":1")
+                              AUDIT("2", "reachable", "\"list\"", "medium", "\"m.Node\"",
+                                    "\"objects\":2,\"bytes\":20,\"surplus\":0,\"least\":0,\"most\":0"));
+    cr_assert_eq(leaks.count, 3);
+    cr_expect_eq(leaks.items[0].references.confidence, CONFIDENCE_UNKNOWN);
+    cr_expect_not(leak_is_over_referenced(&leaks.items[0]));
+    cr_expect_eq(leaks.items[1].references.objects, 3);
+    cr_expect_eq(leaks.items[1].references.surplus, 6);
+    cr_expect_eq(leaks.items[1].references.least, 1);
+    cr_expect_eq(leaks.items[1].references.most, 3);
+    cr_expect(leak_is_over_referenced(&leaks.items[1]));
+    cr_expect_eq(leaks.items[2].references.cycles, 2);
+    cr_expect_eq(leaks.items[2].references.objects, 0);
+    cr_expect_str_eq(leaks.items[2].references.unseen, "m.Node");
 }
