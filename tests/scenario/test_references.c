@@ -87,7 +87,8 @@ static struct found find(const json_t *report, const struct loss *loss)
     {
         const json_t *said = json_object_get(leak, "references");
         const char *kind = text_of(leak, "kind");
-        bool same = strcmp(kind, loss->kind) == 0 || (lost && strcmp(kind, "possible") == 0);
+        bool same =
+            strcmp(kind, loss->kind) == 0 || (lost && strcmp(kind, "possible") == 0 && has_function(leak, loss->name));
         if (!is_program(leak) || !same || strcmp(text_of(leak, "domain"), loss->domain) != 0 ||
             strcmp(text_of(leak, "type"), loss->type ? loss->type : "") != 0 ||
             (!lost && !has_function(leak, loss->name)))
