@@ -56,6 +56,18 @@ static void cleanup_closedirp(DIR **folder)
         closedir(*folder);
 }
 
+/* A pool that is still there: a link to one that was destroyed tells nothing. */
+static bool is_pool(const char *folder, const char *name)
+{
+    _cleanup_free_ char *path = NULL;
+
+    if (!text_ends_with(name, MEMSHIM_POOL_SUFFIX))
+        return false;
+    if (asprintf(&path, "%s/%s", folder, name) < 0)
+        path = NULL;
+    return path && access(path, R_OK) == 0;
+}
+
 int names_read(const char *folder, struct names *ret)
 {
     struct names names = {0};
@@ -65,7 +77,7 @@ int names_read(const char *folder, struct names *ret)
     errno = 0;
     for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
         if (!text_ends_with(entry->d_name, MEMSHIM_REPORT_SUFFIX) &&
-            !text_ends_with(entry->d_name, MEMSHIM_LEDGER_SUFFIX))
+            !text_ends_with(entry->d_name, MEMSHIM_LEDGER_SUFFIX) && !is_pool(folder, entry->d_name))
             continue;
         if (names_add(&names, entry->d_name) < 0) {
             names_clear(&names);
@@ -337,7 +349,7 @@ static int collect(const char *folder, const struct names *before, struct harves
     struct names found = {0};
     int r = names_read(folder, &found);
     for (size_t i = 0; r == 0 && i < found.count; i++) {
-        if (!text_ends_with(found.items[i], MEMSHIM_REPORT_SUFFIX) || names_have(before, found.items[i]))
+        if (text_ends_with(found.items[i], MEMSHIM_LEDGER_SUFFIX) || names_have(before, found.items[i]))
             continue;
         _cleanup_free_ char *path = NULL;
         if (asprintf(&path, "%s/%s", folder, found.items[i]) < 0) {

@@ -7,6 +7,8 @@
 #include "compiler.h"
 #include "ledger_format.h"
 #include "memshim/report.h"
+#include "pool_file.h"
+#include "pool_report.h"
 #include "rows.h"
 
 #include <dirent.h>
@@ -260,14 +262,40 @@ static bool has_suffix(const char *name, const char *suffix)
     return length > suffix_length && strcmp(name + length - suffix_length, suffix) == 0;
 }
 
-/* Does the file begin as a ledger? Only asked of regular files: a pipe could not be rewound. */
-static bool is_ledger(FILE *file)
+/* A shared pool, as reports of those who made what is in it. */
+static int load_pool(struct model *model, FILE *pool, const char *path, struct load_error *error)
+{
+    _cleanup_fclose_ FILE *report = scratch_open();
+    struct pool_view view;
+    unsigned parts = POOL_REPORT_ALLOCATIONS | POOL_REPORT_ATTACHMENTS;
+    int r;
+
+    if (!report)
+        return fail_errno(error, path, errno);
+    r = pool_file_read(fileno(pool), &view);
+    if (r == -EINVAL)
+        return fail(error, path, 0, "not a whole memory pool, or of another version");
+    if (r == 0) {
+        if (pool_report_is_in_use(&view, 0))
+            parts |= POOL_REPORT_IN_USE;
+        r = pool_report_write(&view, parts, report);
+        pool_file_close(&view);
+    }
+    if (r < 0)
+        return fail_errno(error, path, -r);
+    rewind(report);
+    return load_stream(model, report, path, error);
+}
+
+/* How the file begins. Only asked of regular files: a pipe could not be rewound. */
+static uint64_t magic_of(FILE *file)
 {
     uint64_t magic = 0;
-    bool is = fread(&magic, sizeof(magic), 1, file) == 1 && magic == LEDGER_MAGIC;
 
+    if (fread(&magic, sizeof(magic), 1, file) != 1)
+        magic = 0;
     rewind(file);
-    return is;
+    return magic;
 }
 
 static int load_file(struct model *model, const char *path, struct load_error *error)
@@ -277,14 +305,24 @@ static int load_file(struct model *model, const char *path, struct load_error *e
 
     if (!file || fstat(fileno(file), &status) < 0)
         return fail_errno(error, path, errno);
-    if (S_ISREG(status.st_mode) && (has_suffix(path, MEMSHIM_LEDGER_SUFFIX) || is_ledger(file)))
+    uint64_t magic = S_ISREG(status.st_mode) ? magic_of(file) : 0;
+    if (magic == POOL_MAGIC)
+        return load_pool(model, file, path, error);
+    if (S_ISREG(status.st_mode) && (has_suffix(path, MEMSHIM_LEDGER_SUFFIX) || magic == LEDGER_MAGIC))
         return load_ledger(model, path, NULL, error);
     return load_stream(model, file, path, error);
 }
 
 static int select_name(const struct dirent *entry)
 {
-    return has_suffix(entry->d_name, MEMSHIM_REPORT_SUFFIX) || has_suffix(entry->d_name, MEMSHIM_LEDGER_SUFFIX);
+    return has_suffix(entry->d_name, MEMSHIM_REPORT_SUFFIX) || has_suffix(entry->d_name, MEMSHIM_LEDGER_SUFFIX) ||
+           has_suffix(entry->d_name, MEMSHIM_POOL_SUFFIX);
+}
+
+/* A link to a pool that was destroyed since. */
+static bool is_gone(const char *path)
+{
+    return has_suffix(path, MEMSHIM_POOL_SUFFIX) && access(path, F_OK) < 0 && errno == ENOENT;
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b)
@@ -322,7 +360,7 @@ static int load_names(struct model *model, const char *folder, struct dirent **n
             path = NULL;
             return -ENOMEM;
         }
-        r = load_file(model, path, error);
+        r = is_gone(path) ? 0 : load_file(model, path, error);
     }
     return r;
 }

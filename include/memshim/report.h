@@ -51,6 +51,7 @@
 #define MEMSHIM_JSON_SCHEMA "memshim-report/1" /* of `memshim report --format json` */
 
 #define MEMSHIM_REPORT_SUFFIX ".jsonl"
+#define MEMSHIM_POOL_SUFFIX ".pool"     /* a link to a shared pool (memshim/pool.h) that a traced process used */
 #define MEMSHIM_LEDGER_SUFFIX ".ledger" /* replaces MEMSHIM_REPORT_SUFFIX while the process runs */
 
 #endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What this process has of pools: mappings, one for each pool however often it is attached to, and the handles that programs
+ * hold. A mapping stays while somebody holds it: handles, calls under way, memoryviews. Thread-safe. */
+#ifndef CLIENT_POOL_USE_H
+#define CLIENT_POOL_USE_H
+
+#include "client_hooks.h"
+#include "memshim/pool.h"
+#include "pool_file.h"
+
+struct pool_mapping {
+    struct pool_view view;
+    struct pool_name name;
+    unsigned holders;
+    struct pool_mapping *next;
+};
+
+struct memshim_pool {
+    struct pool_mapping *mapping;
+    int32_t pid;         /* that attached: a forked child has no attachment of its own */
+    uint32_t attachment; /* in the header, or POOL_ATTACHMENTS: there was no room */
+    struct memshim_object object;
+    struct memshim_pool *next;
+};
+
+/* Makes a pool, or maps one (again), and the handle for it. */
+int pool_use_create(struct pool_name *name, memshim_pool **ret);
+int pool_use_attach(const struct pool_name *name, memshim_pool **ret);
+
+/* Ends the use of a handle: it is none afterwards. */
+int pool_use_end(memshim_pool *pool);
+
+/* The mapping of a handle, held; NULL: it is no handle. To be given to pool_mapping_release. */
+struct pool_mapping *pool_use_mapping(memshim_pool *pool);
+void pool_mapping_hold(struct pool_mapping *mapping);
+void pool_mapping_release(struct pool_mapping *mapping);
+
+/* The caller's stack in the pool, if there is one to be had. Takes the text before the lock is taken: see pool_use.c. */
+size_t pool_use_stack(char *text, size_t size);
+
+#endif
