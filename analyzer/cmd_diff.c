@@ -9,15 +9,19 @@
 
 static void diff_help(FILE *out)
 {
-    fputs("usage: memshim diff [options] OLD NEW\n"
-          "\n"
-          "Compares the leaks of two runs (reports, ledgers, or folders of them). Exits with 1 if something is new or\n"
-          "has grown, with 0 if not.\n"
-          "\n"
-          "options:\n",
-          out);
+    fputs(
+        "usage: memshim diff [options] OLD NEW\n"
+        "\n"
+        "Compares the leaks of two runs (reports, ledgers, or folders of them). Exits with 1 if something is new or\n"
+        "has grown, with 0 if not.\n"
+        "\n"
+        "options:\n"
+        "      --tolerance N      a leak that changed by up to N bytes (k, M, G allowed), or by N%, has not changed\n",
+        out);
     view_help(out, true);
 }
+
+enum diff_option { DIFF_TOLERANCE = VIEW_OPTION_END };
 
 static uint64_t count_errors(const struct model *model)
 {
@@ -57,10 +61,11 @@ static void warn_truncated(const struct model *model)
     }
 }
 
-static int compare(const struct reading *before, const struct reading *now, struct view *view)
+static int compare(const struct reading *before, const struct reading *now, const struct diff_tolerance *tolerance,
+                   struct view *view)
 {
     struct diff diff = {0};
-    if (diff_build(&before->leaks, &now->leaks, &diff) < 0) {
+    if (diff_build(&before->leaks, &now->leaks, tolerance, &diff) < 0) {
         command_error("out of memory");
         return EXIT_TROUBLE;
     }
@@ -73,9 +78,22 @@ static int compare(const struct reading *before, const struct reading *now, stru
     return code;
 }
 
+static int take_tolerance(struct diff_tolerance *tolerance, const char *text)
+{
+    if (diff_tolerance_parse(text, tolerance) == 0)
+        return EXIT_DONE;
+    command_error("option \"--tolerance\": \"%s\" is neither a number of bytes nor a percentage", text);
+    return EXIT_USAGE;
+}
+
 static int diff_run(int argc, char **argv)
 {
-    static const struct option options[] = {VIEW_LIMITS, VIEW_DOCUMENT, {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {VIEW_LIMITS,
+                                            VIEW_DOCUMENT,
+                                            {"tolerance", required_argument, NULL, DIFF_TOLERANCE},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    struct diff_tolerance tolerance = {0};
     struct view view;
     view_init(&view);
     signal(SIGPIPE, SIG_IGN);
@@ -84,7 +102,7 @@ static int diff_run(int argc, char **argv)
             diff_help(stdout);
             return EXIT_DONE;
         }
-        int r = view_option(&view, code, optarg, argv);
+        int r = code == DIFF_TOLERANCE ? take_tolerance(&tolerance, optarg) : view_option(&view, code, optarg, argv);
         if (r != EXIT_DONE)
             return r;
     }
@@ -99,7 +117,9 @@ static int diff_run(int argc, char **argv)
     if (code == EXIT_DONE)
         code = reading_open(&now, argv + optind + 1, 1, &view);
     if (code == EXIT_DONE)
-        code = compare(&before, &now, &view);
+        code = compare(&before, &now, &tolerance, &view);
+    if ((code == EXIT_DONE || code == EXIT_FOUND) && view_tell_rules(&view) != EXIT_DONE)
+        code = EXIT_FOUND;
     reading_close(&before);
     reading_close(&now);
     view_done(&view);

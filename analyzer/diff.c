@@ -5,7 +5,10 @@
 
 #include "compiler.h"
 
+#include "text.h"
+
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 const char *diff_change_name(enum diff_change change)
@@ -40,35 +43,76 @@ static const struct leak **sorted(const struct leaks *leaks, size_t *ret_count)
     return list;
 }
 
-/* Adds up the leaks at the front of `list` that have this fingerprint, and returns how many they are. */
-static size_t take_equal(const struct leak *const *list, size_t count, const char *fingerprint, uint64_t *blocks,
-                         uint64_t *bytes)
+int diff_tolerance_parse(const char *text, struct diff_tolerance *ret)
 {
-    size_t i = 0;
-    for (; i < count && strcmp(list[i]->fingerprint, fingerprint) == 0; i++) {
-        *blocks += list[i]->blocks;
-        *bytes += list[i]->bytes;
+    uint64_t value;
+    size_t length = strlen(text);
+    if (length == 0 || text[length - 1] != '%') {
+        int r = text_parse_size(text, &value);
+        if (r == 0)
+            *ret = (struct diff_tolerance){.bytes = value};
+        return r;
     }
-    return i;
+    char *end;
+    double percent = strtod(text, &end);
+    if (end == text || end != text + length - 1 || text[strspn(text, "0123456789.")] != '%' ||
+        !(percent >= 0 && percent <= 100))
+        return -EINVAL;
+    *ret = (struct diff_tolerance){.fraction = percent / 100};
+    return 0;
 }
 
-/* Bytes lead; blocks decide between equal bytes (a growing number of empty blocks is growth). */
-static enum diff_change change_of(const struct diff_item *item, bool in_old, bool in_new)
+/* One fingerprint on one side. */
+struct side {
+    size_t leaks;
+    uint64_t blocks, bytes;
+    double variance;
+};
+
+/* Adds up the leaks at the front of `list` that have this fingerprint. */
+static struct side take_equal(const struct leak *const *list, size_t count, const char *fingerprint)
 {
-    if (!in_old)
-        return DIFF_NEW;
-    if (!in_new)
-        return DIFF_GONE;
-    if (item->new_bytes != item->old_bytes)
-        return item->new_bytes > item->old_bytes ? DIFF_GROWN : DIFF_SHRUNK;
-    if (item->new_blocks != item->old_blocks)
-        return item->new_blocks > item->old_blocks ? DIFF_GROWN : DIFF_SHRUNK;
-    return DIFF_SAME;
+    struct side side = {0};
+    for (; side.leaks < count && strcmp(list[side.leaks]->fingerprint, fingerprint) == 0; side.leaks++) {
+        side.blocks += list[side.leaks]->blocks;
+        side.bytes += list[side.leaks]->bytes;
+        side.variance += list[side.leaks]->variance;
+    }
+    return side;
 }
 
 static uint64_t moved(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : b - a;
+}
+
+static bool is_within(const struct diff_tolerance *tolerance, const struct side *old_side, const struct side *new_side)
+{
+    uint64_t bytes = moved(old_side->bytes, new_side->bytes);
+    double variance = old_side->variance + new_side->variance;
+    if ((tolerance->bytes > 0 && bytes <= tolerance->bytes) || (variance > 0 && (double)bytes <= 3 * sqrt(variance)))
+        return true;
+    return tolerance->fraction > 0 && old_side->leaks > 0 && new_side->leaks > 0 &&
+           (double)bytes <= tolerance->fraction * (double)MAX(old_side->bytes, new_side->bytes) &&
+           (double)moved(old_side->blocks, new_side->blocks) <=
+               tolerance->fraction * (double)MAX(old_side->blocks, new_side->blocks);
+}
+
+/* Bytes lead; blocks decide between equal bytes (a growing number of empty blocks is growth). */
+static enum diff_change change_of(const struct diff_tolerance *tolerance, const struct side *old_side,
+                                  const struct side *new_side)
+{
+    if (is_within(tolerance, old_side, new_side))
+        return DIFF_SAME;
+    if (old_side->leaks == 0)
+        return DIFF_NEW;
+    if (new_side->leaks == 0)
+        return DIFF_GONE;
+    if (new_side->bytes != old_side->bytes)
+        return new_side->bytes > old_side->bytes ? DIFF_GROWN : DIFF_SHRUNK;
+    if (new_side->blocks != old_side->blocks)
+        return new_side->blocks > old_side->blocks ? DIFF_GROWN : DIFF_SHRUNK;
+    return DIFF_SAME;
 }
 
 static int compare_items(const void *a, const void *b)
@@ -96,27 +140,29 @@ static void add_item(struct diff *diff, const struct diff_item *item)
         diff->items[diff->count++] = *item;
 }
 
-static void merge(struct diff *diff, const struct leak *const *a, size_t a_count, const struct leak *const *b,
-                  size_t b_count)
+static void merge(struct diff *diff, const struct diff_tolerance *tolerance, const struct leak *const *a,
+                  size_t a_count, const struct leak *const *b, size_t b_count)
 {
     while (a_count > 0 || b_count > 0) {
         int order = a_count == 0 ? 1 : b_count == 0 ? -1 : strcmp((*a)->fingerprint, (*b)->fingerprint);
         struct diff_item item = {.leak = order < 0 ? *a : *b};
-        size_t from_a = 0, from_b = 0;
-        if (order <= 0)
-            from_a = take_equal(a, a_count, item.leak->fingerprint, &item.old_blocks, &item.old_bytes);
-        if (order >= 0)
-            from_b = take_equal(b, b_count, item.leak->fingerprint, &item.new_blocks, &item.new_bytes);
-        item.change = change_of(&item, from_a > 0, from_b > 0);
+        struct side old_side = take_equal(a, order <= 0 ? a_count : 0, item.leak->fingerprint);
+        struct side new_side = take_equal(b, order >= 0 ? b_count : 0, item.leak->fingerprint);
+        item.old_blocks = old_side.blocks;
+        item.old_bytes = old_side.bytes;
+        item.new_blocks = new_side.blocks;
+        item.new_bytes = new_side.bytes;
+        item.change = change_of(tolerance, &old_side, &new_side);
         add_item(diff, &item);
-        a += from_a;
-        a_count -= from_a;
-        b += from_b;
-        b_count -= from_b;
+        a += old_side.leaks;
+        a_count -= old_side.leaks;
+        b += new_side.leaks;
+        b_count -= new_side.leaks;
     }
 }
 
-int diff_build(const struct leaks *old_leaks, const struct leaks *new_leaks, struct diff *ret)
+int diff_build(const struct leaks *old_leaks, const struct leaks *new_leaks, const struct diff_tolerance *tolerance,
+               struct diff *ret)
 {
     size_t old_count = 0, new_count = 0;
     _cleanup_free_ const struct leak **old_list = sorted(old_leaks, &old_count);
@@ -126,7 +172,7 @@ int diff_build(const struct leaks *old_leaks, const struct leaks *new_leaks, str
     struct diff diff = {.items = calloc(old_count + new_count + 1, sizeof(*diff.items))};
     if (!diff.items)
         return -ENOMEM;
-    merge(&diff, old_list, old_count, new_list, new_count);
+    merge(&diff, tolerance, old_list, old_count, new_list, new_count);
     if (diff.count > 0)
         qsort(diff.items, diff.count, sizeof(*diff.items), compare_items);
     *ret = diff;

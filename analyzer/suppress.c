@@ -312,6 +312,8 @@ void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, 
     }
     while (assign(suppressions, leaks))
         ;
+    for (size_t i = 0; i < suppressions->count; i++)
+        suppressions->items[i].used = suppressions->items[i].used || suppressions->items[i].leaks;
 }
 
 void suppressions_drop_baseline(struct suppressions *suppressions)

@@ -54,6 +54,7 @@ struct suppression {
 
     /* What suppressions_apply found. */
     uint64_t leaks, blocks, bytes; /* that it matched */
+    bool used;                     /* it has matched something, now or earlier */
     bool over;                     /* its limits, so that it does not hold */
     bool expired;
 };

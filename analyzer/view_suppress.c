@@ -101,7 +101,7 @@ int view_tell_rules(const struct view *view)
             continue;
         if (rule->baseline) {
             count_slack(&slack, rule);
-        } else if (!rule->leaks && view->unused_rules != UNUSED_IGNORE) {
+        } else if (!rule->used && view->unused_rules != UNUSED_IGNORE) {
             command_error("%s:%lu: nothing is suppressed by \"%s\"", rule->source, rule->line, rule->text);
             unused = true;
         }

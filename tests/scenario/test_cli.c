@@ -217,6 +217,8 @@ Test(cli, baseline_and_suppressions)
                 "false");
     ASSERT_ENDS(0, NULL, "gate", "--baseline", baseline, traced.folder);
     ASSERT_ENDS(0, NULL, "diff", "--suppressions", baseline, traced.folder, traced.folder);
+    ASSERT_ENDS(0, NULL, "diff", "--tolerance", "5%", traced.folder, traced.folder);
+    ASSERT_ENDS(2, "--tolerance", "diff", "--tolerance", "much", traced.folder, traced.folder);
     char *text = read_file(baseline, &size), *limit = strstr(text, "max-blocks=100");
     cr_assert(limit && !strchr(text, '/'), "not a baseline, or with a path of this machine:\n%s", text);
     memcpy(limit, "max-blocks=099", 14);
@@ -228,6 +230,9 @@ Test(cli, baseline_and_suppressions)
     write_file(rules, known, strlen(known));
     ASSERT_ENDS(0, ":2: nothing is suppressed by \"leak:gone\"", "gate", "--suppressions", rules, traced.folder);
     ASSERT_ENDS(1, NULL, "gate", "--suppressions", rules, "--unused-suppressions", "error", traced.folder);
+    ASSERT_ENDS(0, ":2: nothing is suppressed by", "diff", "--suppressions", rules, traced.folder, traced.folder);
+    ASSERT_ENDS(1, ":2: nothing is suppressed by", "diff", "--suppressions", rules, "--unused-suppressions", "error",
+                traced.folder, traced.folder);
     struct outcome outcome = MEMSHIM("report", "--suppressions", rules, traced.folder);
     cr_assert(strstr(outcome.out, "suppressed: 100 blocks, 6,400 bytes (--show suppressed)"), "%s", outcome.out);
     outcome_clear(&outcome);

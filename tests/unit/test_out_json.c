@@ -220,7 +220,7 @@ Test(out_json, a_verdict_is_a_document)
 static int write_diff(struct output_job *job)
 {
     struct diff diff = {0};
-    int r = diff_build(&(struct leaks){0}, &leaks, &diff);
+    int r = diff_build(&(struct leaks){0}, &leaks, &(struct diff_tolerance){0}, &diff);
     r = r < 0 ? r : out_json.diff(job, &diff);
     diff_clear(&diff);
     return r;
