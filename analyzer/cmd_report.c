@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * memshim report: what leaked and what went wrong, from reports, ledgers and folders of them. */
+#include "cmd_merge.h"
 #include "command.h"
 #include "lists.h"
 
@@ -8,29 +9,32 @@
 #include <signal.h>
 #include <string.h>
 
-enum report_option { REPORT_GROUP_BY = VIEW_OPTION_END, REPORT_LIST, REPORT_SORT };
+enum report_option { REPORT_GROUP_BY = VIEW_OPTION_END, REPORT_LIST, REPORT_SORT, REPORT_SELF_CONTAINED };
 
 struct report_command {
     struct view view;
     enum group_by by;
     enum list_what list;
     enum list_sort sort;
+    bool self_contained;
 };
 
 static void report_help(FILE *out)
 {
-    fputs("usage: memshim report [options] PATH...\n"
-          "\n"
-          "Prints the leak report of all processes found at PATH: reports (.jsonl), ledgers of processes that were\n"
-          "killed (.ledger), folders of both, or - for a report on standard input.\n"
-          "\n"
-          "options:\n"
-          "      --group-by WHAT    add leaks up by function, file, module, type, thread (the function that it began\n"
-          "                         with) or domain; stack (default): each by itself\n"
-          "      --list WHAT        a table instead of the report: errors, leaks, or allocations (the stacks that\n"
-          "                         asked for most, freed or not)\n"
-          "      --sort BY          which allocations come first: calls (default), bytes, or temporary (freed again)\n",
-          out);
+    fputs(
+        "usage: memshim report [options] PATH...\n"
+        "\n"
+        "Prints the leak report of all processes found at PATH: reports (.jsonl), ledgers of processes that were\n"
+        "killed (.ledger), folders of both, or - for a report on standard input.\n"
+        "\n"
+        "options:\n"
+        "      --group-by WHAT    add leaks up by function, file, module, type, thread (the function that it began\n"
+        "                         with) or domain; stack (default): each by itself\n"
+        "      --list WHAT        a table instead of the report: errors, leaks, or allocations (the stacks that\n"
+        "                         asked for most, freed or not)\n"
+        "      --sort BY          which allocations come first: calls (default), bytes, or temporary (freed again)\n"
+        "      --self-contained   no text, but the report itself with symbols inside, to be read on another machine\n",
+        out);
     view_help(out, true);
 }
 
@@ -105,6 +109,9 @@ static int take_option(struct report_command *report, int code, char **argv)
 {
     int chosen;
     switch (code) {
+    case REPORT_SELF_CONTAINED:
+        report->self_contained = true;
+        return EXIT_DONE;
     case REPORT_GROUP_BY:
         chosen = choose("--group-by", group_by_names, optarg);
         report->by = (enum group_by)chosen;
@@ -130,6 +137,7 @@ static int report_run(int argc, char **argv)
                                             {"group-by", required_argument, NULL, REPORT_GROUP_BY},
                                             {"list", required_argument, NULL, REPORT_LIST},
                                             {"sort", required_argument, NULL, REPORT_SORT},
+                                            {"self-contained", no_argument, NULL, REPORT_SELF_CONTAINED},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     struct report_command report = {0};
@@ -144,6 +152,11 @@ static int report_run(int argc, char **argv)
         int r = take_option(&report, code, argv);
         if (r != EXIT_DONE)
             return r;
+    }
+    if (report.self_contained) {
+        int code = merge_write(view, argv + optind, (size_t)(argc - optind), true);
+        view_done(view);
+        return code;
     }
     struct reading reading = {0};
     int code = view_choose(view);

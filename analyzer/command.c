@@ -5,6 +5,7 @@
 
 #include "joined.h"
 #include "load.h"
+#include "progress.h"
 #include "runs.h"
 #include "text.h"
 
@@ -20,6 +21,7 @@ void command_error(const char *format, ...)
     int length = vasprintf(&text, format, arguments);
     va_end(arguments);
     flockfile(stderr);
+    progress_end();
     fputs("memshim: ", stderr);
     text_escape(stderr, length >= 0 ? text : "out of memory");
     fputc('\n', stderr);
@@ -267,6 +269,8 @@ int document_close(struct document *document, const struct view *view, int r)
     int closed = output_file_close(&document->file, r == 0 || pipe_closed);
     if (pipe_closed)
         return EXIT_DONE;
+    if (r == -ECANCELED)
+        return EXIT_TROUBLE;
     if (r == 0)
         r = paged < 0 ? paged : closed;
     if (r == 0)
@@ -321,12 +325,14 @@ int reading_open(struct reading *reading, char *const *paths, size_t count, stru
         command_error("no report given: name reports, ledgers, or folders of them");
         return EXIT_USAGE;
     }
-    for (size_t i = 0; i < count; i++) {
-        int r = reading_add(reading, paths[i]);
-        if (r != EXIT_DONE)
-            return r;
-    }
-    return reading_finish(reading, view);
+    int code = EXIT_DONE;
+    progress_begin();
+    for (size_t i = 0; i < count && code == EXIT_DONE; i++)
+        code = reading_add(reading, paths[i]);
+    if (code == EXIT_DONE)
+        code = reading_finish(reading, view);
+    progress_end();
+    return code;
 }
 
 const struct leaks *reading_leaks(const struct reading *reading, const struct output *output)

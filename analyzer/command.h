@@ -31,7 +31,8 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit code */
 };
 
-extern const struct command command_run, command_report, command_gate, command_diff, command_info;
+extern const struct command command_run, command_report, command_gate, command_diff, command_merge, command_export,
+    command_info;
 
 /* Writes "memshim: ..." and a newline to stderr; whatever could steer a terminal is escaped. */
 void command_error(const char *format, ...) _printf_format_(1, 2);
@@ -123,7 +124,8 @@ struct document {
 /* Opens what `view` asks for and decides on colour. Returns EXIT_DONE or, after an error line, another exit code. */
 int document_open(struct document *document, struct view *view);
 
-/* Finishes the document; `r` is what writing it returned (0 or -errno). Returns EXIT_DONE or, after an error line, another
+/* Finishes the document; `r` is what writing it returned (0 or -errno; -ECANCELED: what was wrong has been told, and nothing is
+ * left of the document). Returns EXIT_DONE or, after an error line, another
  * exit code. A reader that closed the pipe is no failure. */
 int document_close(struct document *document, const struct view *view, int r);
 

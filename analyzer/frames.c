@@ -200,9 +200,9 @@ static int resolve_native(struct frame_table *table, const struct raw_frame *raw
     struct known_frame *frames;
     size_t found = 0, count;
 
-    if (module->path) /* a return address is behind the call, which may be the last instruction of the function */
-        found = symbols_find(table->symbols, module, raw->exact || raw->offset == 0 ? raw->offset : raw->offset - 1,
-                             &symbols);
+    found = process_symbols(table->process, (size_t)(raw - table->process->frames), &symbols);
+    if (!found && module->path)
+        found = symbols_find(table->symbols, module, raw_frame_address(raw), &symbols);
     count = found ? found : 1;
     frames = take_frames(table, ret, count);
     if (!frames)

@@ -7,6 +7,7 @@
 #include "compiler.h"
 #include "fingerprint.h"
 #include "merge.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <math.h>
@@ -219,9 +220,13 @@ static int add_process(struct builder *builder, const struct process *process, s
     struct frame_table *table = frame_table_of(symbols, process);
     int r = table ? 0 : -ENOMEM;
 
-    for (size_t i = 0; r == 0 && i < process->group_count; i++)
+    progress_step("finding the functions", process->group_count);
+    for (size_t i = 0; r == 0 && i < process->group_count; i++) {
         if (process->groups[i].blocks)
             r = add_group(builder, table, &process->groups[i]);
+        if (i % 1024 == 0)
+            progress_add(1024);
+    }
     for (size_t i = 0; r == 0 && i < process->reference_count; i++)
         r = add_reference(builder, table, &process->references[i]);
     return r;

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Files, folders and streams in; lines out to rows.c. Lines are read with a limit on their length, so that a stream
- * without line ends cannot use up the memory. */
+ * Files, folders and streams in; lines out to rows.c. */
 #include "load.h"
 
 #include "compiler.h"
 #include "ledger_format.h"
+#include "lines.h"
 #include "memshim/report.h"
 #include "pool_file.h"
 #include "pool_report.h"
+#include "progress.h"
 #include "rows.h"
+#include "tee.h"
+#include "zst.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,17 +22,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LINE_SIZE_MIN ((size_t)64 << 10)
-#define LINE_SIZE_MAX ((size_t)256 << 20) /* the line table of a code object is one line: far below this */
-
-/* A stream cut into lines. */
-struct reader {
-    FILE *in;
-    char *buffer;
-    size_t capacity, start, end; /* the bytes read and not used yet */
-    bool eof;
-};
 
 static _printf_format_(4, 5) int fail(struct load_error *error, const char *source, unsigned long line,
                                       const char *format, ...)
@@ -52,63 +44,6 @@ static int fail_errno(struct load_error *error, const char *source, int code)
     return -code;
 }
 
-/* Reads on behind `end`. Returns 0, -ENOMEM, -E2BIG or the stream's error. */
-static int reader_fill(struct reader *reader)
-{
-    size_t used = reader->end - reader->start, got;
-
-    if (reader->start > 0) {
-        memmove(reader->buffer, reader->buffer + reader->start, used);
-        reader->start = 0;
-        reader->end = used;
-    }
-    if (used == reader->capacity) {
-        size_t capacity = used ? used * 2 : LINE_SIZE_MIN;
-        char *larger;
-
-        if (capacity > LINE_SIZE_MAX)
-            return -E2BIG;
-        larger = realloc(reader->buffer, capacity);
-        if (!larger)
-            return -ENOMEM;
-        reader->buffer = larger;
-        reader->capacity = capacity;
-    }
-    errno = 0;
-    got = fread(reader->buffer + reader->end, 1, reader->capacity - reader->end, reader->in);
-    reader->end += got;
-    if (got == 0 && ferror(reader->in))
-        return errno ? -errno : -EIO;
-    reader->eof = got == 0;
-    return 0;
-}
-
-/* The next line without its end. Returns 1; 0 at the end of the stream; or what reader_fill returns. */
-static int reader_next(struct reader *reader, const char **ret, size_t *ret_length)
-{
-    size_t searched = 0;
-
-    for (;;) {
-        size_t have = reader->end - reader->start;
-        char *start = reader->buffer + reader->start;
-        char *stop = have > searched ? memchr(start + searched, '\n', have - searched) : NULL;
-        int r;
-
-        if (stop || (reader->eof && have > 0)) {
-            *ret = start;
-            *ret_length = stop ? (size_t)(stop - start) : have;
-            reader->start += *ret_length + (stop != NULL);
-            return 1;
-        }
-        if (reader->eof)
-            return 0;
-        searched = have;
-        r = reader_fill(reader);
-        if (r < 0)
-            return r;
-    }
-}
-
 /* The reading of one stream, which may hold several reports one after the other. */
 struct loading {
     struct model *model;
@@ -116,6 +51,7 @@ struct loading {
     struct load_error *error;
     struct rows rows; /* process NULL: none begun */
     unsigned long line;
+    bool damaged; /* nothing more is read up to the next first line */
 };
 
 static int finish_process(struct loading *loading)
@@ -152,7 +88,32 @@ static bool is_blank(const char *text, size_t length)
     return true;
 }
 
-/* Returns 1 to go on, 0 to stop at damage, -ENOMEM, or -EINVAL: there is nothing to keep. */
+/* What is damaged in a process ends the process, and not those that follow in the same stream. */
+static int load_damage(struct loading *loading)
+{
+    loading->rows.ended = false;
+    loading->damaged = true;
+    return 0;
+}
+
+static int take_line(struct loading *loading, struct line *line)
+{
+    int r;
+
+    if (loading->rows.process && !line_is(line, "memshim")) {
+        if (loading->damaged)
+            return 0;
+        r = rows_add(&loading->rows, line);
+        return r == -EINVAL ? load_damage(loading) : r;
+    }
+    r = begin_process(loading, line);
+    if (r == -EINVAL && loading->damaged)
+        return 0;
+    loading->damaged = false;
+    return r;
+}
+
+/* Returns 0, -ENOMEM, or -EINVAL: there is nothing to keep. */
 static int load_line(struct loading *loading, const char *text, size_t length)
 {
     struct line line;
@@ -160,28 +121,20 @@ static int load_line(struct loading *loading, const char *text, size_t length)
     int r;
 
     if (is_blank(text, length))
-        return 1;
-    r = line_parse(text, length, &line, why);
-    if (r < 0) {
-        if (r == -EINVAL && !loading->rows.process)
-            return fail(loading->error, loading->source, loading->line, "not a memshim report: %s", why);
-        loading->rows.ended = false;
-        return r == -EINVAL ? 0 : r;
-    }
-    if (!loading->rows.process || line_is(&line, "memshim")) {
-        r = begin_process(loading, &line);
-    } else {
-        r = rows_add(&loading->rows, &line);
-        if (r == -EINVAL)
-            loading->rows.ended = false;
-    }
-    line_clear(&line);
-    if (r == -EINVAL && loading->rows.process)
         return 0;
-    return r < 0 ? r : 1;
+    r = line_parse(text, length, &line, why);
+    if (r == -EINVAL && !loading->rows.process && !loading->damaged)
+        return fail(loading->error, loading->source, loading->line, "not a memshim report: %s", why);
+    if (r < 0)
+        return r == -EINVAL ? load_damage(loading) : r;
+    r = take_line(loading, &line);
+    line_clear(&line);
+    if (r == 0 && !loading->damaged && loading->model->tee)
+        tee_line(loading->model->tee, loading->rows.process, text, length);
+    return r;
 }
 
-static int load_lines(struct loading *loading, struct reader *reader)
+static int load_lines(struct loading *loading, struct lines *lines)
 {
     const char *text;
     size_t length;
@@ -189,16 +142,22 @@ static int load_lines(struct loading *loading, struct reader *reader)
 
     for (;;) {
         loading->line++;
-        r = reader_next(reader, &text, &length);
-        if (r == -E2BIG && loading->rows.process)
-            return 0;
+        r = lines_next(lines, &text, &length);
+        if ((r == -E2BIG || r == -EBADMSG) && loading->rows.process)
+            return load_damage(loading);
         if (r == -E2BIG)
             return fail(loading->error, loading->source, loading->line, "not a memshim report: a line without end");
+        if (r == -EBADMSG)
+            return fail(loading->error, loading->source, 0, "damaged: zstd cannot read it");
+        if (r == -ENOSYS)
+            return fail(loading->error, loading->source, 0, "compressed, and this memshim was built without zstd");
         if (r < 0)
             return fail_errno(loading->error, loading->source, -r);
         if (r > 0)
             r = load_line(loading, text, length);
-        if (r <= 0)
+        else
+            return 0;
+        if (r < 0)
             return r;
     }
 }
@@ -206,13 +165,16 @@ static int load_lines(struct loading *loading, struct reader *reader)
 int load_stream(struct model *model, FILE *in, const char *source, struct load_error *error)
 {
     struct loading loading = {.model = model, .source = source, .error = error};
-    struct reader reader = {.in = in};
+    struct lines lines = {.in = in};
+    struct stat status;
     int r;
 
-    r = load_lines(&loading, &reader);
-    free(reader.buffer);
+    progress_step("reading", fstat(fileno(in), &status) == 0 && S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0);
+    r = load_lines(&loading, &lines);
+    bool compressed = lines.zst != NULL;
+    lines_clear(&lines);
     if (r == 0 && !loading.rows.process)
-        r = fail(error, source, 0, "file is empty");
+        r = fail(error, source, 0, compressed ? "compressed, and cut before its first line" : "file is empty");
     if (r == 0)
         r = finish_process(&loading);
     process_free(loading.rows.process);
@@ -315,8 +277,9 @@ static int load_file(struct model *model, const char *path, struct load_error *e
 
 static int select_name(const struct dirent *entry)
 {
-    return has_suffix(entry->d_name, MEMSHIM_REPORT_SUFFIX) || has_suffix(entry->d_name, MEMSHIM_LEDGER_SUFFIX) ||
-           has_suffix(entry->d_name, MEMSHIM_POOL_SUFFIX);
+    return has_suffix(entry->d_name, MEMSHIM_REPORT_SUFFIX) ||
+           has_suffix(entry->d_name, MEMSHIM_REPORT_SUFFIX ZST_SUFFIX) ||
+           has_suffix(entry->d_name, MEMSHIM_LEDGER_SUFFIX) || has_suffix(entry->d_name, MEMSHIM_POOL_SUFFIX);
 }
 
 /* A link to a pool that was destroyed since. */

@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <string.h>
 
+#ifndef MEMSHIM_ZSTD
+#define MEMSHIM_ZSTD ""
+#endif
 #ifndef MEMSHIM_FEATURES
-#define MEMSHIM_FEATURES "+libunwind +libdw +debuginfod"
+#define MEMSHIM_FEATURES "+libunwind +libdw +debuginfod" MEMSHIM_ZSTD
 #endif
 
-static const struct command *const commands[] = {&command_run, &command_report, &command_gate, &command_diff,
-                                                 &command_info};
+static const struct command *const commands[] = {&command_run,   &command_report, &command_gate, &command_diff,
+                                                 &command_merge, &command_export, &command_info};
 
 static const struct command *find_command(const char *name)
 {

@@ -7,6 +7,14 @@
 
 #include <stdlib.h>
 
+size_t process_symbols(const struct process *process, size_t id, const struct symbol **ret)
+{
+    if (id >= process->symbol_count || process->symbols[id].count == 0)
+        return 0;
+    *ret = process->symbols[id].items;
+    return process->symbols[id].count;
+}
+
 void process_free(struct process *process)
 {
     if (!process)
@@ -19,6 +27,7 @@ void process_free(struct process *process)
     free(process->groups);
     free(process->errors);
     free(process->references);
+    free(process->symbols);
     text_pool_free(process->texts);
     free(process);
 }

@@ -37,6 +37,19 @@ struct raw_frame {
     bool entry;      /* Python: outermost frame of one run of a C evaluation function */
 };
 
+/* One source position of a native frame. */
+struct symbol {
+    const char *function; /* demangled; NULL if not known */
+    const char *file;     /* NULL if not known */
+    int line;             /* 0 if not known */
+};
+
+/* Those that a report brought along for a frame, innermost first. */
+struct symbol_list {
+    const struct symbol *items;
+    size_t count;
+};
+
 struct node {
     uint32_t parent, frame;
 };
@@ -111,13 +124,26 @@ struct process {
     struct reference *references;
     size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count;
 
+    struct symbol_list *symbols; /* by frame, for symbol_count of them; NULL in a report without symbols */
+    size_t symbol_count;
+
     struct text_pool *texts; /* owns the strings (load.c) */
 };
 
 struct model {
     struct process **processes; /* in order of start, then pid, then sequence */
     size_t process_count;
+    struct tee *tee; /* the lines that are read go there, too (load.h); or NULL */
 };
+
+/* The symbols that the report has for frame `id`: their number, 0 = none. */
+size_t process_symbols(const struct process *process, size_t id, const struct symbol **ret);
+
+/* Where to look up a native frame: a return address is behind the call, which may be the last instruction of a function. */
+static inline uint64_t raw_frame_address(const struct raw_frame *raw)
+{
+    return raw->exact || raw->offset == 0 ? raw->offset : raw->offset - 1;
+}
 
 /* Frees everything; harmless on a zeroed model. */
 void model_clear(struct model *model);

@@ -10,6 +10,7 @@
 #include "place.h"
 #include "term.h"
 #include "text.h"
+#include "zst.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,14 +31,17 @@ const struct output *const *output_formats(size_t *ret_count)
 const struct output *output_find(const char *name, const char *path)
 {
     const struct output *found = name ? NULL : &out_text;
-    size_t longest = 0;
+    size_t longest = 0, length = path ? strlen(path) : 0;
+    if (text_ends_with(path, ZST_SUFFIX))
+        length -= strlen(ZST_SUFFIX);
     for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
         const char *extension = formats[i]->extension;
         if (name && strcmp(name, formats[i]->name) == 0)
             return formats[i];
-        if (!name && extension && strlen(extension) > longest && text_ends_with(path, extension)) {
+        size_t size = extension ? strlen(extension) : 0;
+        if (!name && size > longest && length >= size && memcmp(path + length - size, extension, size) == 0) {
             found = formats[i];
-            longest = strlen(extension);
+            longest = size;
         }
     }
     return found;
@@ -233,7 +237,7 @@ static int open_temporary(struct output_file *file, const char *path)
     return -error;
 }
 
-int output_file_open(struct output_file *file, const char *path)
+static int open_plain(struct output_file *file, const char *path)
 {
     *file = (struct output_file){.out = stdout};
     if (!path || strcmp(path, "-") == 0)
@@ -257,11 +261,33 @@ int output_file_open(struct output_file *file, const char *path)
     return r;
 }
 
+int output_file_open(struct output_file *file, const char *path)
+{
+    int r = open_plain(file, path);
+    if (r < 0 || !text_ends_with(file->path, ZST_SUFFIX))
+        return r;
+    file->inner = file->out;
+    file->out = zst_writer_open(file->inner);
+    if (file->out)
+        return 0;
+    r = -errno;
+    file->out = TAKE_PTR(file->inner);
+    output_file_close(file, false);
+    return r;
+}
+
 int output_file_close(struct output_file *file, bool keep)
 {
     int r = 0;
+    if (file->inner) {
+        errno = 0;
+        int failed = ferror(file->out);
+        if ((fclose(file->out) != 0 || failed) && keep)
+            r = errno ? -errno : -EIO;
+        file->out = TAKE_PTR(file->inner);
+    }
     if (file->path) {
-        r = keep ? stream_flush(file->out) : 0;
+        r = keep && r == 0 ? stream_flush(file->out) : r;
         if (fclose(file->out) != 0 && r == 0 && keep && errno != EPIPE)
             r = -errno;
     } else {

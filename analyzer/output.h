@@ -121,11 +121,12 @@ bool output_frame_shown(const struct output_options *options, const struct frame
 /* A file that appears under its name only when it is whole; or stdout. */
 struct output_file {
     FILE *out;
+    FILE *inner;      /* of a compressed file: what `out` writes to; else NULL */
     const char *path; /* NULL: stdout */
     char *temporary, *resolved;
 };
 
-/* `path` NULL or "-": stdout. Anything that is not a regular file (a FIFO, /dev/null) is written directly. Returns 0 or
+/* `path` NULL or "-": stdout. A name that ends in .zst: compressed (-ENOSYS where that was not built in). Anything that is not a regular file (a FIFO, /dev/null) is written directly. Returns 0 or
  * -errno. On success *file must be given to output_file_close. */
 int output_file_open(struct output_file *file, const char *path);
 

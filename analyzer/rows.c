@@ -19,6 +19,7 @@
 /* Ids may run this far ahead of the number of lines: a ledger cut short can have unpublished entries by the segment. */
 #define ID_SLACK 65536
 #define ID_PER_LINE 16
+#define SYMBOLS_MAX 64 /* of one frame: functions inlined into each other */
 
 static const size_t entry_sizes[] = {
     [ROWS_MODULES] = sizeof(struct module),      [ROWS_CODES] = sizeof(struct code),
@@ -298,6 +299,46 @@ static int add_code(struct rows *rows, struct line *line)
     return table_put(rows, line, ROWS_CODES, "code", &code);
 }
 
+static int get_symbol(struct rows *rows, const json_t *object, struct symbol *ret)
+{
+    const json_t *function = json_object_get(object, "function"), *file = json_object_get(object, "file");
+
+    *ret = (struct symbol){.line = (int)json_integer_value(json_object_get(object, "line"))};
+    if (json_is_string(function) &&
+        !(ret->function = pool_text(rows, json_string_value(function), json_string_length(function))))
+        return -ENOMEM;
+    if (json_is_string(file) && !(ret->file = pool_text(rows, json_string_value(file), json_string_length(file))))
+        return -ENOMEM;
+    return 0;
+}
+
+/* The symbols that a line brings along for the frame that was added last. */
+static int add_symbols(struct rows *rows, struct line *line)
+{
+    struct process *process = rows->process;
+    struct value value = line_get(line, "symbols");
+    size_t count = value.kind == VALUE_LIST ? MIN(json_array_size(value.list), (size_t)SYMBOLS_MAX) : 0;
+
+    if (count == 0)
+        return 0;
+    if (process->frame_count > process->symbol_count) {
+        size_t room = rows->capacity[ROWS_FRAMES];
+        struct symbol_list *larger = reallocarray(process->symbols, room, sizeof(*larger));
+        if (!larger)
+            return -ENOMEM;
+        memset(larger + process->symbol_count, 0, (room - process->symbol_count) * sizeof(*larger));
+        process->symbols = larger;
+        process->symbol_count = room;
+    }
+    struct symbol *symbols = text_pool_take(process->texts, count * sizeof(*symbols));
+    int r = symbols ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = get_symbol(rows, json_array_get(value.list, i), &symbols[i]);
+    if (r == 0)
+        process->symbols[process->frame_count - 1] = (struct symbol_list){symbols, count};
+    return r;
+}
+
 static int add_frame(struct rows *rows, struct line *line)
 {
     struct raw_frame frame = {0};
@@ -318,7 +359,8 @@ static int add_frame(struct rows *rows, struct line *line)
         frame.language = FRAME_CUT;
         good = value_is(language, "cut") && get_count(line, "frames", &frame.offset);
     }
-    return good ? table_put(rows, line, ROWS_FRAMES, "frame", &frame) : -EINVAL;
+    int r = good ? table_put(rows, line, ROWS_FRAMES, "frame", &frame) : -EINVAL;
+    return r < 0 || !line->json ? r : add_symbols(rows, line);
 }
 
 static int add_node(struct rows *rows, struct line *line)

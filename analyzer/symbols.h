@@ -10,13 +10,6 @@
 
 struct symbols;
 
-/* One source position. */
-struct symbol {
-    const char *function; /* demangled; NULL if not known */
-    const char *file;     /* NULL if not known */
-    int line;             /* 0 if not known */
-};
-
 /* NULL when memory is out. Without `debuginfod` DEBUGINFOD_URLS is taken out of the environment, since libdw would ask the
  * servers by itself. Must be freed before the models whose processes it was used for. */
 struct symbols *symbols_new(bool debuginfod);

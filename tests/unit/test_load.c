@@ -54,6 +54,46 @@ static int load(const char *text)
     return sample_load(&model, text, strlen(text), &error);
 }
 
+/* Damage ends one process, not those behind it. */
+Test(load, a_damaged_report_and_a_whole_one_in_one_stream)
+{
+    static const char text[] = SAMPLE_HEAD SAMPLE_BODY "{\"stack\":1, damaged\n{\"group\":9}\n" SAMPLE;
+
+    sample_process(&model, text);
+    cr_assert_eq(model.process_count, 2);
+    cr_expect(model.processes[0]->truncated);
+    cr_expect_eq(model.processes[0]->group_count, 1);
+    cr_expect_not(model.processes[1]->truncated);
+    cr_expect_eq(model.processes[1]->group_count, 1);
+    model_clear(&model);
+}
+
+Test(load, symbols_of_a_frame)
+{
+    static const char frame[] = "{\"frame\":4, \"language\":\"native\", \"module\":1, \"offset\":\"0x20\", \"symbols\":"
+                                "[{\"function\":\"inner\", \"file\":\"a.c\", \"line\":3}, {\"function\":\"outer\", "
+                                "\"file\":null, \"line\":0}, 7]}\n";
+    static const char bad[] = "{\"frame\":5, \"language\":\"native\", \"module\":1, \"offset\":\"0x20\", "
+                              "\"symbols\":\"none\"}\n";
+    char text[sizeof(SAMPLE) + sizeof(frame) + sizeof(bad)];
+    const struct symbol *symbols;
+
+    snprintf(text, sizeof(text), "%s%s%s%s", SAMPLE_HEAD SAMPLE_BODY, frame, bad, SAMPLE_END(16));
+    const struct process *process = sample_process(&model, text);
+    cr_assert_not(process->truncated);
+    cr_assert_eq(process_symbols(process, 4, &symbols), 3);
+    cr_expect_str_eq(symbols[0].function, "inner");
+    cr_expect_str_eq(symbols[0].file, "a.c");
+    cr_expect_eq(symbols[0].line, 3);
+    cr_expect_str_eq(symbols[1].function, "outer");
+    cr_expect_null(symbols[1].file);
+    cr_expect_null(symbols[2].function);
+    cr_expect_eq(process_symbols(process, 1, &symbols), 0);
+    cr_expect_eq(process_symbols(process, 5, &symbols), 0);
+    cr_expect_eq(process_symbols(process, 99, &symbols), 0);
+    model_clear(&model);
+}
+
 Test(load, every_kind_of_line_arrives)
 {
     const struct process *p = sample_process(&model, SAMPLE);
