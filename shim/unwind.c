@@ -28,8 +28,8 @@ static uint64_t check_every;
 int unwind_init(unsigned depth, uint64_t self_check)
 {
     unwind_depth = depth ? depth : 1;
-    walk_init();
     int r = slow_init();
+    walk_init();
     check_every = r < 0 ? 0 : self_check;
     if (r < 0)
         ledger_lacks(LACK_UNWINDER);
@@ -268,8 +268,9 @@ static uint32_t capture_walk(struct unwind_thread *thread, const struct unwind_s
         return capture_slow(thread, start);
     uint32_t node = chain_node(thread);
     if (unlikely(check_every) && unlikely(thread->countdown-- <= 1))
-        return capture_checked(thread, start, node);
-    branch_keep(thread, start, node);
+        node = capture_checked(thread, start, node);
+    if (likely(thread->count)) /* else there was a difference */
+        branch_keep(thread, start, node);
     return node;
 }
 

@@ -25,11 +25,14 @@ struct unwind_branch {
     uint32_t begin; /* of the chain (chain_begin), in the trunk */
     uint32_t node;
     uint32_t stamp; /* thread->stamp for which all this is right, never 0 */
-    uint8_t parity; /* of the chain's nodes */
-    uint8_t count;  /* of words */
-    bool fp_used;
+    uint16_t join_lag;
+    uint8_t count;      /* of words */
+    uint8_t parity : 1; /* of the chain's nodes */
+    bool fp_used : 1;
     struct unwind_word words[BRANCH_WORDS]; /* in the reverse of the order of reading, as the trunk's */
 };
+
+_Static_assert(sizeof(struct unwind_branch) == 256, "whole cache lines");
 
 /* The set in which a branch that begins at `start` would be. */
 static _always_inline_ struct unwind_branch *branch_set(const struct unwind_thread *thread,
@@ -66,8 +69,8 @@ static _always_inline_ bool branch_joins(const struct unwind_thread *thread, con
     if (unlikely(branch->join > thread->count))
         return false;
     const struct unwind_frame *frame = &thread->frames[branch->join - 1];
-    if (unlikely(frame->sp != branch->join_sp || frame->node[branch->parity] != branch->join_node ||
-                 (frame->fp_used && frame->fp != branch->join_fp)))
+    if (unlikely(frame->sp != branch->join_sp || frame->lag != branch->join_lag ||
+                 frame->node[branch->parity] != branch->join_node || (frame->fp_used && frame->fp != branch->join_fp)))
         return false;
     return likely(verify(thread, branch->join - 1, branch->begin) == branch->join);
 }

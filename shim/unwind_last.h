@@ -9,12 +9,6 @@
 
 #include <string.h>
 
-/* A frame of a walk. */
-struct cursor {
-    uintptr_t pc, sp, fp;
-    bool exact;
-};
-
 static inline void push_word(struct unwind_word **top, uintptr_t address, uintptr_t value)
 {
     *(*top)++ = (struct unwind_word){(const uintptr_t *)address, value};
@@ -41,7 +35,9 @@ static void push_fresh(struct unwind_thread *thread, uint32_t kept, uint32_t cou
         pc = fresh->pc;
         sp = fresh->sp;
         fp = fresh->fp;
-        *frame = (struct unwind_frame){pc, sp, fp, {0, 0}, (uint32_t)(top - thread->words), fresh->exact, fp_used};
+        *frame = (struct unwind_frame){
+            pc, sp, fp, {0, 0}, (uint32_t)(top - thread->words), fresh->exact, fp_used, fresh->lag,
+        };
     }
     thread->count = kept + count;
 }
@@ -71,7 +67,8 @@ static inline bool meet(struct unwind_thread *thread, const struct cursor *curso
         k--;
     *kept = k;
     if (!k || frames[k - 1].sp != cursor->sp || frames[k - 1].pc != cursor->pc ||
-        frames[k - 1].exact != cursor->exact || (frames[k - 1].fp_used && frames[k - 1].fp != cursor->fp))
+        frames[k - 1].exact != cursor->exact || frames[k - 1].lag != cursor->lag ||
+        (frames[k - 1].fp_used && frames[k - 1].fp != cursor->fp))
         return false;
     uint32_t begin = chain_begin(thread, thread->dropped + k + fresh);
     if (unlikely(thread->chain_first < thread->dropped || (thread->rootless && k + fresh < unwind_depth))) {

@@ -30,6 +30,7 @@ struct unwind_frame {
     uint32_t words; /* words that the steps of this and all older frames read */
     bool exact;     /* interrupted at pc */
     bool fp_used;   /* fp takes part in finding older frames */
+    uint16_t lag;   /* unwind_fresh.lag */
 };
 
 struct unwind_word {
@@ -44,6 +45,14 @@ struct unwind_fresh {
     bool exact;
     bool fp_used; /* the step itself takes fp */
     bool fp_kept; /* the caller's fp is this frame's */
+    uint16_t lag; /* bytes by which sp exceeds what libunwind measures by (unwind_guess.h) */
+};
+
+/* A frame of a walk. */
+struct cursor {
+    uintptr_t pc, sp, fp;
+    bool exact;
+    uint16_t lag; /* unwind_fresh.lag */
 };
 
 struct unwind_thread {
@@ -125,7 +134,7 @@ struct slow_frame *state_slow(struct unwind_thread *thread);
  * stack cannot be told this way: then libunwind's result has to be taken. */
 bool walk_stack(struct unwind_thread *thread, const struct unwind_start *start);
 
-/* Prepares walk_stack. */
+/* Prepares walk_stack. After slow_init. */
 void walk_init(void);
 
 #endif

@@ -7,6 +7,7 @@
  * another register) is a job for libunwind. Code without call frame information is treated as libunwind treats it. */
 #include "cfi.h"
 #include "cfi_format.h"
+#include "unwind_guess.h"
 #include "unwind_last.h"
 #include "unwind_rules.h"
 #include "unwind_slow.h"
@@ -309,27 +310,9 @@ static _cold_ uint64_t rule_learn(uintptr_t pc, bool exact, uint64_t key)
 
 /* ---- walking ---- */
 
-enum step { STEP_ON, STEP_END, STEP_COMPLEX };
-
 reads_stacks static inline uintptr_t load(uintptr_t address)
 {
     return *(const uintptr_t *)address;
-}
-
-/* libunwind's way where there is no information: follow rbp if it points a little above the stack pointer. (That it takes
- * the caller's stack pointer for sp + 16 is not always right, but what it does.) */
-reads_stacks static enum step step_guess(struct memory *memory, struct unwind_fresh *frame, struct cursor *cursor)
-{
-    uintptr_t fp = cursor->fp;
-
-    frame->fp_used = true;
-    if (!fp || fp < cursor->sp || fp - cursor->sp > 0x4000 || !memory_readable(memory, fp) ||
-        !memory_readable(memory, fp + 8))
-        return STEP_END;
-    frame->pc_slot = fp + 8;
-    frame->fp_slot = fp;
-    *cursor = (struct cursor){load(fp + 8), cursor->sp + 16, load(fp), false};
-    return cursor->pc < CODE_MIN ? STEP_END : STEP_ON;
 }
 
 static enum step step_odd(struct memory *memory, struct unwind_fresh *frame, struct cursor *cursor, enum rule_kind kind)
@@ -337,7 +320,7 @@ static enum step step_odd(struct memory *memory, struct unwind_fresh *frame, str
     switch (kind) {
     case RULE_GUESS:
     case RULE_FOREIGN:
-        return step_guess(memory, frame, cursor);
+        return guess_step(memory, frame, cursor);
     case RULE_STOP:
         return STEP_END;
     default:
@@ -398,8 +381,9 @@ reads_stacks static inline enum step step(struct memory *memory, struct unwind_f
         return STEP_END;
     uintptr_t pc_slot = unlikely(kind == RULE_SIGNAL) ? frame->sp_slot + 8 : cfa - 8;
     uintptr_t fp_slot = step_fp_slot(frame, cursor, rule, cfa);
-    uintptr_t last_pc = cursor->pc, last_sp = cursor->sp;
+    uintptr_t last_pc = cursor->pc, last_cfa = cursor->sp - cursor->lag;
     cursor->sp = cfa;
+    cursor->lag = 0;
     if (unlikely(!memory_readable(memory, pc_slot) || (fp_slot && !memory_readable(memory, fp_slot))))
         return STEP_END;
     frame->pc_slot = pc_slot;
@@ -408,7 +392,7 @@ reads_stacks static inline enum step step(struct memory *memory, struct unwind_f
     if (fp_slot)
         cursor->fp = load(fp_slot);
     cursor->exact = kind == RULE_SIGNAL;
-    return unlikely(pc < CODE_MIN || (pc == last_pc && cfa == last_sp)) ? STEP_END : STEP_ON;
+    return unlikely(pc < CODE_MIN || (pc == last_pc && cfa == last_cfa)) ? STEP_END : STEP_ON;
 }
 
 static _cold_ bool no_room(struct unwind_thread *thread, uint32_t fresh)
@@ -419,11 +403,12 @@ static _cold_ bool no_room(struct unwind_thread *thread, uint32_t fresh)
 void walk_init(void)
 {
     cfi_init();
+    guess_init();
 }
 
 bool walk_stack(struct unwind_thread *thread, const struct unwind_start *start)
 {
-    struct cursor cursor = {start->pc, start->sp, start->fp, false};
+    struct cursor cursor = {start->pc, start->sp, start->fp, false, 0};
     uint32_t kept = thread->count, fresh = 0, backward = 0;
     bool cut = false;
 
@@ -440,6 +425,7 @@ bool walk_stack(struct unwind_thread *thread, const struct unwind_start *start)
         frame->sp = cursor.sp;
         frame->fp = cursor.fp;
         frame->exact = cursor.exact;
+        frame->lag = cursor.lag;
         if (unlikely(!rule) || unlikely(rule == RULE_FOREIGN && cfi_covers(cursor.pc)))
             rule = rule_learn(cursor.pc, cursor.exact, key);
         enum step result = step(&thread->memory, frame, &cursor, rule);
