@@ -4,6 +4,7 @@
  * inlined ones, or else from the symbol table. */
 #include "debuginfo.h"
 
+#include "coldparts.h"
 #include "compiler.h"
 #include "demangle.h"
 #include "scopes.h"
@@ -20,6 +21,7 @@ struct debuginfo {
     Dwfl *dwfl;
     Dwfl_Module *module;
     struct scopes scopes;
+    struct coldparts coldparts;
 };
 
 /* A regular file only: opening must not wait for the writer of a pipe, nor reading go on for ever. */
@@ -71,6 +73,7 @@ void debuginfo_close(struct debuginfo *info)
     if (!info)
         return;
     scopes_clear(&info->scopes);
+    coldparts_clear(&info->coldparts);
     if (info->dwfl)
         dwfl_end(info->dwfl);
     free(info);
@@ -137,9 +140,9 @@ static const char *die_function(Dwarf_Die *die, struct chunks *texts)
     return name ? readable_name(texts, name) : NULL;
 }
 
-/* The function whose symbol covers the address. One that begins before it but has an end before it too must not be taken:
+/* The name of the symbol that covers the address. One that begins before it but has an end before it too must not be taken:
  * in a stripped file that would be the wrong name for every function without a symbol. */
-static const char *symbol_function(struct debuginfo *info, uint64_t address, struct chunks *texts)
+static const char *covering_symbol(struct debuginfo *info, uint64_t address)
 {
     GElf_Off offset;
     GElf_Sym symbol;
@@ -156,7 +159,16 @@ static const char *symbol_function(struct debuginfo *info, uint64_t address, str
         return NULL;
     if (symbol.st_size != 0 && offset >= symbol.st_size)
         return NULL;
-    return readable_name(texts, name);
+    return name;
+}
+
+static const char *symbol_function(struct debuginfo *info, uint64_t address, struct chunks *texts)
+{
+    const char *name = covering_symbol(info, address);
+
+    if (!name)
+        name = coldparts_find(&info->coldparts, info->module, address);
+    return name ? readable_name(texts, name) : NULL;
 }
 
 /* The unit of a file that has no table of address ranges (clang makes none). */

@@ -5,6 +5,7 @@
 #include "own_module.h"
 
 #include <criterion/criterion.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -192,3 +193,35 @@ Test(symbols, names_of_other_languages)
     expect_demangled("_ZN5alloc3vec3new17h0123456789abcdefE", "alloc::vec::new");
     expect_demangled("_ZN5alloc3vec3new17h0123456789abcdeXE", "alloc::vec::new::h0123456789abcdeX");
 }
+
+#if defined(__x86_64__)
+/* What is found for the address that an exported function of the stripped library returns; NULL = nothing. */
+static const char *name_in_stripped(void *library, const char *function)
+{
+    static struct module module = {.path = (char *)COLD_PART};
+    const void *(*call)(int);
+    Dl_info info;
+
+    *(void **)&call = dlsym(library, function);
+    cr_assert(call, "%s", dlerror());
+    const void *address = call(20);
+    cr_assert(address && dladdr(address, &info));
+    size_t count =
+        symbols_find(symbols, &module, (uint64_t)((const char *)address - (const char *)info.dli_fbase), &found);
+    return count ? found[count - 1].function : NULL;
+}
+
+/* The parts that the compiler moved away are named by their functions; what has no name keeps none. */
+Test(symbols, moved_parts_of_functions_in_a_stripped_file)
+{
+    void *library = dlopen(COLD_PART, RTLD_NOW | RTLD_LOCAL);
+
+    cr_assert(library, "%s", dlerror());
+    for (int i = 0; i < 2; i++) {
+        cr_expect_str_eq(name_in_stripped(library, "cold_part_of_first"), "cold_part_of_first");
+        cr_expect_str_eq(name_in_stripped(library, "cold_part_of_second"), "cold_part_of_second");
+        cr_expect_null(name_in_stripped(library, "nameless_function"));
+    }
+    dlclose(library);
+}
+#endif
