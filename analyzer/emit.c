@@ -85,7 +85,16 @@ static const char *json_escape(uint32_t point)
     }
 }
 
-void emit_json(FILE *out, const char *text)
+/* Characters that are never written as they are: control characters; for scripts, also HTML's own, and JavaScript's line ends. */
+static bool json_is_coded(uint32_t point, bool script)
+{
+    if (point < 0x20 || point == 0x7f)
+        return true;
+    return script && (point == '<' || point == '>' || point == '&' || point == 0x2028 || point == 0x2029 ||
+                      (point >= 0x80 && point < 0xa0));
+}
+
+static void put_json(FILE *out, const char *text, bool script)
 {
     if (!text) {
         fputs("null", out);
@@ -99,12 +108,22 @@ void emit_json(FILE *out, const char *text)
         const char *escape = length ? json_escape(point) : REPLACEMENT;
         if (escape)
             fputs(escape, out);
-        else if (point < 0x20 || point == 0x7f)
+        else if (json_is_coded(point, script))
             fprintf(out, "\\u%04x", point);
         else
             fwrite(from, 1, length, out);
     }
     fputc('"', out);
+}
+
+void emit_json(FILE *out, const char *text)
+{
+    put_json(out, text, false);
+}
+
+void emit_script(FILE *out, const char *text)
+{
+    put_json(out, text, true);
 }
 
 /* NULL: as it is. */

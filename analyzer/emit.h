@@ -27,6 +27,10 @@ char *memo_close(struct memo *memo);
 /* A JSON string with its quotes; null for NULL. */
 void emit_json(FILE *out, const char *text);
 
+/* The same for a JSON document that stands in a <script> of an HTML page: nothing in it can end the element, begin a comment,
+ * or be a line end of JavaScript's. */
+void emit_script(FILE *out, const char *text);
+
 /* XML 1.0 character data, fit for attributes in double quotes too. What XML cannot hold at all (most control characters)
  * becomes U+FFFD. NULL writes nothing. */
 void emit_xml(FILE *out, const char *text);

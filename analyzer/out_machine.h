@@ -7,6 +7,6 @@
 #include "output.h"
 
 extern const struct output out_markdown, out_sarif, out_junit, out_github, out_gitlab, out_collapsed, out_speedscope,
-    out_pprof, out_dhat, out_openmetrics, out_csv, out_suppressions;
+    out_pprof, out_dhat, out_openmetrics, out_csv, out_html, out_suppressions;
 
 #endif

@@ -18,8 +18,9 @@
 #include <sys/stat.h>
 
 static const struct output *const formats[] = {
-    &out_text,      &out_json,       &out_markdown, &out_sarif, &out_junit,       &out_github, &out_gitlab,
-    &out_collapsed, &out_speedscope, &out_pprof,    &out_dhat,  &out_openmetrics, &out_csv,    &out_suppressions,
+    &out_text,   &out_json,        &out_markdown,  &out_sarif,      &out_junit,
+    &out_github, &out_gitlab,      &out_collapsed, &out_speedscope, &out_pprof,
+    &out_dhat,   &out_openmetrics, &out_csv,       &out_html,       &out_suppressions,
 };
 
 const struct output *const *output_formats(size_t *ret_count)
@@ -71,11 +72,11 @@ bool output_leak_shown(const struct output_job *job, const struct leak *leak)
     const struct output_options *options = job->options;
     if (is_quiet(job, leak))
         return false;
-    if (leak->startup && !(options->show & SHOW_STARTUP))
+    if (leak->startup && !(job->show & SHOW_STARTUP))
         return false;
-    if (leak->interpreter && !leak->startup && !(options->show & SHOW_INTERPRETER))
+    if (leak->interpreter && !leak->startup && !(job->show & SHOW_INTERPRETER))
         return false;
-    if (leak->suppressed && !(options->show & SHOW_SUPPRESSED) && !job->marks_suppressed)
+    if (leak->suppressed && !(job->show & SHOW_SUPPRESSED) && !job->marks_suppressed)
         return false;
     return leak->bytes >= options->min_bytes && (options->kinds == 0 || (options->kinds >> leak->kind & 1u));
 }
@@ -118,7 +119,8 @@ void output_job_init(struct output_job *job, const struct output *output, const 
                      const struct model *model, const struct leaks *leaks, FILE *out)
 {
     *job = (struct output_job){.out = out, .options = options, .model = model};
-    job->quiet_reachable = output->reachable_on_request && !options->brief && !(options->show & SHOW_REACHABLE) &&
+    job->show = options->show | output->show;
+    job->quiet_reachable = output->reachable_on_request && !options->brief && !(job->show & SHOW_REACHABLE) &&
                            !(options->kinds >> LEAK_REACHABLE & 1u);
     job->marks_suppressed = output->marks_suppressed;
     job->top = options->top == OUTPUT_TOP_DEFAULT ? output->top : options->top;
@@ -199,6 +201,7 @@ int output_report(struct output_job *job, const struct output *output, const str
                   struct symbols *symbols)
 {
     errno = 0;
+    job->symbols = symbols;
     int r = stream_result(job, output->begin(job));
     if (r == 0)
         r = write_errors(job, output, symbols);

@@ -60,7 +60,9 @@ struct output_job {
     uint64_t errors_written, leaks_written; /* so far, the one being written included: its number */
     bool quiet_reachable;                   /* the format leaves out what was found reachable */
     bool marks_suppressed;                  /* the format writes suppressed leaks, too */
+    unsigned int show;                      /* what is shown: asked for, or what the format always shows */
     bool known;                             /* a scan ran: some kind is not a guess */
+    struct symbols *symbols;                /* for stacks that a format builds itself; NULL except in output_report */
     char folder[4096];                      /* current folder, to shorten paths; may be "" */
     char root[4096];                        /* of the source tree, for tools that want paths below it; may be "" */
     void *state;                            /* the format's own: made by begin, released by done */
@@ -80,6 +82,7 @@ struct output {
     bool
         reachable_on_request; /* what a scan found reachable is only counted, unless SHOW_REACHABLE or kinds ask for it */
     bool marks_suppressed;    /* suppressed leaks are always written, and say so */
+    unsigned int show;        /* shown without being asked for: enum output_show */
     bool evidence;            /* below the verdict of a gate that failed a report can follow */
 
     /* A report: begin, the errors, the leaks (in the order of struct leaks), end. All return 0 or -errno. NULL for error or

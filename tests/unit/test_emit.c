@@ -38,6 +38,18 @@ Test(emit, json)
     check(emit_json, rows, ARRAY_SIZE(rows));
 }
 
+Test(emit, script)
+{
+    static const struct row rows[] = {
+        {NULL, "null"},
+        {"a\"b\n\x01", "\"a\\\"b\\n\\u0001\""},
+        {"</script><!--&", "\"\\u003c/script\\u003e\\u003c!--\\u0026\""},
+        {"\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", "\"\\u2028\\u2029\xe2\x80\xaa\""},
+        {"\xc2\x80\xc2\x9f\xc2\xa0\xff", "\"\\u0080\\u009f\xc2\xa0\xef\xbf\xbd\""},
+    };
+    check(emit_script, rows, ARRAY_SIZE(rows));
+}
+
 Test(emit, xml)
 {
     static const struct row rows[] = {

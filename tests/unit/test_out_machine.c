@@ -122,6 +122,7 @@ Test(out_machine, extensions)
                 {"x.xml", "junit"},
                 {"x.prom", "openmetrics"},
                 {"x.csv", "csv"},
+                {"x.html", "html"},
                 {"x.collapsed", "collapsed"},
                 {"x", "text"},
                 {"dir/gl-code-quality-report.json", "gitlab"}};
