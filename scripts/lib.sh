@@ -10,7 +10,7 @@ build_packages=(gcc libc6-dev meson ninja-build pkg-config libunwind-dev libjans
     uthash-dev libzstd-dev)
 example_packages=(python3 python3-dev)
 test_packages=(g++ libcriterion-dev valgrind clang-format-14 clang-tidy-14 codespell binutils python3-venv)
-optional_packages=(python3-numpy python3-jsonschema shellcheck)
+optional_packages=(python3-numpy python3-jsonschema shellcheck nodejs npm chromium)
 
 say() {
     printf '%s: %s\n' "${0##*/}" "$*"
@@ -25,6 +25,8 @@ die() {
 missing_packages() {
     local package
     for package in "$@"; do
+        # Some packages of nodejs bring npm along.
+        [ "$package" != npm ] || ! command -v npm >/dev/null || continue
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s\n' "$package"
     done
 }
