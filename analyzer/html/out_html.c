@@ -7,6 +7,7 @@
 #include "compiler.h"
 #include "emit.h"
 #include "out_machine.h"
+#include "out_text.h"
 #include "page.h"
 #include "suppress.h"
 #include "tables.h"
@@ -24,12 +25,19 @@ struct html {
 };
 
 /* Bits of a leak's flags; src/data.js has the same. */
-enum leak_bits { LEAK_IS_KNOWN = 1, LEAK_IS_STARTUP = 2, LEAK_IS_INTERPRETER = 4, LEAK_IS_SUPPRESSED = 8 };
+enum leak_bits {
+    LEAK_IS_KNOWN = 1,
+    LEAK_IS_STARTUP = 2,
+    LEAK_IS_INTERPRETER = 4,
+    LEAK_IS_SUPPRESSED = 8,
+    LEAK_IS_OVER_REFERENCED = 16,
+};
 
 static unsigned int flags_of(const struct leak *leak)
 {
     return (leak->known ? LEAK_IS_KNOWN : 0u) | (leak->startup ? LEAK_IS_STARTUP : 0u) |
-           (leak->interpreter ? LEAK_IS_INTERPRETER : 0u) | (leak->suppressed ? LEAK_IS_SUPPRESSED : 0u);
+           (leak->interpreter ? LEAK_IS_INTERPRETER : 0u) | (leak->suppressed ? LEAK_IS_SUPPRESSED : 0u) |
+           (leak_is_over_referenced(leak) ? LEAK_IS_OVER_REFERENCED : 0u);
 }
 
 static void put_number(FILE *out, const char *key, uint64_t value)
@@ -158,7 +166,26 @@ static void put_row_start(struct output_job *job)
     fputs(html->rows++ > 0 ? ",\n[" : "\n[", job->out);
 }
 
-/* [.., domain, type, fingerprint, node, the rule that suppresses it] */
+/* What the reference audit says, in the words of the text report; null without a word. */
+static int put_references(FILE *out, const struct leak *leak)
+{
+    struct memo memo;
+    if (leak->references.confidence == CONFIDENCE_UNKNOWN) {
+        emit_script(out, NULL);
+        return 0;
+    }
+    FILE *words = memo_open(&memo);
+    if (!words)
+        return -ENOMEM;
+    out_text_references(words, leak);
+    _cleanup_free_ char *text = memo_close(&memo);
+    if (!text)
+        return -ENOMEM;
+    emit_script(out, text);
+    return 0;
+}
+
+/* [.., domain, type, fingerprint, node, the rule that suppresses it, the reference audit] */
 static int put_leak_tail(struct output_job *job, const struct leak *leak)
 {
     FILE *out = job->out;
@@ -170,6 +197,9 @@ static int put_leak_tail(struct output_job *job, const struct leak *leak)
     int r = put_stack(job, &leak->stack);
     fputc(',', out);
     emit_script(out, leak->suppressed ? leak->suppressed->text : NULL);
+    fputc(',', out);
+    if (r == 0)
+        r = put_references(out, leak);
     fputc(']', out);
     return r;
 }
@@ -202,7 +232,7 @@ static void put_rests(struct output_job *job)
     for (size_t i = 0; i < html->tables.rests.count; i++) {
         const struct html_rest *rest = &html->tables.rest[i];
         put_row_start(job);
-        fprintf(job->out, "%" PRIu32 ",\"%s\",%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",0,null,null,null,0,null]",
+        fprintf(job->out, "%" PRIu32 ",\"%s\",%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",0,null,null,null,0,null,null]",
                 rest->process, leak_kind_name(rest->kind), (unsigned int)rest->flags, rest->sum.leaks, rest->sum.blocks,
                 rest->sum.bytes);
     }

@@ -12,6 +12,7 @@ const KNOWN = 1;
 const STARTUP = 2;
 const INTERPRETER = 4;
 const SUPPRESSED = 8;
+const OVER_REFERENCED = 16;
 
 // Files below the folder in which the page was written are named from there.
 function readFrame(folder, [bits, name, file, line, module], id) {
@@ -24,11 +25,17 @@ function categoryOf(kind, flags) {
     if (flags & STARTUP) return "startup";
     if (flags & INTERPRETER) return "interpreter";
     if (flags & SUPPRESSED) return "suppressed";
+    if (kind === "reachable" && flags & OVER_REFERENCED) return "referenced";
     return flags & KNOWN ? kind : "allocated";
 }
 
+// The sentences of the reference audit, one a line.
+function readAudit(text) {
+    return (text ?? "").split("\n").map((line) => visible(line.trim())).filter(Boolean);
+}
+
 function readLeak(row) {
-    const [process, kind, flags, stacks, blocks, bytes, error, domain, type, fingerprint, node, rule] = row;
+    const [process, kind, flags, stacks, blocks, bytes, error, domain, type, fingerprint, node, rule, audit] = row;
     return {
         processes: [process],
         category: categoryOf(kind, flags),
@@ -42,12 +49,13 @@ function readLeak(row) {
         fingerprint,
         node,
         rule: visible(rule),
+        audit: readAudit(audit),
         rest: fingerprint === null,
     };
 }
 
 function readChange(row) {
-    const [change, kind, flags, oldBlocks, oldBytes, newBlocks, newBytes, domain, type, fingerprint, node, rule] = row;
+    const [change, kind, flags, oldBlocks, oldBytes, newBlocks, newBytes, domain, type, fingerprint, node, rule, audit] = row;
     return {
         category: change,
         kind: flags & KNOWN ? kind : "allocated",
@@ -62,6 +70,7 @@ function readChange(row) {
         fingerprint,
         node,
         rule: visible(rule),
+        audit: readAudit(audit),
     };
 }
 

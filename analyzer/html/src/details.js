@@ -41,6 +41,7 @@ export function leakDetails(document, row, showInGraph) {
     return h(
         "div",
         { class: "details" },
+        row.audit.map((sentence) => h("p", { class: "audit" }, sentence)),
         stackList(document, row.node),
         h(
             "dl",

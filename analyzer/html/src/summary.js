@@ -19,6 +19,7 @@ const phrases = {
     indirect: "indirectly lost",
     possible: "possibly lost",
     allocated: "still allocated",
+    referenced: "over-referenced",
 };
 
 // { text, good } for leaks and errors.

@@ -15,7 +15,7 @@ import { tabList } from "./tabs.js";
 const TYPING = 150; // milliseconds without a key after which the search runs
 
 function leakText(row) {
-    return `${row.kind} ${row.category} ${row.type ?? ""} ${row.domain ?? ""} ${row.fingerprint ?? ""} ${row.rule ?? ""}`;
+    return `${row.kind} ${row.category} ${row.type ?? ""} ${row.domain ?? ""} ${row.fingerprint ?? ""} ${row.rule ?? ""} ${row.audit.join(" ")}`;
 }
 
 function errorText(row) {
