@@ -53,6 +53,8 @@ static int take_arguments(struct exports *exports, char **arguments, int count)
             arguments[paths++] = arguments[i];
             continue;
         }
+        if (!format_is_there(output))
+            return -1;
         if (exports->count == EXPORTS_MAX) {
             command_error("more than %d formats", EXPORTS_MAX);
             return -1;

@@ -189,11 +189,18 @@ int view_option(struct view *view, int code, const char *argument, char *const *
     }
 }
 
+bool format_is_there(const struct output *output)
+{
+    if (output->absent)
+        command_error("format \"%s\" is %s", output->name, output->help);
+    return !output->absent;
+}
+
 int view_choose(struct view *view)
 {
     view->output = output_find(view->format, view->path);
     if (view->output)
-        return EXIT_DONE;
+        return format_is_there(view->output) ? EXIT_DONE : EXIT_USAGE;
     char names[256] = "";
     size_t count, used = 0;
     const struct output *const *formats = output_formats(&count);

@@ -97,6 +97,9 @@ void view_init(struct view *view);
  * and codes that it does not know). `argv` is what getopt walks over. */
 int view_option(struct view *view, int code, const char *argument, char *const *argv);
 
+/* Whether this build has the format; if not, an error line says why. */
+bool format_is_there(const struct output *output);
+
 /* Chooses the format. Returns EXIT_DONE or, after an error line, EXIT_USAGE. */
 int view_choose(struct view *view);
 

@@ -14,5 +14,6 @@ static int none_begin(struct output_job *job)
 const struct output out_pprof = {
     .name = "pprof",
     .help = "not in this build, which had no protobuf-c or zlib",
+    .absent = true,
     .begin = none_begin,
 };

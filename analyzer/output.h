@@ -83,6 +83,7 @@ struct output {
         reachable_on_request; /* what a scan found reachable is only counted, unless SHOW_REACHABLE or kinds ask for it */
     bool marks_suppressed;    /* suppressed leaks are always written, and say so */
     unsigned int show;        /* shown without being asked for: enum output_show */
+    bool absent;              /* this build has only its name; `help` tells why */
     bool evidence;            /* below the verdict of a gate that failed a report can follow */
 
     /* A report: begin, the errors, the leaks (in the order of struct leaks), end. All return 0 or -errno. NULL for error or

@@ -15,5 +15,6 @@ const struct output out_html = {
     .name = "html",
     .extension = ".html",
     .help = "not in this build, which had no npm or no packages from it",
+    .absent = true,
     .begin = none_begin,
 };

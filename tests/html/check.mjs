@@ -4,6 +4,8 @@
 // of its policy.
 import { pathToFileURL } from "node:url";
 
+const PATIENCE = 120000; // milliseconds: for machines that are busy otherwise
+
 export function createRunner(browser) {
     const tests = [];
 
@@ -11,6 +13,7 @@ export function createRunner(browser) {
         const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, ...options });
         await context.setOffline(true);
         const page = await context.newPage();
+        page.setDefaultTimeout(PATIENCE);
         const problems = [];
         page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));
         page.on("pageerror", (error) => problems.push(String(error)));
@@ -55,7 +58,7 @@ export function createRunner(browser) {
 
 // Waits until `read()` gives what is wanted: the page draws when it can.
 export async function eventually(what, read, wanted) {
-    const end = Date.now() + 20000;
+    const end = Date.now() + PATIENCE;
     let got;
     do {
         got = await read();

@@ -94,8 +94,8 @@ function start() {
 
     function showProcess() {
         const process = state.get("process");
-        const { text, good } = document.isDiff ? diffVerdict(document) : verdict(rows.leaks(process), rows.errors(process));
-        said.className = `verdict ${good ? "good" : "bad"}`;
+        const { text, mood } = document.isDiff ? diffVerdict(document) : verdict(rows.leaks(process), rows.errors(process));
+        said.className = `verdict ${mood}`;
         said.textContent = text;
         facts.textContent = factsText(process === null ? document.processes : [document.processes[process]]);
         replace(notes, notesElement(process === null ? document.processes : [document.processes[process]]));

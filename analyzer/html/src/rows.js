@@ -2,8 +2,11 @@
 //
 // Rows of the chosen processes. Where all are chosen, the same leak of several processes is one row.
 
-function ofProcess(rows, process) {
-    return process === null ? rows : rows.filter((row) => row.processes.includes(process));
+// Rows of single processes by process.
+function byProcess(rows, count) {
+    const lists = Array.from({ length: count }, () => []);
+    for (const row of rows) lists[row.processes[0]]?.push(row);
+    return lists;
 }
 
 function joined(rows) {
@@ -25,18 +28,17 @@ function joined(rows) {
 }
 
 // Functions of the chosen process (null: all), which remember their answers.
-export function createRows(document) {
-    const leaks = new Map();
+export function createRows({ isDiff, leaks, changes, errors, allocations, processes }) {
+    const choose = (rows) => {
+        let lists = null;
+        return (process) => (process === null ? rows : (lists ??= byProcess(rows, processes.length))[process]);
+    };
+    const leaksOf = choose(leaks);
+    let all = isDiff ? changes : null;
+    const allLeaks = () => (all ??= processes.length > 1 ? joined(leaks) : leaks);
     return {
-        leaks(process) {
-            if (document.isDiff) return document.changes;
-            if (!leaks.has(process)) {
-                const found = ofProcess(document.leaks, process);
-                leaks.set(process, process === null && document.processes.length > 1 ? joined(found) : found);
-            }
-            return leaks.get(process);
-        },
-        errors: (process) => ofProcess(document.errors, process),
-        allocations: (process) => ofProcess(document.allocations, process),
+        leaks: (process) => (process === null ? allLeaks() : leaksOf(process)),
+        errors: choose(errors),
+        allocations: choose(allocations),
     };
 }

@@ -18,28 +18,36 @@ const phrases = {
     definite: "definitely lost",
     indirect: "indirectly lost",
     possible: "possibly lost",
-    allocated: "still allocated",
     referenced: "over-referenced",
 };
 
-// { text, good } for leaks and errors.
+function amount(leaks, category) {
+    const sum = sumUp(leaks.filter((leak) => leak.category === category));
+    return sum.stacks > 0 ? `${plural(sum.bytes, "byte")} in ${plural(sum.blocks, "block")}` : null;
+}
+
+// { text, mood } for leaks and errors; mood: "bad", "good", or "unsure" where nobody could look for pointers.
 export function verdict(leaks, errors) {
     const parts = errors.length > 0 ? [plural(errors.length, "memory error")] : [];
     for (const [key, phrase] of Object.entries(phrases)) {
-        const sum = sumUp(leaks.filter((leak) => leak.category === key));
-        if (sum.stacks > 0) parts.push(`${plural(sum.bytes, "byte")} in ${plural(sum.blocks, "block")} ${phrase}`);
+        const found = amount(leaks, key);
+        if (found) parts.push(`${found} ${phrase}`);
     }
-    return parts.length > 0 ? { text: parts.join(", "), good: false } : { text: "Nothing is lost", good: true };
+    const unknown = amount(leaks, "allocated");
+    if (unknown) parts.push(`${unknown} still allocated`);
+    if (parts.length === 0) return { text: "Nothing is lost", mood: "good" };
+    return { text: parts.join(", "), mood: parts.length === 1 && unknown ? "unsure" : "bad" };
 }
 
 export function diffVerdict({ sums }) {
     const counts = ["new", "grown", "shrunk", "gone"].filter((key) => sums[key] > 0).map((key) => `${count(sums[key])} ${key}`);
     const moreErrors = sums.new_errors > sums.old_errors;
     const errors = sums.old_errors || sums.new_errors ? `; errors: ${count(sums.old_errors)} \u2192 ${count(sums.new_errors)}` : "";
-    if (counts.length === 0) return { text: `No difference${errors}`, good: !moreErrors };
+    if (counts.length === 0) return { text: `No difference${errors}`, mood: moreErrors ? "bad" : "good" };
     const bytes = signed(sums.new_bytes - sums.old_bytes, count);
     const blocks = signed(sums.new_blocks - sums.old_blocks, count);
-    return { text: `${counts.join(", ")}: ${bytes} bytes, ${blocks} blocks${errors}`, good: sums.new + sums.grown === 0 && !moreErrors };
+    const worse = sums.new + sums.grown > 0 || moreErrors;
+    return { text: `${counts.join(", ")}: ${bytes} bytes, ${blocks} blocks${errors}`, mood: worse ? "bad" : "good" };
 }
 
 // Boxes that show and hide a category. Those without leaks are left out.

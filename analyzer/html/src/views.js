@@ -14,6 +14,13 @@ import { tabList } from "./tabs.js";
 
 const TYPING = 150; // milliseconds without a key after which the search runs
 
+const searchLabels = {
+    leaks: "Filter: function, file, library, type or kind",
+    errors: "Filter: function, file, library or kind",
+    flame: "Mark frames: function, file or library",
+    processes: "Filter: program or process id",
+};
+
 function leakText(row) {
     return `${row.kind} ${row.category} ${row.type ?? ""} ${row.domain ?? ""} ${row.fingerprint ?? ""} ${row.rule ?? ""} ${row.audit.join(" ")}`;
 }
@@ -136,7 +143,7 @@ export function createViews({ document, rows, state }) {
 
     function show() {
         const view = state.get("view");
-        const label = view === "flame" ? "Mark frames: function, file or library" : "Filter: function, file, library, type or kind";
+        const label = searchLabels[view];
         search.placeholder = label;
         search.setAttribute("aria-label", label);
         tabs.select(view);
