@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
-#define LEDGER_VERSION 3
+#define LEDGER_VERSION 4
 #define LEDGER_SEGMENT_SHIFT 18
 #define LEDGER_SEGMENT_SIZE (1u << LEDGER_SEGMENT_SHIFT)
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
@@ -34,6 +34,7 @@ enum ledger_kind {
     LEDGER_ERRORS,     /* struct ledger_error */
     LEDGER_TEXT,       /* struct ledger_text, addressed in units of LEDGER_TEXT_UNIT bytes */
     LEDGER_TALLIES,    /* struct ledger_tally: what threads have counted lately */
+    LEDGER_LINKS,      /* struct ledger_link: why blocks are still there */
     LEDGER_REFERENCES, /* struct ledger_reference: what the reference audit found */
     LEDGER_KIND_COUNT
 };
@@ -227,6 +228,32 @@ struct ledger_reference {
     uint32_t reserved;
 };
 
+enum link_role {
+    LINK_NONE = 0,
+    LINK_BLOCK,    /* what is explained */
+    LINK_HOLDER,   /* points to the block or holder before it */
+    LINK_ROOT,     /* memory of the program outside of blocks that points to the one before it */
+    LINK_REFERRER, /* a lost block that points to what is explained */
+    LINK_ROLE_COUNT
+};
+
+enum link_root { LINK_ROOT_MEMORY = 0, LINK_ROOT_DATA, LINK_ROOT_STACK, LINK_ROOT_COUNT };
+
+/* A part of the explanation of one block, which stands for those of its stack, type and kind: the block, then the chain of
+ * those that hold it, from the nearest on, in the order of ids. Published by `role`. */
+struct ledger_link {
+    uint32_t role;        /* enum link_role */
+    uint32_t subject;     /* number of the explanation, from 1 */
+    uint32_t trace;       /* LEDGER_TRACES id of the block of this link */
+    uint32_t type;        /* LEDGER_TEXT ref of the Python type's name */
+    uint32_t name;        /* LEDGER_TEXT ref: the key or place under which it is held; 0 = not known */
+    uint8_t kind, domain; /* enum block_kind, enum block_domain of the block */
+    uint8_t root;         /* enum link_root */
+    uint8_t reserved;
+    uint64_t size;   /* bytes of the block */
+    uint64_t offset; /* of the pointer in the block of this link, UINT64_MAX = not known; of a root: its address */
+};
+
 /* A byte string. A ref counts units of LEDGER_TEXT_UNIT bytes through all text segments; a string too long for one
  * segment goes on at `next`. Published by `length` + 1 (so that an empty string is not 0). */
 #define LEDGER_TEXT_UNIT 8u
@@ -308,6 +335,7 @@ _Static_assert(sizeof(struct ledger_tally) == 32, "half a cache line");
 _Static_assert(sizeof(struct ledger_module) == 64, "a power of two");
 _Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
 _Static_assert(sizeof(struct ledger_reference) == 64, "fixed width");
+_Static_assert(sizeof(struct ledger_link) == 40, "fixed width");
 
 /* False for a record that stands for no memory of the process's own allocators. */
 static inline int ledger_is_block(enum block_domain domain)
@@ -324,6 +352,7 @@ static inline uint32_t ledger_entry_size(enum ledger_kind kind)
         [LEDGER_MODULES] = sizeof(struct ledger_module), [LEDGER_THREADS] = sizeof(struct ledger_thread),
         [LEDGER_ERRORS] = sizeof(struct ledger_error),   [LEDGER_TEXT] = LEDGER_TEXT_UNIT,
         [LEDGER_TALLIES] = sizeof(struct ledger_tally),  [LEDGER_REFERENCES] = sizeof(struct ledger_reference),
+        [LEDGER_LINKS] = sizeof(struct ledger_link),
     };
     return sizes[kind];
 }

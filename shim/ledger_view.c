@@ -32,7 +32,7 @@ static const struct publishing_word publishing_words[LEDGER_KIND_COUNT] = {
     [LEDGER_TRACES] = PUBLISHED_BY(ledger_trace, used),         [LEDGER_CODES] = PUBLISHED_BY(ledger_code, used),
     [LEDGER_MODULES] = PUBLISHED_BY(ledger_module, end),        [LEDGER_THREADS] = PUBLISHED_BY(ledger_thread, used),
     [LEDGER_ERRORS] = PUBLISHED_BY(ledger_error, kind),         [LEDGER_TALLIES] = PUBLISHED_BY(ledger_tally, trace),
-    [LEDGER_REFERENCES] = PUBLISHED_BY(ledger_reference, used),
+    [LEDGER_REFERENCES] = PUBLISHED_BY(ledger_reference, used), [LEDGER_LINKS] = PUBLISHED_BY(ledger_link, role),
 };
 
 static int refuse(const char **ret_why, int error, const char *why)

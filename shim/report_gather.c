@@ -366,6 +366,45 @@ static void gather_references(struct gathered *gathered)
     }
 }
 
+/* The module with the data at `address`, which is there at the end. */
+static void find_data(struct gathered *gathered, struct link_row *row)
+{
+    const struct module_range *range = module_ranges_find(gathered->ranges, gathered->range_count, row->link.offset,
+                                                          LOAD(gathered->view->header->epoch));
+
+    if (!range)
+        return;
+    row->module = intern(gathered, &gathered->modules, (struct row_key){range->id, 0});
+    row->module_offset = row->link.offset - range->bias;
+}
+
+static void gather_links(struct gathered *gathered)
+{
+    uint32_t limit = ledger_view_limit(gathered->view, LEDGER_LINKS);
+
+    for (uint32_t id = 1; id < limit && !gathered->error; id++) {
+        const struct ledger_link *entry = ledger_view_entry(gathered->view, LEDGER_LINKS, id);
+        struct ledger_link link;
+
+        if (!entry)
+            continue;
+        memcpy(&link, entry, sizeof(link));
+        if (link.role == LINK_NONE || link.role >= LINK_ROLE_COUNT || link.kind >= BLOCK_KIND_COUNT ||
+            link.domain >= DOMAIN_COUNT || link.root >= LINK_ROOT_COUNT || link.subject == 0) {
+            gathered->damaged++;
+            continue;
+        }
+        uint32_t number = intern(gathered, &gathered->links, (struct row_key){id, 0});
+        if (number == 0)
+            return;
+        struct link_row *row = table_row(&gathered->links, number);
+        row->link = link;
+        if (link.role == LINK_ROOT && link.root == LINK_ROOT_DATA)
+            find_data(gathered, row);
+        gather_trace(gathered, link.trace);
+    }
+}
+
 /* Totals */
 
 static void gather_live(struct gathered *gathered)
@@ -456,6 +495,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
         .groups = TABLE_OF(struct group_row),
         .errors = TABLE_OF(struct error_row),
         .references = TABLE_OF(struct reference_row),
+        .links = TABLE_OF(struct link_row),
         .traces = TABLE_OF(struct trace_row),
         .nodes = TABLE_OF(struct node_row),
         .frames = TABLE_OF(struct frame_row),
@@ -473,6 +513,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
     if (gathered->leak_check) {
         gather_group_traces(gathered);
         gather_references(gathered);
+        gather_links(gathered);
     }
     gather_errors(gathered);
     gather_live(gathered);
@@ -483,8 +524,9 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
 
 void gathered_done(struct gathered *gathered)
 {
-    struct table *tables[] = {&gathered->groups, &gathered->errors, &gathered->references, &gathered->traces,
-                              &gathered->nodes,  &gathered->frames, &gathered->codes,      &gathered->modules};
+    struct table *tables[] = {&gathered->groups, &gathered->errors, &gathered->references,
+                              &gathered->links,  &gathered->traces, &gathered->nodes,
+                              &gathered->frames, &gathered->codes,  &gathered->modules};
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         table_done(tables[i]);

@@ -57,6 +57,13 @@ struct reference_row {
     struct ledger_reference reference;
 };
 
+struct link_row {
+    struct row_key key; /* a = id in the ledger */
+    struct ledger_link link;
+    uint32_t module; /* number, of a root in the data of one */
+    uint64_t module_offset;
+};
+
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, threads;
@@ -71,7 +78,7 @@ struct gathered {
     int error;        /* -ENOMEM */
     bool leak_check;  /* false: the options ask for no groups */
     uint64_t damaged; /* entries skipped and references not followed */
-    struct table groups, errors, references;
+    struct table groups, errors, references, links;
     struct table traces, nodes, frames, codes, modules;
     struct id_map trace_numbers, node_numbers;
     struct totals totals;

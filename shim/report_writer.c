@@ -315,6 +315,38 @@ static void write_reference(struct writer *writer, uint32_t n, const struct ledg
                           text_json_ref(&writer->space, writer->view, reference->unseen, NULL)));
 }
 
+/* A root has neither trace nor size, and only a root has an address. */
+static void write_link(struct writer *writer, uint32_t n, const struct link_row *row)
+{
+    static const char *const roles[] = {NULL, "block", "holder", "root", "referrer"};
+    static const char *const roots[] = {"memory", "data", "stack"};
+    const struct ledger_link *link = &row->link;
+    json_t *object =
+        json_pack("{s:I, s:I, s:s}", "why", number(n), "of", number(link->subject), "role", roles[link->role]);
+    int error = 0;
+
+    _Static_assert(ARRAY_SIZE(roles) == LINK_ROLE_COUNT && ARRAY_SIZE(roots) == LINK_ROOT_COUNT, "all have names");
+    if (link->role == LINK_ROOT) {
+        error |= json_object_set_new(object, "root", json_string(roots[link->root]));
+        error |= json_object_set_new(object, "address", hex(link->offset));
+        error |= json_object_set_new(object, "module", json_integer(row->module));
+        error |= json_object_set_new(object, "offset", hex(row->module_offset));
+    } else {
+        error |= json_object_set_new(object, "trace", json_integer(gathered_trace(&writer->gathered, link->trace)));
+        error |= json_object_set_new(object, "kind", json_string(kind_names[link->kind]));
+        error |= json_object_set_new(object, "domain", json_string(domain_names[link->domain]));
+        error |= json_object_set_new(object, "type", text_json_ref(&writer->space, writer->view, link->type, NULL));
+        error |= json_object_set_new(object, "size", json_integer(number(link->size)));
+        if (link->offset <= INT64_MAX)
+            error |= json_object_set_new(object, "offset", hex(link->offset));
+        if (link->name)
+            error |= json_object_set_new(object, "name", text_json_ref(&writer->space, writer->view, link->name, NULL));
+    }
+    if (error)
+        sink_fail(&writer->sink, -ENOMEM);
+    sink_object(&writer->sink, object);
+}
+
 static void write_findings(struct writer *writer)
 {
     const struct gathered *g = &writer->gathered;
@@ -325,6 +357,8 @@ static void write_findings(struct writer *writer)
         write_error(writer, n, &((struct error_row *)table_row(&g->errors, n))->error);
     for (uint32_t n = 1; n <= g->references.count; n++)
         write_reference(writer, n, &((struct reference_row *)table_row(&g->references, n))->reference);
+    for (uint32_t n = 1; n <= g->links.count && !writer->sink.error; n++)
+        write_link(writer, n, table_row(&g->links, n));
 }
 
 static void write_totals(struct writer *writer)

@@ -59,8 +59,10 @@ static void note_member(void *context, uint32_t leader, uint32_t block)
 }
 
 /* Changes the flags of a record, unless the block was freed meanwhile. */
-static void store_kind(const struct scan_block *block, uint8_t kind, bool interpreter)
+static void store_kind(struct scan *scan, uint32_t number)
 {
+    const struct scan_block *block = &scan->index.blocks[number];
+    uint8_t kind = scan->kinds[number];
     struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_RELAXED);
 
@@ -69,10 +71,12 @@ static void store_kind(const struct scan_block *block, uint8_t kind, bool interp
     /* The interpreter recycles objects: what it allocated at its start may have become the program's since. */
     bool recycled = kind != BLOCK_REACHABLE && (block->domain == DOMAIN_OBJ || block->domain == DOMAIN_MEM);
     uint64_t wanted = (owner & ~(uint64_t)(RECORD_KIND_MASK | RECORD_INTERPRETER)) |
-                      (uint64_t)kind << RECORD_KIND_SHIFT | (interpreter ? RECORD_INTERPRETER : 0);
+                      (uint64_t)kind << RECORD_KIND_SHIFT | (block->kept ? RECORD_INTERPRETER : 0);
     if (recycled)
         wanted &= ~(uint64_t)RECORD_STARTUP;
     __atomic_compare_exchange_n(&record->owner, &owner, wanted, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    if (scan->why && !(wanted & (RECORD_STARTUP | RECORD_INTERPRETER)))
+        scan_why_note(scan, number, record);
 }
 
 static int classify(struct scan *scan)
@@ -87,14 +91,18 @@ static int classify(struct scan *scan)
         .is_kept = scan_is_survivor,
         .kept = note_kept,
         .rank = rank_of,
+        .parents = scan->parents,
         .member = scan->leaders ? note_member : NULL,
         .context = scan,
     };
     int result = scan_graph_classify(&graph, scan->kinds);
 
-    for (uint32_t i = 0; result == 0 && i < scan->index.count; i++)
-        store_kind(&scan->index.blocks[i], scan->kinds[i], scan->index.blocks[i].kept);
-    return result;
+    if (result < 0)
+        return result;
+    scan_references_count(scan);
+    for (uint32_t i = 0; i < scan->index.count; i++)
+        store_kind(scan, i);
+    return 0;
 }
 
 /* ---- the run ---- */
@@ -117,18 +125,19 @@ static int prepare(struct scan *scan, const struct scan_options *options)
     scan_modules(scan, options->python ? (uintptr_t)options->python->type_type : 0);
     scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data, &scan->interpreter,
                      &scan->library);
-    return scan_references_init(scan) ? 0 : -ENOMEM;
+    return scan_references_init(scan) && scan_why_init(scan) ? 0 : -ENOMEM;
 }
 
 static void clean_up(struct scan *scan)
 {
-    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas,
-                                   &scan->library,  &scan->edges, &scan->roots, &scan->bases};
+    struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas, &scan->library,
+                                   &scan->edges,    &scan->roots, &scan->bases, &scan->places};
 
     scan_python_done(&scan->python);
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
         scan_array_done(arrays[i]);
     scan_references_done(scan);
+    scan_why_done(scan);
     arena_unmap(scan->first, ((size_t)scan->index.count + 1) * sizeof(*scan->first));
     arena_unmap(scan->kinds, (size_t)scan->index.count + 1);
     scan_index_done(&scan->index);
@@ -159,8 +168,10 @@ static int run(struct scan *scan, const struct scan_options *options)
         return result;
     scan_resolve(scan);
     result = classify(scan);
-    if (result == 0)
+    if (result == 0) {
         scan_references_audit(scan);
+        scan_why_write(scan);
+    }
     times[4] = milliseconds();
     log_line(2, "scan of %u blocks, %zu edges, %zu roots: index %ld ms, blocks %ld ms, roots %ld ms, kinds %ld ms",
              scan->index.count, scan->edges.used / 4, scan->roots.used / 4, times[1] - times[0], times[2] - times[1],

@@ -42,6 +42,16 @@ static _cold_ void note_base(struct scan *scan, uint64_t edge, uint64_t offset, 
         *check = (struct scan_base_check){edge, (uint32_t)offset, target};
 }
 
+static void note_place(struct scan *scan, uintptr_t place)
+{
+    uintptr_t *item = scan_array_push(&scan->places, sizeof(*item));
+
+    if (item)
+        *item = place;
+    else
+        scan->failed = true;
+}
+
 static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t target)
 {
     const struct scan_block *block = &scan->index.blocks[target];
@@ -63,7 +73,9 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
         return;
     }
     *edge = (uint32_t)hit << SCAN_HIT_SHIFT | target;
-    if (!root)
+    if (root)
+        note_place(scan, word->place);
+    else
         scan->first[word->source + 1]++;
 }
 
@@ -106,7 +118,8 @@ void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t
         uintptr_t address = words[i];
         if (address - low >= span || !regions[address >> SCAN_TOP_SHIFT])
             continue;
-        scan->pending[scan->pending_count++] = (struct scan_word){address & ~tags, source, exact || (address & tags)};
+        scan->pending[scan->pending_count++] =
+            (struct scan_word){address & ~tags, scan->origin + i * sizeof(*words), source, exact || (address & tags)};
         if (scan->pending_count == SCAN_PENDING)
             scan_flush(scan);
     }

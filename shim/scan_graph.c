@@ -10,38 +10,36 @@
 
 /* ---- from the roots ---- */
 
-/* Blocks whose edges are still to be followed. Each block is put here once at most for each kind. */
+/* Blocks in the order in which they were met; from `next` on, their edges are still to be followed: the way by which a block
+ * is met first is a shortest one. Each block is put here once at most for each kind. */
 struct queue {
     uint32_t *blocks;
-    uint32_t used;
+    uint32_t *parents; /* may be NULL */
+    uint32_t next, used;
 };
 
-static inline void visit(struct queue *queue, uint8_t *kinds, uint32_t block, enum block_kind kind)
+static inline void visit(struct queue *queue, uint8_t *kinds, uint32_t block, enum block_kind kind, uint32_t parent)
 {
     kinds[block] = (uint8_t)kind;
     queue->blocks[queue->used++] = block;
+    if (queue->parents)
+        queue->parents[block] = parent;
 }
 
-/* Follows pointers to starts only. */
-static void spread_reachable(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
-{
-    while (queue->used) {
-        uint32_t block = queue->blocks[--queue->used];
-        for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
-            uint32_t target = graph->edges[i];
-            if (!(target & SCAN_EDGE_INTERIOR) && kinds[target] != BLOCK_REACHABLE)
-                visit(queue, kinds, target, BLOCK_REACHABLE);
-        }
-    }
-}
-
+/* Pointers to starts only. */
 static void mark_reachable(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
 {
     for (uint64_t i = 0; i < graph->root_count; i++) {
         uint32_t target = graph->roots[i];
-        if (!(target & SCAN_EDGE_INTERIOR) && kinds[target] != BLOCK_REACHABLE) {
-            visit(queue, kinds, target, BLOCK_REACHABLE);
-            spread_reachable(graph, queue, kinds);
+        if (!(target & SCAN_EDGE_INTERIOR) && kinds[target] != BLOCK_REACHABLE)
+            visit(queue, kinds, target, BLOCK_REACHABLE, SCAN_PARENT_ROOT | (uint32_t)i);
+    }
+    while (queue->next < queue->used) {
+        uint32_t block = queue->blocks[queue->next++];
+        for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
+            uint32_t target = graph->edges[i];
+            if (!(target & SCAN_EDGE_INTERIOR) && kinds[target] != BLOCK_REACHABLE)
+                visit(queue, kinds, target, BLOCK_REACHABLE, block);
         }
     }
 }
@@ -49,22 +47,23 @@ static void mark_reachable(const struct scan_graph *graph, struct queue *queue, 
 /* Follows all pointers to what has no kind yet. */
 static void spread_possible(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
 {
-    while (queue->used) {
-        uint32_t block = queue->blocks[--queue->used];
+    while (queue->next < queue->used) {
+        uint32_t block = queue->blocks[queue->next++];
         for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
             uint32_t edge = graph->edges[i], target = edge & SCAN_EDGE_TARGET;
             if (edge != SCAN_EDGE_NONE && kinds[target] == BLOCK_UNKNOWN)
-                visit(queue, kinds, target, BLOCK_POSSIBLE);
+                visit(queue, kinds, target, BLOCK_POSSIBLE, block);
         }
     }
 }
 
 static void mark_possible(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
 {
+    queue->next = queue->used = 0;
     for (uint64_t i = 0; i < graph->root_count; i++) {
         uint32_t edge = graph->roots[i], target = edge & SCAN_EDGE_TARGET;
         if (edge != SCAN_EDGE_NONE && kinds[target] == BLOCK_UNKNOWN)
-            visit(queue, kinds, target, BLOCK_POSSIBLE);
+            visit(queue, kinds, target, BLOCK_POSSIBLE, SCAN_PARENT_ROOT | (uint32_t)i);
     }
     for (uint32_t block = 0; block < graph->count; block++) {
         if (kinds[block] != BLOCK_REACHABLE)
@@ -72,7 +71,7 @@ static void mark_possible(const struct scan_graph *graph, struct queue *queue, u
         for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
             uint32_t edge = graph->edges[i], target = edge & SCAN_EDGE_TARGET;
             if (edge & SCAN_EDGE_INTERIOR && edge != SCAN_EDGE_NONE && kinds[target] == BLOCK_UNKNOWN)
-                visit(queue, kinds, target, BLOCK_POSSIBLE);
+                visit(queue, kinds, target, BLOCK_POSSIBLE, block);
         }
     }
     spread_possible(graph, queue, kinds);
@@ -82,16 +81,37 @@ static void mark_possible(const struct scan_graph *graph, struct queue *queue, u
  * the one keeps the other. */
 static void mark_kept(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
 {
+    queue->next = queue->used = 0;
     for (uint32_t block = 0; graph->is_kept && block < graph->count; block++)
         if ((kinds[block] == BLOCK_UNKNOWN || kinds[block] == BLOCK_POSSIBLE) && graph->is_kept(graph->context, block))
-            visit(queue, kinds, block, BLOCK_REACHABLE);
-    while (queue->used) {
-        uint32_t block = queue->blocks[--queue->used];
+            visit(queue, kinds, block, BLOCK_REACHABLE, SCAN_PARENT_NONE);
+    while (queue->next < queue->used) {
+        uint32_t block = queue->blocks[queue->next++];
         graph->kept(graph->context, block);
         for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
             uint32_t edge = graph->edges[i], target = edge & SCAN_EDGE_TARGET;
             if (edge != SCAN_EDGE_NONE && kinds[target] != BLOCK_REACHABLE)
-                visit(queue, kinds, target, BLOCK_REACHABLE);
+                visit(queue, kinds, target, BLOCK_REACHABLE, block);
+        }
+    }
+}
+
+/* The ways from definite blocks to those that are lost with them. */
+static void find_lost_parents(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
+{
+    queue->next = queue->used = 0;
+    for (uint32_t block = 0; block < graph->count; block++) {
+        if (kinds[block] == BLOCK_INDIRECT)
+            graph->parents[block] = SCAN_PARENT_NONE;
+        else if (kinds[block] == BLOCK_DEFINITE)
+            visit(queue, kinds, block, BLOCK_DEFINITE, SCAN_PARENT_NONE);
+    }
+    while (queue->next < queue->used) {
+        uint32_t block = queue->blocks[queue->next++];
+        for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
+            uint32_t edge = graph->edges[i], target = edge & SCAN_EDGE_TARGET;
+            if (edge != SCAN_EDGE_NONE && kinds[target] == BLOCK_INDIRECT && graph->parents[target] == SCAN_PARENT_NONE)
+                visit(queue, kinds, target, BLOCK_INDIRECT, block);
         }
     }
 }
@@ -270,7 +290,7 @@ static int classify_lost(const struct scan_graph *graph, uint8_t *kinds, uint32_
 int scan_graph_classify(const struct scan_graph *graph, uint8_t *kinds)
 {
     size_t size = ((size_t)graph->count + 1) * sizeof(uint32_t);
-    struct queue queue = {.blocks = arena_map(size)};
+    struct queue queue = {.blocks = arena_map(size), .parents = graph->parents};
 
     if (!queue.blocks)
         return -ENOMEM;
@@ -281,6 +301,8 @@ int scan_graph_classify(const struct scan_graph *graph, uint8_t *kinds)
         graph->lost(graph->context, kinds);
     mark_kept(graph, &queue, kinds);
     int result = classify_lost(graph, kinds, queue.blocks);
+    if (result == 0 && graph->parents)
+        find_lost_parents(graph, &queue, kinds);
     arena_unmap(queue.blocks, size);
     return result;
 }

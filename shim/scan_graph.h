@@ -18,6 +18,9 @@
 #define SCAN_EDGE_TARGET (SCAN_EDGE_INTERIOR - 1)
 #define SCAN_EDGE_NONE UINT32_MAX /* no pointer after all */
 
+#define SCAN_PARENT_ROOT (1u << 31)
+#define SCAN_PARENT_NONE UINT32_MAX
+
 struct scan_graph {
     uint32_t count;
     const uint64_t *first; /* edges of block i: [first[i], first[i + 1]) */
@@ -32,6 +35,9 @@ struct scan_graph {
     void (*kept)(void *context, uint32_t block); /* told of all that became reachable in this way */
     /* Of a lost cycle the block with the smallest rank is the leader; by rank, then by number. May be NULL. */
     uint64_t (*rank)(void *context, uint32_t block);
+    /* Receives who leads to each block on a shortest way from a root (SCAN_PARENT_ROOT | place among the roots), or, of an
+     * indirect one, from a definite one; else SCAN_PARENT_NONE. May be NULL. */
+    uint32_t *parents;
     /* Told of every block of a lost cycle that has a leader, the leader included, when all kinds are known. May be NULL. */
     void (*member)(void *context, uint32_t leader, uint32_t block);
     void *context;

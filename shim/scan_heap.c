@@ -183,6 +183,7 @@ void scan_inherited(struct scan *scan, uintptr_t start, uintptr_t end)
         uint64_t contents[2] = {words[2], words[3]};
         if (block_is_marked(words, (const void *)at))
             live_end = scan_index_find(&scan->index, at) == SCAN_NONE ? at + PYMALLOC_MAX : 0;
+        scan->origin = at;
         if (at < live_end)
             scan_words(scan, contents, 2, SCAN_NONE, 0);
     }

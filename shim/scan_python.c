@@ -391,8 +391,7 @@ static size_t read_text(const struct scan_python *python, uintptr_t address, cha
     return 0;
 }
 
-/* The characters of a str of ASCII; 0: it is none, or too long. */
-static size_t read_string(const struct scan_python *python, uintptr_t object, char *text, size_t size)
+size_t scan_python_string(const struct scan_python *python, uintptr_t object, char *text, size_t size)
 {
     uint64_t words[5];
     size_t data = python->minor >= 12 ? 40 : 48;
@@ -408,7 +407,7 @@ static size_t read_string(const struct scan_python *python, uintptr_t object, ch
 static bool is_string(const struct scan_python *python, uintptr_t object, const char *wanted)
 {
     char text[NAME_MAX_BYTES];
-    size_t length = read_string(python, object, text, sizeof(text));
+    size_t length = scan_python_string(python, object, text, sizeof(text));
 
     return length == strlen(wanted) && memcmp(text, wanted, length) == 0;
 }
@@ -456,7 +455,7 @@ static size_t read_qualname(struct scan_python *python, uintptr_t type, const ch
     }
     if (!python->qualname || !scan_copy(python->reader, &string, type + python->qualname, sizeof(string)))
         return 0;
-    return read_string(python, string, text, size);
+    return scan_python_string(python, string, text, size);
 }
 
 /* A class made by a class statement has its plain name in tp_name; module and qualified name are objects. */
@@ -467,7 +466,7 @@ static uint32_t name_class(struct scan_python *python, uintptr_t type, const cha
     size_t module_length = 0;
 
     if (scan_copy(python->reader, &dict, type + TP_DICT, sizeof(dict)))
-        module_length = read_string(python, find_module(python, dict), module, sizeof(module));
+        module_length = scan_python_string(python, find_module(python, dict), module, sizeof(module));
     size_t qualname_length = read_qualname(python, type, name, qualname, sizeof(qualname));
     if (module_length == 8 && memcmp(module, "builtins", 8) == 0)
         module_length = 0;

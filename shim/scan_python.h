@@ -77,6 +77,9 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
 /* LEDGER_TEXT ref of the name of a type, as scan_python_look gave it. */
 uint32_t scan_python_name(struct scan_python *python, const struct scan_type *type);
 
+/* The characters of a str of ASCII at `object`, not terminated; 0: it is none, or longer than `size`. */
+size_t scan_python_string(const struct scan_python *python, uintptr_t object, char *text, size_t size);
+
 /* Bits of a pointer in the interpreter's memory that may be tags. */
 static inline uintptr_t scan_python_tags(const struct scan_python *python)
 {

@@ -64,10 +64,12 @@ static void count_edges(struct scan *scan, const uint32_t *edges, uint64_t from,
             scan->found[edges[i]]++;
 }
 
-static void count_references(struct scan *scan)
+void scan_references_count(struct scan *scan)
 {
     const uint32_t *edges = (const void *)scan->edges.data;
 
+    if (!scan->found)
+        return;
     for (uint32_t i = 0; i < scan->index.count; i++)
         if (!is_plain_int(&scan->index.blocks[i]))
             count_edges(scan, edges, scan->first[i], scan->first[i + 1]);
@@ -210,7 +212,6 @@ void scan_references_audit(struct scan *scan)
 
     if (!groups)
         return;
-    count_references(scan);
     for (uint32_t i = 0; i < scan->index.count; i++)
         if (scan->counts[i] > scan->found[i])
             note(scan, groups, i,

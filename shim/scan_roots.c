@@ -88,6 +88,7 @@ void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end)
             }
             if (words && has_free_lists(scan, at))
                 clear_free_lists(scan, (uint64_t *)(uintptr_t)words, (next - at) / 8);
+            scan->origin = at;
             if (words)
                 scan_words(scan, words, (next - at) / 8, SCAN_NONE, 0);
             at = next;

@@ -42,6 +42,7 @@ struct scan_vtable {
  * that they need at once: nearly each one is a cache miss. */
 struct scan_word {
     uintptr_t address;
+    uintptr_t place; /* of the word, of roots only */
     uint32_t source;
     bool exact;
 };
@@ -61,12 +62,16 @@ struct scan {
     struct scan_array library;     /* ranges of the extension modules of its standard library, ordered */
     struct scan_array edges;       /* uint32_t */
     struct scan_array roots;       /* uint32_t */
+    struct scan_array places;      /* uintptr_t: where in memory the roots are */
+    uintptr_t origin;              /* address of the words that scan_words is given, of roots only */
     struct scan_array bases;       /* struct scan_base_check */
     uint64_t *first; /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
-    uint32_t *counts;  /* reference counts of objects, 0 = of none; NULL: no audit */
-    uint32_t *found;   /* references to each block that are in memory */
-    uint32_t *leaders; /* of a block in a lost cycle that has one: its leader + 1 */
+    uint32_t *counts;     /* reference counts of objects, 0 = of none; NULL: no audit */
+    uint32_t *found;      /* references to each block that are in memory */
+    uint32_t *parents;    /* of scan_graph.h */
+    struct scan_why *why; /* NULL: no explanations */
+    uint32_t *leaders;    /* of a block in a lost cycle that has one: its leader + 1 */
     struct scan_vtable vtables[SCAN_VTABLES];
     struct scan_word pending[SCAN_PENDING];
     uint32_t pending_count;
@@ -138,9 +143,22 @@ bool scan_is_tracked(const struct scan *scan, const struct scan_block *block);
 bool scan_references_init(struct scan *scan);
 void scan_references_done(struct scan *scan);
 
-/* Compares the counts of all objects with the references to them, and writes those that have more counts into the ledger. The
- * kinds of blocks are known. */
+/* Counts the references to all objects. */
+void scan_references_count(struct scan *scan);
+
+/* Writes the objects that have more counts than references into the ledger. The kinds of blocks are known. */
 void scan_references_audit(struct scan *scan);
+
+/* ---- scan_why.c ---- */
+
+struct ledger_record;
+
+/* Explanations of why blocks are there: of one for each of the groups of a report, as far as there is room.
+ * scan_why_note is told of every block, when its kind is known; scan_why_write puts the explanations into the ledger. */
+bool scan_why_init(struct scan *scan);
+void scan_why_done(struct scan *scan);
+void scan_why_note(struct scan *scan, uint32_t number, const struct ledger_record *record);
+void scan_why_write(struct scan *scan);
 
 /* ---- scan_modules.c ---- */
 

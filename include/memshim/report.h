@@ -3,7 +3,7 @@
  * The report file: JSON Lines, UTF-8, one JSON object a line. Constants only; written by shim/report_writer.c, read by
  * analyzer/load.c. Readers ignore keys and lines that they do not know; keys may be added, never renamed.
  *
- * Order: the first line, then tables (a line refers to lines above it only), then groups, errors, what the reference audit found, totals, the end.
+ * Order: the first line, then tables (a line refers to lines above it only), then groups, errors, what the reference audit found, explanations, totals, the end.
  * The first key of a line says what it is, and its value is the line's id where it has one.
  *
  *   {"memshim":1, "schema":"memshim-report-lines/1", "version":"0.1.0", "pid":1, "ppid":0, "sequence":0,
@@ -32,6 +32,13 @@
  *        those of the groups with this trace and type, whose counts are higher than the references to them in memory:
  *        "surplus" of all, "least" and "most" of one. With "unseen" they are in cycles which the collector does not free:
  *        tp_traverse of the type of this name does not visit a reference.
+ *   {"why":1, "of":1, "role":"block", "trace":1, "kind":"reachable", "domain":"obj", "type":"list" or null, "size":56}
+ *   {"why":2, "of":1, "role":"holder"|"referrer", "trace":1, "kind":.., "domain":.., "type":.., "size":64, "offset":"0x18",
+ *    "name":"cache"}     "offset" of the pointer in it, and "name", the key or index under which it is held, are left out where
+ *        they are not known
+ *   {"why":3, "of":1, "role":"root", "root":"data"|"stack"|"memory", "address":"0x..", "module":1 or 0, "offset":"0x1234"}     The
+ *        lines with one "of" explain why a block of these groups is there: the block, the chain of those that hold it, from
+ *        the nearest to the root or (of a lost one) to the block that it was lost with, and up to 4 lost referrers.
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
  *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "refused":0, "threads":1, "self_checks":0,
  *    "self_check_differences":0, "sample":0, "error_bytes":0}     "refused": requests that an option let fail. "sample": mean
