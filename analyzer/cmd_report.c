@@ -4,12 +4,15 @@
 #include "cmd_merge.h"
 #include "command.h"
 #include "lists.h"
+#include "out_json.h"
+#include "out_text.h"
+#include "why.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
-enum report_option { REPORT_GROUP_BY = VIEW_OPTION_END, REPORT_LIST, REPORT_SORT, REPORT_SELF_CONTAINED };
+enum report_option { REPORT_GROUP_BY = VIEW_OPTION_END, REPORT_LIST, REPORT_SORT, REPORT_WHY, REPORT_SELF_CONTAINED };
 
 struct report_command {
     struct view view;
@@ -17,6 +20,7 @@ struct report_command {
     enum list_what list;
     enum list_sort sort;
     bool self_contained;
+    const char *why; /* fingerprint, or NULL */
 };
 
 static void report_help(FILE *out)
@@ -33,6 +37,8 @@ static void report_help(FILE *out)
         "      --list WHAT        a table instead of the report: errors, leaks, or allocations (the stacks that\n"
         "                         asked for most, freed or not)\n"
         "      --sort BY          which allocations come first: calls (default), bytes, or temporary (freed again)\n"
+        "      --why FINGERPRINT  one leak in full, and what holds it: the shortest way from a root, or the lost\n"
+        "                         blocks around it (fingerprints: --list leaks; the first digits are enough)\n"
         "      --self-contained   no text, but the report itself with symbols inside, to be read on another machine\n",
         out);
     view_help(out, true);
@@ -70,9 +76,42 @@ static int write_table(const struct report_command *report, struct output_job *j
     return r;
 }
 
+static int write_why(const struct reading *reading, struct report_command *report)
+{
+    struct view *view = &report->view;
+    bool json = view->output == &out_json;
+    const struct leaks *leaks = reading_leaks(reading, view->output);
+    size_t at = 0;
+    if (!json && view->output != &out_text) {
+        command_error("option \"--why\" writes text or json, not \"%s\"", view->output->name);
+        return EXIT_USAGE;
+    }
+    if (!why_next(leaks, report->why, &at)) {
+        command_error("no leak has the fingerprint \"%s\"", report->why);
+        return EXIT_USAGE;
+    }
+    struct document document;
+    int r = document_open(&document, view);
+    if (r != EXIT_DONE)
+        return r;
+    struct output_job job;
+    output_job_init(&job, view->output, &view->options, &reading->model, leaks, document.out);
+    job.matching = 0;
+    for (at = 0; why_next(leaks, report->why, &at);)
+        job.matching++;
+    fputs(json ? "[" : "", document.out);
+    at = 0;
+    for (const struct leak *leak; r == 0 && (leak = why_next(leaks, report->why, &at));)
+        r = json ? why_write_json(&job, leak, reading->symbols) : why_write_text(&job, leak, reading->symbols);
+    fputs(json ? "]\n" : "", document.out);
+    return document_close(&document, view, r);
+}
+
 static int write_report(const struct reading *reading, struct report_command *report)
 {
     struct view *view = &report->view;
+    if (report->why)
+        return write_why(reading, report);
     bool is_table = report->list != LIST_NONE || report->by != GROUP_STACK;
     if (is_table && !view->output->table) {
         command_error("format \"%s\" is not for tables", view->output->name);
@@ -124,6 +163,12 @@ static int take_option(struct report_command *report, int code, char **argv)
         chosen = choose("--sort", list_sort_names, optarg);
         report->sort = (enum list_sort)chosen;
         break;
+    case REPORT_WHY:
+        report->why = optarg;
+        chosen = strlen(optarg) < WHY_DIGITS_MIN ? -1 : 0;
+        if (chosen < 0)
+            command_error("option \"--why\": \"%s\" is too short for a fingerprint", optarg);
+        break;
     default:
         return view_option(&report->view, code, optarg, argv);
     }
@@ -138,6 +183,7 @@ static int report_run(int argc, char **argv)
                                             {"list", required_argument, NULL, REPORT_LIST},
                                             {"sort", required_argument, NULL, REPORT_SORT},
                                             {"self-contained", no_argument, NULL, REPORT_SELF_CONTAINED},
+                                            {"why", required_argument, NULL, REPORT_WHY},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
     struct report_command report = {0};

@@ -254,3 +254,18 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *t
         positions[count - 1].function = symbol_function(info, address, texts);
     return count > 1 || positions[0].function || positions[0].file ? count : 0;
 }
+
+const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct chunks *texts, uint64_t *ret_offset)
+{
+    GElf_Off offset;
+    GElf_Sym symbol;
+    Dwarf_Addr bias;
+    Elf *elf;
+    GElf_Word section;
+    const char *name = dwfl_module_addrinfo(info->module, address, &offset, &symbol, &section, &elf, &bias);
+
+    if (!name || !*name || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size)
+        return NULL;
+    *ret_offset = offset;
+    return readable_name(texts, name);
+}

@@ -24,4 +24,7 @@ size_t debuginfo_build_id(struct debuginfo *info, const uint8_t **ret);
 size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *texts,
                       struct symbol positions[static DEBUGINFO_POSITIONS_MAX]);
 
+/* The variable that `address` lies in, by its symbol; NULL: not known, or no memory. */
+const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct chunks *texts, uint64_t *ret_offset);
+
 #endif

@@ -28,6 +28,7 @@ void process_free(struct process *process)
     free(process->errors);
     free(process->references);
     free(process->symbols);
+    free(process->links);
     text_pool_free(process->texts);
     free(process);
 }

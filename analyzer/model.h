@@ -93,6 +93,25 @@ struct reference {
     uint64_t surplus, least, most; /* counts without a reference: of all objects, and of one at least and at most */
 };
 
+enum way_role { WAY_BLOCK, WAY_HOLDER, WAY_ROOT, WAY_REFERRER, WAY_ROLES };
+enum way_root { WAY_FROM_MEMORY, WAY_FROM_DATA, WAY_FROM_STACK, WAY_ROOTS };
+
+/* A part of the explanation `of` of a block (why.h). */
+struct link {
+    uint32_t of;
+    enum way_role role;
+    enum way_root root; /* of a root; the rest is of blocks, if not said otherwise */
+    uint32_t trace;
+    uint32_t module; /* of a root in data */
+    enum leak_kind kind;
+    bool placed; /* `offset` is known */
+    const char *domain;
+    const char *type;      /* may be NULL */
+    const char *name;      /* under which it holds the one before it; may be NULL */
+    uint64_t size, offset; /* of a root in data: in its module */
+    uint64_t address;      /* of a root */
+};
+
 struct totals {
     uint64_t allocations, frees, live_blocks, live_bytes, peak_bytes, dropped;
     uint64_t startup_blocks, startup_bytes, inherited_frees, refused, threads, self_checks, self_check_differences;
@@ -122,7 +141,9 @@ struct process {
     struct group *groups;
     struct memory_error *errors;
     struct reference *references;
-    size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count;
+    struct link *links;
+    size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count,
+        link_count;
 
     struct symbol_list *symbols; /* by frame, for symbol_count of them; NULL in a report without symbols */
     size_t symbol_count;

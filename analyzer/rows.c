@@ -26,6 +26,7 @@ static const size_t entry_sizes[] = {
     [ROWS_FRAMES] = sizeof(struct raw_frame),    [ROWS_NODES] = sizeof(struct node),
     [ROWS_TRACES] = sizeof(struct trace),        [ROWS_GROUPS] = sizeof(struct group),
     [ROWS_ERRORS] = sizeof(struct memory_error), [ROWS_REFERENCES] = sizeof(struct reference),
+    [ROWS_LINKS] = sizeof(struct link),
 };
 _Static_assert(sizeof(entry_sizes) / sizeof(entry_sizes[0]) == ROWS_TABLE_COUNT, "a size for every table");
 
@@ -52,6 +53,7 @@ static void **table_of(struct process *process, enum rows_table table, size_t **
         [ROWS_GROUPS] = {(void **)&process->groups, &process->group_count},
         [ROWS_ERRORS] = {(void **)&process->errors, &process->error_count},
         [ROWS_REFERENCES] = {(void **)&process->references, &process->reference_count},
+        [ROWS_LINKS] = {(void **)&process->links, &process->link_count},
     };
 
     *ret_count = tables[table].count;
@@ -470,6 +472,53 @@ static int add_reference(struct rows *rows, struct line *line)
     return table_append(rows, ROWS_REFERENCES, &reference);
 }
 
+/* The place of the text among `count` names, or `count`. */
+static unsigned int get_name(struct line *line, const char *key, const char *const *names, unsigned int count)
+{
+    struct value value = line_get(line, key);
+    unsigned int i = 0;
+
+    while (i < count && !value_is(value, names[i]))
+        i++;
+    return i;
+}
+
+static bool get_root(struct rows *rows, struct line *line, struct link *link)
+{
+    static const char *const roots[WAY_ROOTS] = {"memory", "data", "stack"};
+    unsigned int root = get_name(line, "root", roots, WAY_ROOTS);
+
+    link->root = (enum way_root)root;
+    return root < WAY_ROOTS && value_hex(line_get(line, "address"), &link->address) &&
+           get_id(line, "module", rows->process->module_count, &link->module) &&
+           value_hex(line_get(line, "offset"), &link->offset);
+}
+
+static int add_link(struct rows *rows, struct line *line)
+{
+    static const char *const roles[WAY_ROLES] = {"block", "holder", "root", "referrer"};
+    unsigned int role = get_name(line, "role", roles, WAY_ROLES);
+    struct link link = {.role = (enum way_role)role};
+    bool good = role < WAY_ROLES && get_id(line, "of", UINT32_MAX, &link.of);
+    int r = get_text(rows, line, "domain", "??", &link.domain);
+
+    if (r == 0)
+        r = get_text(rows, line, "type", NULL, &link.type);
+    if (r == 0)
+        r = get_text(rows, line, "name", NULL, &link.name);
+    if (r < 0)
+        return r;
+    if (good && role == WAY_ROOT)
+        good = get_root(rows, line, &link);
+    else if (good)
+        good = get_id(line, "trace", rows->process->trace_count, &link.trace) && get_kind(line, &link.kind);
+    if (!good)
+        return -EINVAL;
+    link.size = get_count_or_0(line, "size");
+    link.placed = role == WAY_ROOT || value_hex(line_get(line, "offset"), &link.offset);
+    return table_append(rows, ROWS_LINKS, &link);
+}
+
 static int add_totals(struct rows *rows, struct line *line)
 {
     struct totals *totals = &rows->process->totals;
@@ -519,7 +568,7 @@ static const struct {
     /* the frequent ones first */
     {"stack", add_node}, {"trace", add_trace},     {"group", add_group}, {"frame", add_frame},
     {"code", add_code},  {"module", add_module},   {"error", add_error}, {"totals", add_totals},
-    {"end", add_end},    {"audit", add_reference},
+    {"end", add_end},    {"audit", add_reference}, {"why", add_link},
 };
 
 int rows_add(struct rows *rows, struct line *line)

@@ -19,6 +19,7 @@ enum rows_table {
     ROWS_GROUPS,
     ROWS_ERRORS,
     ROWS_REFERENCES,
+    ROWS_LINKS,
     ROWS_TABLE_COUNT
 };
 

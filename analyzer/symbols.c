@@ -178,6 +178,14 @@ size_t symbols_find(struct symbols *symbols, const struct module *module, uint64
     return cached->count;
 }
 
+const char *symbols_variable(struct symbols *symbols, const struct module *module, uint64_t address,
+                             uint64_t *ret_offset)
+{
+    struct image *image = image_of(symbols, module);
+
+    return image && image->info ? debuginfo_variable(image->info, address, &symbols->memory, ret_offset) : NULL;
+}
+
 bool symbols_stale(struct symbols *symbols, const struct module *module)
 {
     const struct image *image = image_of(symbols, module);

@@ -20,6 +20,10 @@ void symbols_free(struct symbols *symbols);
  * memory); *ret lives as long as `symbols`. */
 size_t symbols_find(struct symbols *symbols, const struct module *module, uint64_t address, const struct symbol **ret);
 
+/* The variable of `module` that `address` lies in, and how far behind its start. NULL if not known. */
+const char *symbols_variable(struct symbols *symbols, const struct module *module, uint64_t address,
+                             uint64_t *ret_offset);
+
 /* A place for what another module (frames.c) keeps along with the symbols: *ret_data is its own, and `release` (may be
  * NULL) is called with it by symbols_free. */
 void **symbols_attachment(struct symbols *symbols, void (*release)(void *data));

@@ -90,6 +90,7 @@ static int classify(struct scan *scan)
         .lost = scan_find_garbage,
         .is_kept = scan_is_survivor,
         .kept = note_kept,
+        .late_roots = scan->late_roots,
         .rank = rank_of,
         .parents = scan->parents,
         .member = scan->leaders ? note_member : NULL,

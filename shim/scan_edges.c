@@ -362,6 +362,7 @@ void scan_resolve(struct scan *scan)
     resolve_bases(scan);
     resolve_array(scan, &scan->edges);
     resolve_array(scan, &scan->roots);
+    scan_order_roots(scan);
     if (scan->python.active)
         drop_loaders(scan);
     for (size_t i = 0; i < scan->python.subclasses.used / sizeof(*subclasses); i++)

@@ -27,9 +27,9 @@ static inline void visit(struct queue *queue, uint8_t *kinds, uint32_t block, en
 }
 
 /* Pointers to starts only. */
-static void mark_reachable(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
+static void reach_from(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds, uint64_t from, uint64_t to)
 {
-    for (uint64_t i = 0; i < graph->root_count; i++) {
+    for (uint64_t i = from; i < to; i++) {
         uint32_t target = graph->roots[i];
         if (!(target & SCAN_EDGE_INTERIOR) && kinds[target] != BLOCK_REACHABLE)
             visit(queue, kinds, target, BLOCK_REACHABLE, SCAN_PARENT_ROOT | (uint32_t)i);
@@ -42,6 +42,14 @@ static void mark_reachable(const struct scan_graph *graph, struct queue *queue, 
                 visit(queue, kinds, target, BLOCK_REACHABLE, block);
         }
     }
+}
+
+static void mark_reachable(const struct scan_graph *graph, struct queue *queue, uint8_t *kinds)
+{
+    uint64_t late = MIN(graph->late_roots, graph->root_count);
+
+    reach_from(graph, queue, kinds, 0, late);
+    reach_from(graph, queue, kinds, late, graph->root_count);
 }
 
 /* Follows all pointers to what has no kind yet. */

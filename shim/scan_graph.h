@@ -27,6 +27,7 @@ struct scan_graph {
     const uint32_t *edges;
     const uint32_t *roots; /* edges from outside */
     uint64_t root_count;
+    uint64_t late_roots; /* from this one on they are followed when nothing else is left: they say little */
     /* Called when the lost blocks are known: those of kind BLOCK_UNKNOWN. May be NULL. */
     void (*lost)(void *context, const uint8_t *kinds);
     /* Lost blocks for which this is true are kept by someone who cannot be seen: they become reachable, and what they lead to

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "ledger.h"
 #include "pyarenas.h"
+#include "scan_graph.h"
 #include "scan_state.h"
 
 #include <errno.h>
@@ -94,6 +95,93 @@ void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end)
             at = next;
         }
     }
+}
+
+/* ---- late roots ---- */
+
+#define RUN_NEAR 64u /* bytes */
+#define RUN_ENOUGH 4u
+#define ROOTS_ORDERED (1u << 20) /* of more roots the order does not matter */
+
+static bool is_object(const struct scan *scan, uint32_t edge)
+{
+    uint8_t domain = edge == SCAN_EDGE_NONE ? DOMAIN_MALLOC : scan->index.blocks[edge & SCAN_EDGE_TARGET].domain;
+    return domain == DOMAIN_OBJ || domain == DOMAIN_MEM;
+}
+
+/* Whether the interpreter's data may hold the only reference: to a namespace or a module. The cache of methods, whose
+ * references are borrowed, the memory of dicts, and the arrays of free objects say little. */
+static bool is_namespace(const struct scan *scan, uint32_t edge)
+{
+    const struct scan_block *block = &scan->index.blocks[edge & SCAN_EDGE_TARGET];
+    return block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT && block->facts & (FACT_DICT | FACT_MODULE);
+}
+
+static bool is_in(const struct scan_range *range, uintptr_t address)
+{
+    return address - range->start < range->end - range->start;
+}
+
+/* Stacks and the memory of threads and of the interpreter's frames, where much is left over; and what the interpreter's data
+ * holds of objects, but for namespaces that do not stand in rows, as those do that are free. */
+static bool is_late(const struct scan *scan, size_t number, size_t count)
+{
+    const uint32_t *roots = (const void *)scan->roots.data;
+    const uintptr_t *places = (const void *)scan->places.data;
+    const struct scan_range *data = scan_range_find(&scan->data, places[number]);
+    unsigned same = 0;
+
+    if (!data || data->start > places[number])
+        return true;
+    if (!is_in(&scan->interpreter, places[number]) || !is_object(scan, roots[number]))
+        return false;
+    if (!is_namespace(scan, roots[number]))
+        return true;
+    for (size_t i = number; i-- > 0 && places[number] - places[i] <= RUN_NEAR;)
+        same += is_object(scan, roots[i]);
+    for (size_t i = number + 1; i < count && places[i] - places[number] <= RUN_NEAR; i++)
+        same += is_object(scan, roots[i]);
+    return same >= RUN_ENOUGH;
+}
+
+struct late_root {
+    uint64_t number;
+    uint32_t root;
+    uintptr_t place;
+};
+
+/* Such arrays keep their entries when they are taken out. They hold nothing then; but who can tell, so they only lose their
+ * say in why something is there. */
+void scan_order_roots(struct scan *scan)
+{
+    uint32_t *roots = (void *)scan->roots.data;
+    uintptr_t *places = (void *)scan->places.data;
+    size_t count = scan->roots.used / sizeof(*roots), kept = 0, late = 0;
+    struct scan_array array = {0};
+
+    scan->late_roots = count;
+    for (size_t i = 0; count <= ROOTS_ORDERED && i < count; i++) {
+        struct late_root *item = is_late(scan, i, count) ? scan_array_push(&array, sizeof(*item)) : NULL;
+        if (item)
+            *item = (struct late_root){i, roots[i], places[i]};
+    }
+    const struct late_root *list = (const void *)array.data;
+    size_t late_count = array.used / sizeof(*list);
+    for (size_t i = 0; late_count && i < count; i++) {
+        if (late < late_count && list[late].number == i) {
+            late++;
+            continue;
+        }
+        roots[kept] = roots[i];
+        places[kept++] = places[i];
+    }
+    for (size_t i = 0; i < late_count; i++) {
+        roots[kept + i] = list[i].root;
+        places[kept + i] = list[i].place;
+    }
+    if (late_count)
+        scan->late_roots = kept;
+    scan_array_done(&array);
 }
 
 /* ---- holes ---- */

@@ -62,6 +62,7 @@ struct scan {
     struct scan_array library;     /* ranges of the extension modules of its standard library, ordered */
     struct scan_array edges;       /* uint32_t */
     struct scan_array roots;       /* uint32_t */
+    uint64_t late_roots;           /* see scan_graph.h */
     struct scan_array places;      /* uintptr_t: where in memory the roots are */
     uintptr_t origin;              /* address of the words that scan_words is given, of roots only */
     struct scan_array bases;       /* struct scan_base_check */
@@ -98,6 +99,9 @@ void scan_resolve(struct scan *scan);
 
 /* Finds all roots. Returns 0 or -errno (nothing is known of the memory of this process). */
 int scan_find_roots(struct scan *scan);
+
+/* When all blocks are known: puts those roots last that may be left over from an earlier use. */
+void scan_order_roots(struct scan *scan);
 
 /* The words of [start, end) are roots. */
 void scan_root_range(struct scan *scan, uintptr_t start, uintptr_t end);

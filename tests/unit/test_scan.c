@@ -128,6 +128,74 @@ Test(scan_graph, kept_blocks_keep_what_they_lead_to)
     cr_assert_eq(kept, 3);
 }
 
+/* ---- ways ---- */
+
+/* Classifies three roots' worth of graph:  roots 0, 1 -> 2 -> 3 -> 4, late root 5 -> 4, lost 6 <-> 7 -> 8 */
+struct ways {
+    uint32_t parents[9], leaders[9];
+    uint8_t kinds[9];
+};
+
+static void note_member(void *context, uint32_t leader, uint32_t block)
+{
+    ((struct ways *)context)->leaders[block] = leader + 1;
+}
+
+static struct ways find_ways(uint64_t late_roots)
+{
+    static const uint32_t roots[] = {0, 1, 5}, edges[] = {2, 2, 3, 4, 4, 7, 6, 8};
+    static const uint64_t first[] = {0, 1, 2, 3, 4, 4, 5, 6, 8, 8};
+    struct ways ways = {0};
+    struct scan_graph graph = {
+        .count = 9,
+        .first = first,
+        .edges = edges,
+        .roots = roots,
+        .root_count = 3,
+        .late_roots = late_roots,
+        .parents = ways.parents,
+        .member = note_member,
+        .context = &ways,
+    };
+
+    cr_assert_eq(scan_graph_classify(&graph, ways.kinds), 0);
+    return ways;
+}
+
+Test(scan_graph, ways_are_shortest)
+{
+    struct ways ways = find_ways(3);
+
+    cr_expect_eq(ways.parents[0], SCAN_PARENT_ROOT | 0);
+    cr_expect_eq(ways.parents[2], 0);
+    cr_expect_eq(ways.parents[3], 2);
+    cr_expect_eq(ways.parents[4], 5);
+    cr_expect_eq(ways.parents[5], SCAN_PARENT_ROOT | 2);
+}
+
+Test(scan_graph, late_roots_come_last)
+{
+    struct ways ways = find_ways(2);
+
+    cr_expect_eq(ways.parents[4], 3);
+    cr_expect_eq(ways.parents[5], SCAN_PARENT_ROOT | 2);
+    cr_expect_eq(ways.kinds[5], BLOCK_REACHABLE);
+}
+
+Test(scan_graph, lost_blocks_hang_on_the_leader)
+{
+    struct ways ways = find_ways(3);
+
+    cr_expect_eq(ways.kinds[6], BLOCK_DEFINITE);
+    cr_expect_eq(ways.parents[6], SCAN_PARENT_NONE);
+    cr_expect_eq(ways.parents[7], 6);
+    cr_expect_eq(ways.parents[8], 7);
+    cr_expect_eq(ways.leaders[6], 7);
+    cr_expect_eq(ways.leaders[7], 7);
+    cr_expect_eq(ways.leaders[8], 0, "no part of the cycle");
+    cr_expect_eq(ways.leaders[2], 0);
+}
+
 /* ---- addresses ---- */
 
 static struct scan_index make_index(const uintptr_t (*blocks)[2], uint32_t count)
