@@ -374,8 +374,10 @@ static bool is_plausible_chunk(const void *p)
     size = word & ~7ULL;
     if (size < 32 || size % 16 || size >> 46)
         return false;
-    if (word & 2) /* a mapping of its own */
-        return (((uintptr_t)chunk + size) & 4095) == 0;
+    if (word & 2) { /* a mapping of its own; since 2.43 the size is without the header */
+        uintptr_t end = (uintptr_t)chunk + size;
+        return (end & 4095) == 0 || ((end + 16) & 4095) == 0;
+    }
     if (!block_prefix_readable(chunk + size + block_distance))
         return false;
     memcpy(&next, chunk + size + 8, 8);

@@ -4,6 +4,7 @@
  * odd arguments are applied here. */
 #include "capture.h"
 #include "compiler.h"
+#include "real.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -103,8 +104,27 @@ int posix_memalign(void **ret, size_t alignment, size_t size)
     return 0;
 }
 
+/* Until 2.37 glibc's aligned_alloc rounded odd alignments up as memalign does; since then it refuses them. */
+static bool odd_alignments_are_refused(void)
+{
+    static enum { UNKNOWN, REFUSED, ROUNDED } known;
+
+    if (known == UNKNOWN && real_ready && real.aligned_alloc) {
+        int saved = errno;
+        void *p = real.aligned_alloc(3, 16);
+        known = p ? ROUNDED : REFUSED;
+        real.free(p);
+        errno = saved;
+    }
+    return known == REFUSED;
+}
+
 void *aligned_alloc(size_t alignment, size_t size)
 {
+    if (unlikely(!is_power_of_two(alignment)) && odd_alignments_are_refused()) {
+        errno = EINVAL;
+        return NULL;
+    }
     return aligned(alignment, size, HERE);
 }
 

@@ -19,6 +19,7 @@
     X(realloc, void *, (void *, size_t)) \
     X(free, void, (void *)) \
     X(memalign, void *, (size_t, size_t)) \
+    X(aligned_alloc, void *, (size_t, size_t)) \
     X(malloc_usable_size, size_t, (void *)) \
     X(dlopen, void *, (const char *, int)) \
     X(dlsym, void *, (void *, const char *)) \
