@@ -83,7 +83,7 @@ struct ledger_record {
     uint32_t trace;  /* LEDGER_TRACES id of the allocation (of the last realloc), 0 = not recorded */
     uint32_t thread; /* LEDGER_THREADS id */
     uint32_t type;   /* LEDGER_TEXT ref of the Python type's name, 0 = not known */
-    uint32_t mark;   /* interval (memshim_mark) in which it was allocated */
+    uint32_t mark;   /* interval (shim/scope.c) in which it was allocated: means something to its own process only */
 };
 
 enum node_meta {

@@ -3,6 +3,7 @@
 
 #include "fault.h"
 
+uint32_t event_interval;
 bool event_odd = true;
 bool event_samples;
 

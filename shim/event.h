@@ -32,6 +32,9 @@ extern _hidden_ bool event_odd;
 /* True: they would be plain but for sampling. */
 extern _hidden_ bool event_samples;
 
+/* Counts up at each edge of a scope (scope.c); records have the value at which they were made. */
+extern _hidden_ uint32_t event_interval;
+
 /* Looks again whether they are: after the options were read, and when the startup phase ends. */
 void event_settle(void);
 
@@ -100,7 +103,7 @@ static _always_inline_ void event_fill_record(struct ledger_record *record, cons
     record->trace = trace;
     record->thread = thread->id;
     record->type = 0;
-    record->mark = ledger_header->mark;
+    record->mark = event_interval;
     __atomic_store_n(&record->owner, ledger_owner((uintptr_t)p, block_domain_of(ref), flags), __ATOMIC_RELEASE);
 }
 

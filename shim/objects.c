@@ -40,7 +40,7 @@ static void publish(uint32_t id, const struct thread *thread, uint32_t trace, en
     record->trace = trace;
     record->thread = thread->id;
     record->type = label ? ledger_text(label, strlen(label)) : 0;
-    record->mark = ledger_header->mark;
+    record->mark = event_interval;
     __atomic_store_n(&record->owner, ledger_owner(address, domain, event_flags()), __ATOMIC_RELEASE);
 }
 

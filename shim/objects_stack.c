@@ -4,6 +4,7 @@
 #include "client_hooks.h"
 #include "event.h"
 #include "lock.h"
+#include "memshim/scope.h"
 #include "place.h"
 #include "pylines.h"
 
@@ -93,23 +94,42 @@ static void add_chain(struct lines *lines, uint32_t id)
     }
 }
 
-_exported_ size_t memshim_stack_text(char *buffer, size_t size)
+/* Python first: native stacks are deep, and their far end is the interpreter's own. */
+static size_t write_trace(uint32_t trace, char *buffer, size_t size)
+{
+    struct lines lines = {.bytes = buffer, .size = size};
+
+    buffer[0] = '\0';
+    if (trace && trace < place_limit(LEDGER_TRACES)) {
+        const struct ledger_trace *entry = ledger_entry(LEDGER_TRACES, trace);
+        add_chain(&lines, entry->python);
+        add_chain(&lines, entry->native);
+    }
+    return lines.used;
+}
+
+_exported_ size_t memshim_trace_text(uint32_t trace, char *buffer, size_t size)
 {
     struct thread *thread = size ? thread_enter() : NULL;
-    struct lines lines = {.bytes = buffer, .size = size};
 
     if (!thread)
         return 0;
     int saved = errno;
-    uint32_t trace = event_trace(thread, __builtin_frame_address(0));
-    buffer[0] = '\0';
-    if (trace) {
-        const struct ledger_trace *entry = ledger_entry(LEDGER_TRACES, trace);
-        /* Python first: native stacks are deep, and their far end is the interpreter's own */
-        add_chain(&lines, entry->python);
-        add_chain(&lines, entry->native);
-    }
+    size_t length = write_trace(trace, buffer, size);
     errno = saved;
     thread_leave();
-    return lines.used;
+    return length;
+}
+
+_exported_ size_t memshim_stack_text(char *buffer, size_t size)
+{
+    struct thread *thread = size ? thread_enter() : NULL;
+
+    if (!thread)
+        return 0;
+    int saved = errno;
+    size_t length = write_trace(event_trace(thread, __builtin_frame_address(0)), buffer, size);
+    errno = saved;
+    thread_leave();
+    return length;
 }

@@ -313,6 +313,27 @@ _exported_ int memshim_pool_alloc_blocking(memshim_pool *pool, uint64_t size, ui
     return allocate_until(pool, &request, deadline, ret);
 }
 
+uint32_t pool_freed(memshim_pool *pool)
+{
+    struct pool_mapping *mapping = pool_use_mapping(pool);
+    uint32_t freed = mapping ? __atomic_load_n(&mapping->view.header->freed, __ATOMIC_ACQUIRE) : 0;
+
+    if (mapping)
+        pool_mapping_release(mapping);
+    return freed;
+}
+
+int pool_wait_freed(memshim_pool *pool, uint32_t seen, int64_t left)
+{
+    struct pool_mapping *mapping = pool_use_mapping(pool);
+
+    if (!mapping)
+        return -EBADF;
+    int result = pool_wait_word(&mapping->view, seen, left);
+    pool_mapping_release(mapping);
+    return result;
+}
+
 /* The chunk of an allocation, or 0. */
 static uint32_t chunk_of(const struct pool_view *view, const struct memshim_allocation *allocation)
 {

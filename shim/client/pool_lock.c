@@ -50,17 +50,23 @@ void pool_wake(struct pool_view *view)
         syscall(SYS_futex, &header->freed, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-int pool_wait(struct pool_view *view, int64_t left)
+int pool_wait_word(struct pool_view *view, uint32_t seen, int64_t left)
 {
     struct pool_header *header = view->header;
-    uint32_t seen = __atomic_load_n(&header->freed, __ATOMIC_ACQUIRE);
     int64_t wait = left < 0 ? WAIT_MAX : MIN(left, (int64_t)WAIT_MAX);
     struct timespec time = {.tv_nsec = wait};
 
     __atomic_add_fetch(&header->waiting, 1, __ATOMIC_ACQ_REL);
-    pool_unlock(view);
     long result = syscall(SYS_futex, &header->freed, FUTEX_WAIT, seen, &time, NULL, 0);
     int error = result < 0 ? errno : 0;
     __atomic_sub_fetch(&header->waiting, 1, __ATOMIC_ACQ_REL);
     return error == EINTR ? -EINTR : 0;
+}
+
+int pool_wait(struct pool_view *view, int64_t left)
+{
+    uint32_t seen = __atomic_load_n(&view->header->freed, __ATOMIC_ACQUIRE);
+
+    pool_unlock(view);
+    return pool_wait_word(view, seen, left);
 }

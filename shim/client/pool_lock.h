@@ -19,4 +19,7 @@ void pool_wake(struct pool_view *view);
  * 0 or -EINTR. */
 int pool_wait(struct pool_view *view, int64_t left);
 
+/* The same without the lock, unless header->freed is not `seen` any more. */
+int pool_wait_word(struct pool_view *view, uint32_t seen, int64_t left);
+
 #endif

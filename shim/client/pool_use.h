@@ -36,6 +36,11 @@ struct pool_mapping *pool_use_mapping(memshim_pool *pool);
 void pool_mapping_hold(struct pool_mapping *mapping);
 void pool_mapping_release(struct pool_mapping *mapping);
 
+/* For those who cannot call memshim_pool_alloc_blocking, because the stack must be theirs: counts what may let an allocation succeed;
+ * waits until that is no longer `seen` (as pool_wait does, -EBADF). In pool.c. */
+uint32_t pool_freed(memshim_pool *pool);
+int pool_wait_freed(memshim_pool *pool, uint32_t seen, int64_t left);
+
 /* The caller's stack in the pool, if there is one to be had. Takes the text before the lock is taken: see pool_use.c. */
 size_t pool_use_stack(char *text, size_t size);
 

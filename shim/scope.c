@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Scopes (memshim/scope.h). Each edge of a scope begins a new interval, and each record knows in which one it was made. */
+#include "memshim/scope.h"
+
+#include "event.h"
+#include "place.h"
+
+static const char *const domain_names[DOMAIN_BLOCK_COUNT] = {"malloc", "raw", "mem", "obj", "new", "new[]", "mmap"};
+
+static uint32_t next_interval(void)
+{
+    return __atomic_add_fetch(&event_interval, 1, __ATOMIC_ACQ_REL);
+}
+
+_exported_ int memshim_scope_begin(struct memshim_scope *scope, unsigned flags)
+{
+    if (!scope || flags & ~(unsigned)MEMSHIM_SCOPE_THREAD)
+        return -EINVAL;
+    *scope = (struct memshim_scope){0};
+    if (*thread_generation == THREAD_INACTIVE)
+        return -ENODEV;
+    if (sample_mean)
+        return -ENOTSUP;
+    struct thread *thread = thread_enter();
+    if (!thread)
+        return -EAGAIN;
+    scope->generation = thread->generation;
+    scope->thread = flags & MEMSHIM_SCOPE_THREAD ? thread->id : 0;
+    scope->first = next_interval();
+    thread_leave();
+    return 0;
+}
+
+_exported_ int memshim_scope_end(struct memshim_scope *scope)
+{
+    if (!scope || !scope->first)
+        return -EINVAL;
+    scope->last = next_interval();
+    return 0;
+}
+
+struct measure {
+    const struct memshim_scope *scope;
+    const void *const *except;
+    size_t except_count;
+    struct memshim_scope_leak *leaks;
+    size_t room, count, latest;
+    struct memshim_scope_sum sum;
+};
+
+static bool is_excepted(const struct measure *measure, uint64_t start, uint64_t size)
+{
+    for (size_t i = 0; i < measure->except_count; i++)
+        if ((uintptr_t)measure->except[i] - start < MAX(size, 1u))
+            return true;
+    return false;
+}
+
+/* Adds to the row of the stack, if there is one or room for it. Blocks of one stack often come together. */
+static void add(struct measure *measure, uint32_t trace, const char *domain, uint64_t size)
+{
+    size_t i = measure->latest;
+
+    measure->sum.blocks++;
+    measure->sum.bytes += size;
+    if (i >= measure->count || measure->leaks[i].trace != trace || measure->leaks[i].domain != domain)
+        for (i = 0; i < measure->count; i++)
+            if (measure->leaks[i].trace == trace && measure->leaks[i].domain == domain)
+                break;
+    if (i == measure->room)
+        return;
+    if (i == measure->count)
+        measure->leaks[measure->count++] = (struct memshim_scope_leak){.trace = trace, .domain = domain};
+    measure->leaks[i].blocks++;
+    measure->leaks[i].bytes += size;
+    measure->latest = i;
+}
+
+static void look_at(struct measure *measure, const struct ledger_record *record)
+{
+    const struct memshim_scope *scope = measure->scope;
+    uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
+    uint32_t mark = __atomic_load_n(&record->mark, __ATOMIC_RELAXED), trace = record->trace, thread = record->thread;
+    uint64_t size = __atomic_load_n(&record->size, __ATOMIC_RELAXED);
+
+    if (!owner || ledger_owner_flags(owner) & RECORD_FREED || !ledger_is_block(ledger_owner_domain(owner)) ||
+        mark - scope->first >= scope->last - scope->first || (scope->thread && scope->thread != thread))
+        return;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&record->owner, __ATOMIC_RELAXED) != owner ||
+        is_excepted(measure, ledger_owner_address(owner), size))
+        return;
+    add(measure, trace, domain_names[ledger_owner_domain(owner)], size);
+}
+
+_exported_ int memshim_scope_leaks(const struct memshim_scope *scope, const void *const *except, size_t except_count,
+                                   struct memshim_scope_leak *leaks, size_t *count, struct memshim_scope_sum *sum)
+{
+    struct measure measure = {
+        .scope = scope, .except = except, .except_count = except_count, .leaks = leaks, .room = count ? *count : 0};
+
+    if (!scope || !count || !sum || !scope->first || !scope->last || (!leaks && *count))
+        return -EINVAL;
+    struct thread *thread = thread_enter();
+    if (!thread)
+        return *thread_generation == THREAD_INACTIVE ? -ENODEV : -EAGAIN;
+    uint32_t limit = scope->generation == thread->generation ? place_limit(LEDGER_RECORDS) : 0;
+    for (uint32_t id = 1; id < limit; id++)
+        look_at(&measure, records_get(id));
+    thread_leave();
+    *count = measure.count;
+    *sum = measure.sum;
+    return 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The Python package memshim in every interpreter, bare and under memshim. The targets check what they see themselves; here their
+ * ends are looked at, and what the reports say. */
+#include "pythons.h"
+#include "trace.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct script {
+    const struct python *python;
+    char *path;
+    char *environment;
+};
+
+static struct script script_open(const struct python *python, const char *name)
+{
+    return (struct script){
+        .python = python,
+        .path = text_format("%s/tests/targets/%s", test_variable("TEST_SOURCE"), name),
+        .environment = text_format("PYTHONPATH=%s", test_variable("TEST_PACKAGE")),
+    };
+}
+
+static void script_close(struct script *script)
+{
+    free(script->path);
+    free(script->environment);
+}
+
+static void assert_bare(const struct script *script, const char *first, const char *second)
+{
+    struct outcome bare = spawn_run(LIST(script->python->path, script->path, first, second), LIST(script->environment));
+
+    cr_assert_eq(bare.status, 0, "Python %s, %s %s: %s%s", script->python->version, script->path, first, bare.out,
+                 bare.err);
+    outcome_clear(&bare);
+}
+
+static struct traced trace_script(const struct script *script, const char *first, const char *second)
+{
+    struct traced traced =
+        trace(BY_LAUNCHER, NULL, LIST(script->python->path, script->path, first, second), LIST(script->environment));
+
+    cr_assert_eq(traced.run.status, 0, "Python %s, %s %s: %s%s", script->python->version, script->path, first,
+                 traced.run.out, traced.run.err);
+    return traced;
+}
+
+/* For each interpreter. */
+static void for_each(void (*function)(const struct python *python))
+{
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+
+    cr_assert_gt(count, 0);
+    for (size_t i = 0; i < count; i++)
+        function(&pythons[i]);
+}
+
+static int count_errors(const struct traced *traced, const char *kind, const char *domain)
+{
+    json_t *error;
+    size_t i;
+    int count = 0;
+
+    json_array_foreach(json_object_get(traced->report, "errors"), i, error)
+    {
+        count += (!kind || strcmp(json_string_value(json_object_get(error, "kind")), kind) == 0) &&
+                 (!domain || strcmp(json_string_value(json_object_get(error, "domain")), domain) == 0);
+    }
+    return count;
+}
+
+/* ---- handles ---- */
+
+static void check_handles(const struct python *python)
+{
+    struct script script = script_open(python, "module_handles.py");
+
+    assert_bare(&script, "good", NULL);
+    assert_bare(&script, "bad", NULL);
+    struct traced good = trace_script(&script, "good", NULL);
+    cr_expect_eq(count_errors(&good, NULL, NULL), 0, "Python %s: %s", python->version, good.run.err);
+    ASSERT_LEAKS(good.report, 0, 0, .domain = "handle");
+    traced_clear(&good);
+    struct traced bad = trace_script(&script, "bad", NULL);
+    cr_expect_eq(count_errors(&bad, "invalid-argument", "handle"), 8);
+    cr_expect_geq(count_errors(&bad, "invalid-handle", "handle"), 4);
+    cr_expect_eq(count_errors(&bad, "handle-locked", "handle"), 2);
+    cr_expect_eq(count_errors(&bad, "unbalanced-unlock", "handle"), 1);
+    cr_expect_geq(count_errors(&bad, "double-free", "handle"), 1);
+    ASSERT_LEAKS(bad.report, 0, 0, .domain = "handle");
+    traced_clear(&bad);
+    struct traced lost = trace_script(&script, "lost", NULL);
+    ASSERT_LEAKS(lost.report, 1, 777, .domain = "handle", .type = "Forgotten", .function = "lost",
+                 .language = "python");
+    ASSERT_LEAKS(lost.report, 1, 0, .domain = "handle-lock", .type = "Forgotten", .function = "lost");
+    traced_clear(&lost);
+    script_close(&script);
+}
+
+Test(module, handles)
+{
+    for_each(check_handles);
+}
+
+/* ---- pools ---- */
+
+static void check_pools(const struct python *python)
+{
+    struct script script = script_open(python, "module_pools.py");
+    char *name = text_format("memshim-test-module-%d", (int)getpid());
+    const char *cases[] = {"good", "waiting", "bad"};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_bare(&script, cases[i], name);
+        struct traced traced = trace_script(&script, cases[i], name);
+        if (strcmp(cases[i], "waiting") == 0)
+            cr_expect_eq(count_errors(&traced, NULL, NULL), 0, "%s", traced.run.err);
+        if (strcmp(cases[i], "bad") != 0)
+            ASSERT_LEAKS(traced.report, 0, 0, .domain = "pool");
+        ASSERT_LEAKS(traced.report, 0, 0, .domain = "pool-attachment");
+        traced_clear(&traced);
+    }
+    struct traced lost = trace_script(&script, "lost", name);
+    ASSERT_LEAKS(lost.report, 1, 1234, .domain = "pool", .function = "keep", .caller = "lost", .language = "python");
+    ASSERT_LEAKS(lost.report, 1, 4321, .domain = "pool", .function = "keep", .caller = "die", .language = "python");
+    ASSERT_LEAKS(lost.report, 1, 0, .domain = "pool-attachment", .type = name, .function = "lost");
+    traced_clear(&lost);
+    shm_unlink(name);
+    script_close(&script);
+    free(name);
+}
+
+Test(module, pools)
+{
+    for_each(check_pools);
+}
+
+/* ---- scopes ---- */
+
+static void check_scopes(const struct python *python)
+{
+    struct script script = script_open(python, "module_scopes.py");
+    char *extension = python_extension(python);
+    const char *rounds = getenv("TEST_REPEAT") ? "1000" : "20";
+
+    assert_bare(&script, "", rounds);
+    struct traced traced = trace_script(&script, extension ? extension : "", rounds);
+    cr_expect_str_eq(traced.run.out, "measured\n");
+    traced_clear(&traced);
+    script_close(&script);
+    free(extension);
+}
+
+Test(module, scopes)
+{
+    for_each(check_scopes);
+}
+
+/* ---- the launcher ---- */
+
+static void check_launcher(const struct python *python)
+{
+    struct script script = script_open(python, "module_handles.py");
+    char *folder = folder_new(), *program = text_format("MEMSHIM_PROGRAM=%s", memshim_path());
+    const char *environment[] = {script.environment, program, NULL};
+    struct outcome run =
+        spawn_run(LIST(python->path, "-m", "memshim", "run", "-o", folder, script.path, "lost"), environment);
+
+    cr_expect_eq(run.status, 0, "%s", run.err);
+    cr_expect(strstr(run.err, "(handle, Forgotten)") != NULL, "%s", run.err);
+    outcome_clear(&run);
+    run = spawn_run(LIST(python->path, "-m", "memshim", "run", "-q", "-o", folder, "-c", "raise SystemExit(7)"),
+                    environment);
+    cr_expect_eq(run.status, 7, "%s", run.err);
+    outcome_clear(&run);
+    run = spawn_run(LIST(python->path, "-m", "memshim", "info", folder), environment);
+    cr_expect_eq(run.status, 0, "%s", run.err);
+    outcome_clear(&run);
+    folder_remove(folder);
+    free(program);
+    script_close(&script);
+}
+
+Test(module, launcher)
+{
+    for_each(check_launcher);
+}
