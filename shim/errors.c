@@ -4,6 +4,7 @@
 #include "compiler.h"
 #include "ledger.h"
 #include "lock.h"
+#include "log.h"
 #include "place.h"
 
 #include <errno.h>
@@ -131,9 +132,7 @@ static void tell(const struct error_note *note)
     add_stack(&text, "freed at", note->free_trace);
     if (count == TOLD_MAX)
         add(&text, "memshim: further errors are in the report only\n");
-    if (write(STDERR_FILENO, text.bytes, text.used) < 0) {
-        /* nobody to tell */
-    }
+    log_write(text.bytes, text.used);
 }
 
 /* ---- in the ledger ---- */

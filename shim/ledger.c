@@ -2,6 +2,7 @@
 #include "ledger.h"
 
 #include "arena.h"
+#include "calm.h"
 #include "compiler.h"
 #include "ledger_file.h"
 #include "lock.h"
@@ -102,7 +103,7 @@ static int add_segment(enum ledger_kind kind)
 
 static _cold_ int grow(enum ledger_kind kind, uint64_t seen_limit)
 {
-    int saved = errno, result = 0;
+    int saved = errno, result = 0, cancel = calm_hold();
 
     lock_take(&grow_lock);
     if (cursors[kind].limit == seen_limit)
@@ -110,6 +111,7 @@ static _cold_ int grow(enum ledger_kind kind, uint64_t seen_limit)
     lock_give(&grow_lock);
     if (result < 0)
         ledger_lacks(LACK_LEDGER_FULL);
+    calm_release(cancel);
     errno = saved;
     return result;
 }

@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "log.h"
 
+#include "calm.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 unsigned log_verbosity;
+
+void log_write(const char *text, size_t size)
+{
+    int saved = errno;
+    struct calm calm;
+
+    calm_begin(&calm);
+    if (write(STDERR_FILENO, text, size) < 0) {
+        /* nobody to tell */
+    }
+    calm_end(&calm);
+    errno = saved;
+}
 
 void log_line(unsigned level, const char *format, ...)
 {
@@ -22,8 +37,6 @@ void log_line(unsigned level, const char *format, ...)
     if (length > 0)
         used += MIN((size_t)length, sizeof(line) - used - 2);
     line[used++] = '\n';
-    if (write(STDERR_FILENO, line, used) < 0) {
-        /* nobody to tell */
-    }
+    log_write(line, used);
     errno = saved;
 }

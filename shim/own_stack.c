@@ -5,6 +5,7 @@
 #include "own_stack.h"
 
 #include "arena.h"
+#include "calm.h"
 #include "lock.h"
 
 #include <signal.h>
@@ -52,9 +53,11 @@ static void change(void (*function)(void *), void *argument)
 void own_stack_run(void (*function)(void *argument), void *argument)
 {
     sigset_t all, before;
+    int cancel = calm_hold();
 
     if (!on_alternate_stack()) {
         function(argument);
+        calm_release(cancel);
         return;
     }
     sigfillset(&all);
@@ -63,6 +66,7 @@ void own_stack_run(void (*function)(void *argument), void *argument)
     change(function, argument);
     lock_give(&lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    calm_release(cancel);
 }
 
 void own_stack_fork_child(void)

@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "block.h"
+#include "calm.h"
 #include "errors.h"
 #include "event.h"
 #include "fault.h"
@@ -308,7 +309,7 @@ __attribute__((constructor(101))) static void construct(void)
 
 /* ---- forks ---- */
 
-uint32_t start_forked_child(void)
+static uint32_t begin_forked_child(void)
 {
     if (!start_options.children) {
         pages_fork_child();
@@ -340,6 +341,15 @@ uint32_t start_forked_child(void)
     return generation;
 }
 
+uint32_t start_forked_child(void)
+{
+    int cancel = calm_hold();
+    uint32_t made = begin_forked_child();
+
+    calm_release(cancel);
+    return made;
+}
+
 /* ---- the end ---- */
 
 static int64_t now(void)
@@ -349,40 +359,26 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* Writing beyond RLIMIT_FSIZE sends SIGXFSZ: it is taken back, and the failed write is noticed as such. */
-static int write_report_file(const struct ledger_view *view)
-{
-    sigset_t limit, before;
-    const struct timespec at_once = {0};
-
-    sigemptyset(&limit);
-    sigaddset(&limit, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &limit, &before);
-    int result = report_write_file(view, NULL, ledger_header->output);
-    if (!sigismember(&before, SIGXFSZ)) {
-        while (sigtimedwait(&limit, NULL, &at_once) > 0)
-            ;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return result;
-}
-
 /* Leaves the ledger in place when the report cannot be written: the analyzer makes it later. */
 static void write_report(void)
 {
     struct ledger_view view;
     const char *why = "";
+    struct calm calm;
+
+    calm_begin(&calm); /* a failed write is noticed as such */
     int fd = ledger_descriptor();
     int result = fd < 0 ? fd : ledger_view_open_fd(&view, fd, &why);
 
     if (result == 0) {
-        result = write_report_file(&view);
+        result = report_write_file(&view, NULL, ledger_header->output);
         ledger_view_close(&view);
     }
     if (result == 0)
         ledger_remove();
     else
         log_line(0, "cannot write '%s': %s; the ledger stays beside it", ledger_header->output, strerror(-result));
+    calm_end(&calm);
 }
 
 /* True in the process that the ledger describes: not in a vfork child, which shares its memory. */

@@ -7,6 +7,7 @@
 
 #include "unwind_slow.h"
 
+#include "calm.h"
 #include "unwind_memory.h"
 
 #include <dlfcn.h>
@@ -231,8 +232,10 @@ bool slow_fork_child(void)
 
 __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, struct slow_frame *frames, unsigned max)
 {
+    int cancel = calm_hold(); /* libunwind writes to a pipe */
     enter();
     unsigned count = walk(start, frames, max);
     leave();
+    calm_release(cancel);
     return count;
 }
