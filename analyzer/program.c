@@ -54,6 +54,17 @@ static bool is_loader(const char *path)
            strncmp(base, "ld64.so", strlen("ld64.so")) == 0 || strncmp(base, "ld-musl", strlen("ld-musl")) == 0;
 }
 
+/* The shim is made of the C library whose loader this is. */
+static const char *loader_obstacle(int fd, const ElfW(Phdr) * segment)
+{
+    char path[LINE_MAX_READ + 1] = "";
+    size_t size = segment->p_filesz < LINE_MAX_READ ? segment->p_filesz : LINE_MAX_READ;
+
+    if (pread(fd, path, size, (off_t)segment->p_offset) != (ssize_t)size)
+        return NULL;
+    return strstr(path, "/ld-musl-") ? "a program for the musl C library" : NULL;
+}
+
 static const char *elf_obstacle(int fd, const ElfW(Ehdr) * header, const char *path)
 {
     if (header->e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32))
@@ -70,7 +81,7 @@ static const char *elf_obstacle(int fd, const ElfW(Ehdr) * header, const char *p
         if (pread(fd, &segment, sizeof(segment), where) != (ssize_t)sizeof(segment))
             return NULL;
         if (segment.p_type == PT_INTERP)
-            return NULL;
+            return loader_obstacle(fd, &segment);
     }
     return is_loader(path) ? NULL : "statically linked";
 }

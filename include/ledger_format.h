@@ -306,6 +306,7 @@ struct ledger_header {
     int64_t live_bytes; /* flushed balances of all threads */
     int64_t peak_bytes;
     uint64_t inherited_frees; /* blocks of the parent process freed in this one */
+    uint64_t dropped;         /* events for which the ledger had not even room for a thread's counters */
     uint64_t refused;         /* requests that an option (fail_every, fail_above, limit) let fail */
     uint64_t self_checks;     /* stacks compared with a full unwind (option self_check) */
     uint64_t self_check_differences;

@@ -46,8 +46,13 @@ _cold_ void count_sampled_free(struct thread *thread, size_t size)
 
 _cold_ void count_dropped(void)
 {
-    struct thread *thread = thread_local_state.self;
+    const struct thread_local_state *state = &thread_local_state;
+    uint32_t generation = *thread_generation;
 
-    if (thread && thread_local_state.busy == BUSY_SHIM)
-        __atomic_fetch_add(&thread->counters->dropped, 1, __ATOMIC_RELAXED);
+    if (generation == 0 || generation == THREAD_INACTIVE || state->busy == BUSY_NESTED)
+        return;
+    if (!state->busy || !state->self)
+        __atomic_fetch_add(&ledger_header->dropped, 1, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_add(&state->self->counters->dropped, 1, __ATOMIC_RELAXED);
 }

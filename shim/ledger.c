@@ -101,13 +101,20 @@ static int add_segment(enum ledger_kind kind)
     return 0;
 }
 
+/* While the disk is full, every event comes here: few of them ask the kernel again. */
+#define GROW_RETRY 1024u
+static uint32_t failures; /* since the last success */
+
 static _cold_ int grow(enum ledger_kind kind, uint64_t seen_limit)
 {
+    if (failures && __atomic_add_fetch(&failures, 1, __ATOMIC_RELAXED) % GROW_RETRY)
+        return -ENOSPC;
     int saved = errno, result = 0, cancel = calm_hold();
 
     lock_take(&grow_lock);
     if (cursors[kind].limit == seen_limit)
         result = seen_limit + ledger_per_segment(kind) > UINT32_MAX ? -ENOSPC : add_segment(kind);
+    failures = result < 0 ? MAX(failures, 1u) : 0;
     lock_give(&grow_lock);
     if (result < 0)
         ledger_lacks(LACK_LEDGER_FULL);
@@ -181,7 +188,7 @@ int ledger_create(const char *output)
     result = ledger_file_create(&file, output);
     if (result < 0)
         return result;
-    segment_count = spare_count = 0;
+    segment_count = spare_count = failures = 0;
     memset(cursors, 0, sizeof(cursors));
     result = map_more(1);
     if (result < 0) {

@@ -95,10 +95,25 @@ static int name_report(struct ledger_file *file, const char *output, uint32_t n)
     return 0;
 }
 
+/* Opens what was a ledger of ours: a regular file of our own, by a link of our own. Others may put links and pipes into a shared
+ * folder, whose mere opening has effects. */
+static int open_own(const char *path)
+{
+    struct stat status;
+    bool own_link = lstat(path, &status) == 0 && S_ISLNK(status.st_mode) && status.st_uid == geteuid();
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (own_link ? 0 : O_NOFOLLOW));
+
+    if (fd >= 0 && (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 /* The name was taken. If an earlier image of this very process holds it, that image ended by exec: say so in its ledger. */
 static void mark_replaced(const struct ledger_file *file)
 {
-    _cleanup_close_ int fd = open(file->link, O_RDWR | O_CLOEXEC);
+    _cleanup_close_ int fd = open_own(file->link);
     struct ledger_header header; /* only the fields before the long ones are read */
     const size_t head = offsetof(struct ledger_header, program);
     uint32_t ended = END_EXEC;
@@ -156,7 +171,9 @@ static int create_in_shared_memory(struct ledger_file *file)
 /* Creates the ledger under the name in file->link. -EEXIST: the name is taken. */
 static int create_named(struct ledger_file *file)
 {
-    if (access(file->report, F_OK) == 0)
+    struct stat status;
+
+    if (lstat(file->report, &status) == 0)
         return -EEXIST;
     int fd = create_in_shared_memory(file);
     if (fd >= 0 || fd == -EEXIST)

@@ -155,8 +155,11 @@ int dlclose(void *handle)
         real_init();
     if (!real.dlclose)
         return -1;
+    bool suspended = pymem_suspend();
     int result = real.dlclose(handle);
     if (result == 0)
         note_changes(NULL);
+    if (suspended)
+        pymem_resume();
     return result;
 }

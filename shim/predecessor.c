@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define IMAGES_MAX 4u /* ledgers that one process may leave: failed execs keep theirs in use */
 
@@ -32,10 +33,14 @@ static bool is_predecessor(const struct ledger_header *header)
 static void report_image(const char *path)
 {
     static const struct report_end replaced = {.ended = "exec"};
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     struct ledger_view view;
+    struct stat status;
 
-    if (fd < 0 || ledger_view_open_fd(&view, fd, NULL) < 0)
+    /* Anybody may put a file there, and its header says where the report is written. */
+    if (fd < 0 || fstat(fd, &status) < 0 || status.st_uid != geteuid() || !S_ISREG(status.st_mode))
+        return;
+    if (ledger_view_open_fd(&view, fd, NULL) < 0)
         return;
     if (is_predecessor(view.header) && report_write_file(&view, &replaced, view.header->output) == 0) {
         remove_link(view.header->output);

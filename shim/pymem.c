@@ -360,6 +360,42 @@ void pymem_fork_child(void)
         describe();
 }
 
+/* What is off while a dlclose may unload the interpreter: from some point in there its code and data are gone, and the loader
+ * still calls free. */
+static struct {
+    unsigned depth;
+    uint8_t watching;
+    bool captures, checks_lock;
+} suspended;
+
+bool pymem_suspend(void)
+{
+    if (!pymem_present || runs())
+        return false;
+    lock_take(&lock);
+    if (suspended.depth++ == 0) {
+        suspended.watching = pymem_watching;
+        suspended.captures = pymem_captures;
+        suspended.checks_lock = pymem_checks_lock;
+        pymem_watching = PYMEM_WATCH_NOT;
+        pymem_captures = pymem_checks_lock = false;
+    }
+    lock_give(&lock);
+    return true;
+}
+
+void pymem_resume(void)
+{
+    pymem_module_gone();
+    lock_take(&lock);
+    if (--suspended.depth == 0 && pymem_present) {
+        pymem_watching = suspended.watching;
+        pymem_captures = suspended.captures;
+        pymem_checks_lock = suspended.checks_lock;
+    }
+    lock_give(&lock);
+}
+
 void pymem_module_gone(void)
 {
     Dl_info info;

@@ -51,6 +51,10 @@ void pymem_start(void *handle);
 /* In a forked child: describes the interpreter in the new ledger. */
 void pymem_fork_child(void);
 
+/* Before a dlclose that may unload the interpreter: nothing of it is touched up to pymem_resume. False: it runs, and stays. */
+bool pymem_suspend(void);
+void pymem_resume(void);
+
 /* After dlclose: forgets the interpreter if its code is gone. */
 void pymem_module_gone(void);
 

@@ -454,6 +454,7 @@ static void gather_threads(struct gathered *gathered)
     uint64_t now = (uint64_t)LOAD(header->live_bytes);
     int64_t fall = 0;
 
+    totals->dropped = LOAD(header->dropped);
     for (uint32_t id = 1; id < limit; id++) {
         const struct ledger_thread *thread = ledger_view_entry(gathered->view, LEDGER_THREADS, id);
         uint64_t balance;

@@ -18,3 +18,22 @@ void plugin_work(int count)
     plugin_lose(count);
     NO_TAIL_CALL();
 }
+
+__attribute__((visibility("default"))) void *plugin_make(size_t size);
+__attribute__((visibility("default"))) void *plugin_resize(void *p, size_t size);
+__attribute__((visibility("default"))) void plugin_drop(void *p);
+
+void *plugin_make(size_t size)
+{
+    return use(malloc(size));
+}
+
+void *plugin_resize(void *p, size_t size)
+{
+    return use(realloc(p, size));
+}
+
+void plugin_drop(void *p)
+{
+    free(p);
+}

@@ -74,6 +74,29 @@ Test(program, the_other_word_size_does)
     cr_expect_str_eq(program_obstacle("x"), "a 32-bit program");
 }
 
+Test(program, another_c_library_does)
+{
+    struct {
+        Elf64_Ehdr header;
+        Elf64_Phdr segment;
+        char loader[32];
+    } file;
+    FILE *in;
+
+    put_elf("x", ELFCLASS64, PT_INTERP);
+    in = fopen("x", "r");
+    cr_assert_eq(fread(&file, sizeof(file.header) + sizeof(file.segment), 1, in), 1);
+    fclose(in);
+    file.segment.p_offset = offsetof(typeof(file), loader);
+    file.segment.p_filesz = sizeof(file.loader);
+    strncpy(file.loader, "/lib/ld-musl-x86_64.so.1", sizeof(file.loader));
+    put("x", &file, sizeof(file));
+    cr_expect_str_eq(program_obstacle("x"), "a program for the musl C library");
+    strncpy(file.loader, "/lib64/ld-linux-x86-64.so.2", sizeof(file.loader));
+    put("x", &file, sizeof(file));
+    cr_expect_null(program_obstacle("x"));
+}
+
 Test(program, other_users_rights_do)
 {
     if (getuid() != 0)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+# Cases of scripts/torture: threads and signals.
+# shellcheck shell=bash disable=SC2154,SC2016,SC2086,SC2034,SC2015
+
+# The memory of the shim follows the live blocks and threads, not those that there were.
+case_threads() {
+    local few many
+    traced -- "$(target threads_many)" "$(rounds 500 100)"
+    expect 0
+    compare >/dev/null || fail "few threads: $(compare)"
+    few=$(sed -n 's/^ledger //p' "$folder/err")
+    traced -- "$(target threads_many)" "$(rounds 5000 500)"
+    expect 0
+    many=$(sed -n 's/^ledger //p' "$folder/err")
+    [ "$few" -gt 0 ] && [ "$many" -le "$few" ] || fail "the ledger grows from $few bytes to $many"
+    compare
+}
+
+case_threads_guard() {
+    traced --guard --quarantine=1M -- "$(target threads_many)" "$(rounds 3000 200)"
+    expect 0
+    compare
+}
+
+case_cancelled() {
+    local option
+    for option in --guard=0 --guard=1 --self-check=1; do
+        traced $option -- "$(target cancelled)"
+        expect 7
+        compare || exit 1
+    done
+}
+
+# Handlers that allocate, also inside a hook, over an allocator that allows it.
+case_signals() {
+    export LD_PRELOAD="$TEST_TARGETS/safe_malloc.so"
+    preloaded verbosity=0 "$(target signals_inside)" "$(rounds 200000 5000)"
+    expect 0
+    [ ! -s "$folder/err" ] || fail "$(head -n 3 "$folder/err")"
+    unset LD_PRELOAD
+    compare
+}
