@@ -31,23 +31,30 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+int why_fingerprint(const struct process *process, const struct link *link, struct symbols *symbols,
+                    char ret[static FINGERPRINT_SIZE])
+{
+    struct stack stack = {0};
+    int r = stack_build(process, link->trace, symbols, &stack);
+
+    if (r < 0)
+        return r;
+    fingerprint_stack(link->domain, link->type, stack.frames, stack.size, ret);
+    stack_clear(&stack);
+    return 0;
+}
+
 /* Whether the block of this link is one of the leak's. */
 static int is_of(const struct leak *leak, const struct link *link, struct symbols *symbols, bool *ret)
 {
-    struct stack stack = {0};
     char fingerprint[FINGERPRINT_SIZE];
-    int r;
 
     *ret = false;
     if (link->kind != leak->kind || !same_text(link->domain, leak->domain) || !same_text(link->type, leak->type))
         return 0;
-    r = stack_build(leak->process, link->trace, symbols, &stack);
-    if (r < 0)
-        return r;
-    fingerprint_stack(leak->domain, leak->type, stack.frames, stack.size, fingerprint);
-    *ret = strcmp(fingerprint, leak->fingerprint) == 0;
-    stack_clear(&stack);
-    return 0;
+    int r = why_fingerprint(leak->process, link, symbols, fingerprint);
+    *ret = r == 0 && strcmp(fingerprint, leak->fingerprint) == 0;
+    return r;
 }
 
 /* The number of an explanation; 0: there is none. */
@@ -145,10 +152,10 @@ static void put_root(struct output_job *job, const struct process *process, cons
 }
 
 /* From the root or the first block that was lost down to the block itself. */
-static int put_way(struct output_job *job, const struct leak *leak, uint32_t of, struct symbols *symbols)
+static int put_way(struct output_job *job, const struct process *process, enum leak_kind kind, uint32_t of,
+                   struct symbols *symbols)
 {
-    const struct process *process = leak->process;
-    bool lost = leak->kind == LEAK_DEFINITE || leak->kind == LEAK_INDIRECT;
+    bool lost = kind == LEAK_DEFINITE || kind == LEAK_INDIRECT;
     size_t depth = 0;
     int r = 0;
 
@@ -183,6 +190,14 @@ static int put_referrers(struct output_job *job, const struct process *process, 
     return r;
 }
 
+int why_write_explanation(struct output_job *job, const struct process *process, enum leak_kind kind, uint32_t of,
+                          struct symbols *symbols)
+{
+    int r = put_way(job, process, kind, of, symbols);
+
+    return r == 0 ? put_referrers(job, process, of, symbols) : r;
+}
+
 int why_write_text(struct output_job *job, const struct leak *leak, struct symbols *symbols)
 {
     uint32_t of;
@@ -193,12 +208,10 @@ int why_write_text(struct output_job *job, const struct leak *leak, struct symbo
         r = out_text.leak(job, leak);
     fprintf(job->out, "  fingerprint %s\n", leak->fingerprint);
     if (r == 0 && of)
-        r = put_way(job, leak, of, symbols);
+        r = why_write_explanation(job, leak->process, leak->kind, of, symbols);
     else if (r == 0)
         fputs("  why it is there is not known: it was not among those that were looked at, or no look was possible\n",
               job->out);
-    if (r == 0 && of)
-        r = put_referrers(job, leak->process, of, symbols);
     return r;
 }
 

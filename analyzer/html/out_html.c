@@ -6,6 +6,7 @@
 #include "allocations.h"
 #include "compiler.h"
 #include "emit.h"
+#include "explanations.h"
 #include "out_machine.h"
 #include "out_text.h"
 #include "page.h"
@@ -248,6 +249,8 @@ static int html_end(struct output_job *job)
     fprintf(job->out, ",\n\"hidden\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],\"errors_hidden\":%" PRIu64,
             job->hidden.leaks, job->hidden.blocks, job->hidden.bytes, job->errors_hidden);
     int r = html_allocations_put(job, &html->tables);
+    if (r == 0)
+        r = html_explanations_put(job, &html->tables);
     if (r == 0)
         finish(job);
     return r;

@@ -95,6 +95,15 @@ function addTests({ test }) {
         expect((await open.getAttribute("aria-expanded")) === "false", "not closed");
     });
 
+    test("rows tell what they were lost with", report, async (page) => {
+        await view(page, "Leaks");
+        await page.locator("tr.row .open").first().click();
+        const lines = await page.locator(".why .link").allInnerTexts();
+        expect((await page.locator(".why h4").innerText()) === "One of them, and what it was lost with", "title");
+        expect(lines.length === 2 && lines[0].startsWith("</script><img") && lines[0].endsWith(' (obj, 64 bytes) as "cache"'), lines.join());
+        expect(lines[1].startsWith("-> list (obj, 64 bytes)"), lines.join());
+    });
+
     test("columns sort both ways", report, async (page) => {
         await view(page, "Leaks");
         await page.locator("th.blocks button").click();

@@ -71,6 +71,9 @@ function report(pid, options) {
     rows.forEach(({ kind, type, blocks, bytes }, i) =>
         lines.push({ group: i + 1, trace: i + 1, kind, known: true, domain: "obj", type, startup: false, blocks, bytes }),
     );
+    const link = { kind: "definite", domain: "obj", size: 64 };
+    lines.push({ why: 1, of: 1, role: "block", trace: 1, type: "list", ...link });
+    lines.push({ why: 2, of: 1, role: "holder", trace: 1, type: EVIL, offset: "0x10", name: "cache", ...link });
     if (options.error)
         lines.push({
             error: 1,

@@ -121,6 +121,7 @@ export function readDocument(text) {
         leaks: (raw.leaks ?? []).map(readLeak),
         changes: (raw.changes ?? []).map(readChange),
         allocations: (raw.allocations ?? []).map(readAllocations),
+        why: raw.why ?? [],
         hidden: raw.hidden ?? [0, 0, 0],
         errorsHidden: raw.errors_hidden ?? 0,
         sums: raw.sums,

@@ -2,6 +2,7 @@
 //
 // What an open row shows: the stacks, and what else is known about the leak or the error.
 import { h } from "./dom.js";
+import { explanation } from "./explanations.js";
 import { plural, processName, count } from "./format.js";
 import { stackList } from "./stack.js";
 
@@ -43,6 +44,7 @@ export function leakDetails(document, row, showInGraph) {
         { class: "details" },
         row.audit.map((sentence) => h("p", { class: "audit" }, sentence)),
         stackList(document, row.node),
+        explanation(document, row),
         h(
             "dl",
             {},
