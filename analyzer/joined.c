@@ -3,6 +3,7 @@
  * Joins leaks across processes. See joined.h. */
 #include "joined.h"
 
+#include "chunks.h"
 #include "compiler.h"
 
 #include <errno.h>
@@ -49,11 +50,29 @@ static int compare_size(const void *a, const void *b)
     return strcmp(x->fingerprint, y->fingerprint);
 }
 
+static bool all_of_one_process(const struct leaks *leaks)
+{
+    for (size_t i = 1; i < leaks->count; i++) {
+        if (leaks->items[i].process != leaks->items[0].process)
+            return false;
+    }
+    return true;
+}
+
 int joined_build(const struct leaks *leaks, struct leaks *ret)
 {
+    /* There are no two to join: a million of them need not be copied. */
+    if (leaks->items && all_of_one_process(leaks)) {
+        *ret = (struct leaks){.items = leaks->items, .count = leaks->count, .borrowed = true};
+        return 0;
+    }
     struct leak *items = calloc(leaks->count + 1, sizeof(*items));
-    if (!items)
+    struct chunks *memory = calloc(1, sizeof(*memory));
+    *ret = (struct leaks){.items = items, .memory = memory};
+    if (!items || !memory) {
+        joined_clear(ret);
         return -ENOMEM;
+    }
     size_t count = 0;
     if (leaks->count > 0) {
         memcpy(items, leaks->items, leaks->count * sizeof(*items));
@@ -71,16 +90,23 @@ int joined_build(const struct leaks *leaks, struct leaks *ret)
         into->bytes += item.bytes;
         into->variance += item.variance;
         into->processes++;
-        leak_references_add(&into->references, &item.references);
+        if (item.references && leak_references_add(into, item.references, memory) < 0) {
+            joined_clear(ret);
+            return -ENOMEM;
+        }
     }
     if (count > 0)
         qsort(items, count, sizeof(*items), compare_size);
-    *ret = (struct leaks){.items = items, .count = count};
+    ret->count = count;
     return 0;
 }
 
 void joined_clear(struct leaks *joined)
 {
-    free(joined->items);
+    if (!joined->borrowed)
+        free(joined->items);
+    if (joined->memory)
+        chunks_clear(joined->memory);
+    free(joined->memory);
     *joined = (struct leaks){0};
 }

@@ -9,15 +9,21 @@
 #include "merge.h"
 #include "progress.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
+struct slot {
+    uint32_t leak; /* index + 1; 0 = free */
+    uint32_t hash; /* of its fingerprint: few others are looked at */
+};
+
 struct builder {
     struct leaks *leaks;
-    uint64_t *largest; /* bytes of the group whose stack a leak shows, by leak */
-    uint32_t *slots;   /* hash table of leak index + 1, 0 = free; at most half are used */
-    size_t slot_count; /* a power of two */
+    uint64_t *largest;  /* bytes of the group whose stack a leak shows, by leak */
+    struct slot *slots; /* hash table; at most half are used */
+    size_t slot_count;  /* a power of two */
     struct merge merge;
 };
 
@@ -85,16 +91,20 @@ static bool is_same(const struct leak *a, const struct leak *b)
            a->interpreter == b->interpreter && memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
 }
 
-/* The slot of the leak that `leak` belongs to, or a free one. */
-static uint32_t *find_slot(struct builder *builder, const struct leak *leak)
+/* The slot of the leak that `leak` belongs to, or a free one, which has the hash already. */
+static struct slot *find_slot(struct builder *builder, const struct leak *leak)
 {
-    uint64_t hash;
+    uint64_t digits[2];
     size_t at;
 
-    memcpy(&hash, leak->fingerprint, sizeof(hash)); /* 8 hex digits: 32 bits */
-    at = ((hash ^ hash >> 32) * 0x9e3779b97f4a7c15u) >> 32 & (builder->slot_count - 1);
-    while (builder->slots[at] && !is_same(&builder->leaks->items[builder->slots[at] - 1], leak))
+    memcpy(digits, leak->fingerprint, sizeof(digits)); /* hexadecimal: 4 bits in each byte */
+    uint64_t hash = (digits[0] ^ digits[1] << 4) * 0x9e3779b97f4a7c15u;
+    uint32_t tag = (uint32_t)(hash ^ hash >> 32);
+    at = hash >> 32 & (builder->slot_count - 1);
+    while (builder->slots[at].leak &&
+           (builder->slots[at].hash != tag || !is_same(&builder->leaks->items[builder->slots[at].leak - 1], leak)))
         at = (at + 1) & (builder->slot_count - 1);
+    builder->slots[at].hash = tag;
     return &builder->slots[at];
 }
 
@@ -138,7 +148,7 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
         .bytes = group->bytes,
         .variance = (double)group->error_bytes * (double)group->error_bytes,
     };
-    uint32_t *slot;
+    struct slot *slot;
     size_t at;
     int r = merge_trace(&builder->merge, table, group->trace);
 
@@ -146,8 +156,8 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
         return r;
     fingerprint_stack(leak.domain, leak.type, builder->merge.frames, builder->merge.size, leak.fingerprint);
     slot = find_slot(builder, &leak);
-    if (*slot) {
-        at = *slot - 1;
+    if (slot->leak) {
+        at = slot->leak - 1;
         add(&leaks->items[at].blocks, group->blocks);
         add(&leaks->items[at].bytes, group->bytes);
         leaks->items[at].variance += leak.variance;
@@ -156,7 +166,7 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
     } else {
         at = leaks->count++;
         leaks->items[at] = leak;
-        *slot = (uint32_t)at + 1;
+        slot->leak = (uint32_t)at + 1;
     }
     builder->largest[at] = group->bytes;
     return keep_stack(builder, &leaks->items[at]);
@@ -168,10 +178,16 @@ static uint64_t sum(uint64_t a, uint64_t b)
     return a;
 }
 
-void leak_references_add(struct leak_references *into, const struct leak_references *other)
+int leak_references_add(struct leak *leak, const struct leak_references *other, struct chunks *memory)
 {
-    if (other->confidence == CONFIDENCE_UNKNOWN)
-        return;
+    struct leak_references *into;
+
+    if (!other || other->confidence == CONFIDENCE_UNKNOWN)
+        return 0;
+    into = chunks_take(memory, sizeof(*into));
+    if (!into)
+        return -ENOMEM;
+    *into = leak->references ? *leak->references : (struct leak_references){0};
     if (other->objects) {
         into->least = into->objects ? MIN(into->least, other->least) : other->least;
         into->most = MAX(into->most, other->most);
@@ -182,6 +198,8 @@ void leak_references_add(struct leak_references *into, const struct leak_referen
     if (!into->unseen)
         into->unseen = other->unseen;
     into->confidence = MAX(into->confidence, other->confidence);
+    leak->references = into;
+    return 0;
 }
 
 /* Tells the leak that the objects are part of. */
@@ -200,7 +218,7 @@ static int add_reference(struct builder *builder, struct frame_table *table, con
     if (r < 0)
         return r;
     fingerprint_stack("obj", reference->type, builder->merge.frames, builder->merge.size, like.fingerprint);
-    uint32_t slot = *find_slot(builder, &like);
+    uint32_t slot = find_slot(builder, &like)->leak;
     if (!slot)
         return 0;
     if (reference->unseen) {
@@ -211,8 +229,7 @@ static int add_reference(struct builder *builder, struct frame_table *table, con
         said.least = reference->least;
         said.most = reference->most;
     }
-    leak_references_add(&builder->leaks->items[slot - 1].references, &said);
-    return 0;
+    return leak_references_add(&builder->leaks->items[slot - 1], &said, builder->leaks->memory);
 }
 
 static int add_process(struct builder *builder, const struct process *process, struct symbols *symbols)
@@ -251,6 +268,73 @@ static int compare_leaks(const void *a, const void *b)
     return r ? r : (p->process->sequence > q->process->sequence) - (p->process->sequence < q->process->sequence);
 }
 
+/* ---- sorting: most pairs are told apart by their keys, without a look at the leaks ---- */
+
+#define KEY_BYTES_MAX (UINT64_MAX >> 2)
+
+struct sort_key {
+    uint64_t rank_bytes; /* in the order wanted, the rank in the two highest bits */
+    uint64_t digits;     /* the first of the fingerprint, likewise */
+    uint32_t blocks;     /* likewise; looked at before the digits */
+    uint32_t index;
+};
+
+static int compare_keys(const void *a, const void *b, void *items)
+{
+    const struct sort_key *p = a, *q = b;
+
+    if (p->rank_bytes != q->rank_bytes)
+        return p->rank_bytes < q->rank_bytes ? -1 : 1;
+    if (p->blocks != q->blocks)
+        return p->blocks < q->blocks ? -1 : 1;
+    /* Numbers that do not fit are equal here, and told apart by the leaks themselves. */
+    if (p->digits != q->digits && p->blocks != 0 && p->rank_bytes & KEY_BYTES_MAX)
+        return p->digits < q->digits ? -1 : 1;
+    return compare_leaks((struct leak *)items + p->index, (struct leak *)items + q->index);
+}
+
+/* Moves every item to its place, round by round of those that stand in each other's. */
+static void permute(struct leak *items, struct sort_key *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct leak first = items[i];
+        size_t at = i;
+
+        while (keys[at].index != i) {
+            size_t from = keys[at].index;
+            items[at] = items[from];
+            keys[at].index = (uint32_t)at;
+            at = from;
+        }
+        items[at] = first;
+        keys[at].index = (uint32_t)at;
+    }
+}
+
+static int sort_leaks(struct leaks *leaks)
+{
+    struct sort_key *keys = malloc((leaks->count + 1) * sizeof(*keys));
+
+    if (!keys)
+        return -ENOMEM;
+    for (size_t i = 0; i < leaks->count; i++) {
+        const struct leak *leak = &leaks->items[i];
+        uint64_t digits;
+
+        memcpy(&digits, leak->fingerprint, sizeof(digits));
+        keys[i] = (struct sort_key){
+            .rank_bytes = (uint64_t)leak_rank(leak) << 62 | (KEY_BYTES_MAX - MIN(leak->bytes, KEY_BYTES_MAX)),
+            .digits = be64toh(digits),
+            .blocks = UINT32_MAX - (uint32_t)MIN(leak->blocks, (uint64_t)UINT32_MAX),
+            .index = (uint32_t)i,
+        };
+    }
+    qsort_r(keys, leaks->count, sizeof(*keys), compare_keys, leaks->items);
+    permute(leaks->items, keys, leaks->count);
+    free(keys);
+    return 0;
+}
+
 int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret)
 {
     struct leaks leaks = {0};
@@ -260,12 +344,12 @@ int leaks_build(const struct model *model, struct symbols *symbols, struct leaks
     for (size_t i = 0; r == 0 && i < model->process_count; i++)
         r = add_process(&builder, model->processes[i], symbols);
     builder_done(&builder);
+    if (r == 0)
+        r = sort_leaks(&leaks);
     if (r < 0) {
         leaks_clear(&leaks);
         return r;
     }
-    if (leaks.count)
-        qsort(leaks.items, leaks.count, sizeof(*leaks.items), compare_leaks);
     *ret = leaks;
     return 0;
 }

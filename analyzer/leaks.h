@@ -30,9 +30,10 @@ struct stack {
 
 enum stack_languages { STACK_ALL, STACK_PYTHON, STACK_NATIVE };
 
+struct chunks;
 struct suppression;
 
-/* What the reference audit says of the objects of a leak. All 0 without a word. */
+/* What the reference audit says of the objects of a leak. */
 struct leak_references {
     uint64_t objects, surplus, least, most; /* as in struct reference */
     uint64_t cycles;                        /* objects in cycles that the collector does not free.. */
@@ -46,18 +47,19 @@ struct leak {
     bool known, startup, interpreter;
     const char *domain, *type; /* type may be NULL */
     uint64_t blocks, bytes;
-    double variance;    /* of `bytes`, with sampling */
-    uint32_t processes; /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
+    double variance; /* of `bytes`, with sampling */
     struct stack stack;
     char fingerprint[FINGERPRINT_SIZE];
-    struct leak_references references;
+    uint32_t processes;                   /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
+    struct leak_references *references;   /* NULL: the audit says nothing, as of most leaks */
     const struct suppression *suppressed; /* by which rule (suppress.h), or NULL */
 };
 
 struct leaks {
     struct leak *items; /* by leak_rank, then most bytes first, then blocks, then fingerprint */
     size_t count;
-    struct chunks *memory; /* of the stacks */
+    struct chunks *memory; /* of the stacks, and of what the audit says; or NULL */
+    bool borrowed;         /* the items belong to other leaks (joined.h) */
 };
 
 /* Builds the merged stack of trace `trace` of `process`. *ret is given to stack_clear. Returns 0 or -ENOMEM. */
@@ -78,11 +80,12 @@ static inline bool leak_is_background(const struct leak *leak)
 /* Whether a reference was most likely lost, whoever still points at the objects. */
 static inline bool leak_is_over_referenced(const struct leak *leak)
 {
-    return leak->references.confidence >= CONFIDENCE_IS_MEDIUM;
+    return leak->references && leak->references->confidence >= CONFIDENCE_IS_MEDIUM;
 }
 
-/* Adds what is said of the same leak elsewhere. */
-void leak_references_add(struct leak_references *into, const struct leak_references *other);
+/* Adds what is said of the same leak elsewhere (NULL: nothing) to leak->references, which is made anew in `memory`. Returns 0
+ * or -ENOMEM. */
+int leak_references_add(struct leak *leak, const struct leak_references *other, struct chunks *memory);
 
 /* Place in the order of lists: what is lost for certain first; guesses stand with the reachable ones. */
 static inline enum leak_kind leak_rank(const struct leak *leak)

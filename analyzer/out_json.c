@@ -121,7 +121,7 @@ static bool stack_is_cut(const struct stack *stack)
 static json_t *references_of(const struct leak_references *references)
 {
     static const char *const names[CONFIDENCE_NAMES] = {"none", "low", "medium", "high"};
-    if (references->confidence == CONFIDENCE_UNKNOWN)
+    if (!references)
         return json_null();
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "confidence", names[references->confidence], "objects",
                      out_json_number(references->objects), "surplus", out_json_number(references->surplus), "least",
@@ -137,7 +137,7 @@ json_t *out_json_leak(const struct output_options *options, const struct leak *l
                      "interpreter", leak->interpreter, "suppressed", leak->suppressed != NULL, "blocks",
                      out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
                      leak->fingerprint, "stack_cut", stack_is_cut(&leak->stack), "error_bytes",
-                     out_json_number(leak_error_bytes(leak)), "references", references_of(&leak->references), "stack",
+                     out_json_number(leak_error_bytes(leak)), "references", references_of(leak->references), "stack",
                      out_json_stack(options, &leak->stack));
 }
 

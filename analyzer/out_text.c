@@ -301,9 +301,11 @@ static enum term_style kind_style(const struct leak *leak)
 void out_text_references(FILE *out, const struct leak *leak)
 {
     static const char *const names[CONFIDENCE_NAMES] = {"none", "low", "medium", "high"};
-    const struct leak_references *said = &leak->references;
+    const struct leak_references *said = leak->references;
     char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE], c[TEXT_NUMBER_SIZE];
 
+    if (!said)
+        return;
     if (said->objects > 0) {
         fprintf(out, "    over-referenced: %s object%s with ", text_number(a, said->objects),
                 text_plural(said->objects));

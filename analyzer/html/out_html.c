@@ -171,7 +171,7 @@ static void put_row_start(struct output_job *job)
 static int put_references(FILE *out, const struct leak *leak)
 {
     struct memo memo;
-    if (leak->references.confidence == CONFIDENCE_UNKNOWN) {
+    if (!leak->references) {
         emit_script(out, NULL);
         return 0;
     }

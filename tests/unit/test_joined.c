@@ -11,10 +11,14 @@ static struct leak make(const char *fingerprint, uint64_t blocks, uint64_t bytes
     return leak;
 }
 
+static const struct process processes[4];
+
 Test(joined, equal_ones_are_added_up_and_sorted_again)
 {
     struct leak items[] = {make("a", 1, 100), make("b", 1, 60), make("b", 2, 50), make("c", 1, 1)};
     struct leaks leaks = {.items = items, .count = 4}, joined;
+    for (size_t i = 0; i < leaks.count; i++)
+        items[i].process = &processes[i];
     cr_assert_eq(joined_build(&leaks, &joined), 0);
     cr_assert_eq(joined.count, 3);
     cr_expect_str_eq(joined.items[0].fingerprint, "b");
@@ -35,6 +39,17 @@ Test(joined, kinds_and_startup_stay_apart)
     struct leaks leaks = {.items = items, .count = 4}, joined;
     cr_assert_eq(joined_build(&leaks, &joined), 0);
     cr_expect_eq(joined.count, 4);
+    joined_clear(&joined);
+}
+
+/* Those of one process are different already. */
+Test(joined, leaks_of_one_process_are_not_copied)
+{
+    struct leak items[] = {make("a", 1, 1), make("b", 1, 1)};
+    struct leaks leaks = {.items = items, .count = 2}, joined;
+    cr_assert_eq(joined_build(&leaks, &joined), 0);
+    cr_expect_eq(joined.items, items);
+    cr_expect_eq(joined.count, 2);
     joined_clear(&joined);
 }
 

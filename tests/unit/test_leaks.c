@@ -218,14 +218,14 @@ Test(leaks, audit_is_told_of_the_leak_it_belongs_to)
                               AUDIT("2", "reachable", "\"list\"", "medium", "\"m.Node\"",
                                     "\"objects\":2,\"bytes\":20,\"surplus\":0,\"least\":0,\"most\":0"));
     cr_assert_eq(leaks.count, 3);
-    cr_expect_eq(leaks.items[0].references.confidence, CONFIDENCE_UNKNOWN);
+    cr_expect_null(leaks.items[0].references);
     cr_expect_not(leak_is_over_referenced(&leaks.items[0]));
-    cr_expect_eq(leaks.items[1].references.objects, 3);
-    cr_expect_eq(leaks.items[1].references.surplus, 6);
-    cr_expect_eq(leaks.items[1].references.least, 1);
-    cr_expect_eq(leaks.items[1].references.most, 3);
+    cr_expect_eq(leaks.items[1].references->objects, 3);
+    cr_expect_eq(leaks.items[1].references->surplus, 6);
+    cr_expect_eq(leaks.items[1].references->least, 1);
+    cr_expect_eq(leaks.items[1].references->most, 3);
     cr_expect(leak_is_over_referenced(&leaks.items[1]));
-    cr_expect_eq(leaks.items[2].references.cycles, 2);
-    cr_expect_eq(leaks.items[2].references.objects, 0);
-    cr_expect_str_eq(leaks.items[2].references.unseen, "m.Node");
+    cr_expect_eq(leaks.items[2].references->cycles, 2);
+    cr_expect_eq(leaks.items[2].references->objects, 0);
+    cr_expect_str_eq(leaks.items[2].references->unseen, "m.Node");
 }
