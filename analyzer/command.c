@@ -316,8 +316,8 @@ int reading_finish(struct reading *reading, struct view *view)
         runs_keep_errors(&reading->model, reading->runs);
     if (reading->symbols && leaks_build(&reading->model, reading->symbols, &reading->leaks) == 0 &&
         (reading->runs <= 1 || runs_keep_common(&reading->leaks, reading->runs) == 0)) {
-        reading_suppress(reading, &view->suppressions);
-        if (filters_apply(&view->filters, &reading->model, &reading->leaks, reading->symbols) == 0 &&
+        if (reading_suppress(reading, &view->suppressions) == 0 &&
+            filters_apply(&view->filters, &reading->model, &reading->leaks, reading->symbols) == 0 &&
             joined_build(&reading->leaks, &reading->joined) == 0)
             return EXIT_DONE;
     }

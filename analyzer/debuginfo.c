@@ -116,18 +116,19 @@ static size_t plain_length(const char *name)
     return length;
 }
 
-static const char *readable_name(struct chunks *texts, const char *name)
+static void set_function(struct chunks *texts, const char *name, struct symbol *ret)
 {
     _cleanup_free_ char *readable = NULL;
     const char *plain = keep_text(texts, name, plain_length(name));
 
     if (!plain)
-        return NULL;
+        return;
     readable = demangle(plain);
-    return readable ? keep_text(texts, readable, strlen(readable)) : plain;
+    ret->function = readable ? keep_text(texts, readable, strlen(readable)) : plain;
+    ret->mangled = readable && ret->function ? plain : NULL;
 }
 
-static const char *die_function(Dwarf_Die *die, struct chunks *texts)
+static void die_function(Dwarf_Die *die, struct chunks *texts, struct symbol *ret)
 {
     Dwarf_Attribute attribute;
     const char *name = NULL;
@@ -137,7 +138,8 @@ static const char *die_function(Dwarf_Die *die, struct chunks *texts)
         name = dwarf_formstring(&attribute);
     if (!name)
         name = dwarf_diename(die);
-    return name ? readable_name(texts, name) : NULL;
+    if (name)
+        set_function(texts, name, ret);
 }
 
 /* The name of the symbol that covers the address. One that begins before it but has an end before it too must not be taken:
@@ -162,13 +164,14 @@ static const char *covering_symbol(struct debuginfo *info, uint64_t address)
     return name;
 }
 
-static const char *symbol_function(struct debuginfo *info, uint64_t address, struct chunks *texts)
+static void symbol_function(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *ret)
 {
     const char *name = covering_symbol(info, address);
 
     if (!name)
         name = coldparts_find(&info->coldparts, info->module, address);
-    return name ? readable_name(texts, name) : NULL;
+    if (name)
+        set_function(texts, name, ret);
 }
 
 /* The unit of a file that has no table of address ranges (clang makes none). */
@@ -211,7 +214,7 @@ static size_t find_inlined(struct debuginfo *info, Dwarf_Die *unit, uint64_t add
     size_t count = scopes_find(&info->scopes, unit, address, functions, DEBUGINFO_POSITIONS_MAX);
 
     for (size_t i = 0; i < count; i++) {
-        positions[i].function = die_function(&functions[i], texts);
+        die_function(&functions[i], texts, &positions[i]);
         if (i + 1 < count)
             call_position(unit, &functions[i], texts, &positions[i + 1]);
     }
@@ -251,7 +254,7 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *t
     if (count == 0)
         count = 1;
     if (!positions[count - 1].function)
-        positions[count - 1].function = symbol_function(info, address, texts);
+        symbol_function(info, address, texts, &positions[count - 1]);
     return count > 1 || positions[0].function || positions[0].file ? count : 0;
 }
 
@@ -267,5 +270,7 @@ const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct 
     if (!name || !*name || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size)
         return NULL;
     *ret_offset = offset;
-    return readable_name(texts, name);
+    struct symbol named = {0};
+    set_function(texts, name, &named);
+    return named.function;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Frames are hashed once each, stacks from the hashes of their frames: stacks share frames, and there may be a million
- * of them. Whoever changes what is hashed changes FINGERPRINT_VERSION. */
+ * of them. */
 #include "fingerprint.h"
 
 #include "frames.h"
@@ -11,7 +11,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define FINGERPRINT_VERSION 1
 #define HASHED_FRAMES_MAX 512 /* of deeper stacks the innermost ones */
 
 /* A hash of two texts that keeps them apart. */

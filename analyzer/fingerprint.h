@@ -3,7 +3,7 @@
  * The name of a leak that stays the same from run to run, on other machines, and when lines move: a hash of its domain,
  * its type, and the functions on its stack.
  *
- * Version 1. A Python frame counts with its qualified name and the base name of its file (with the folder before it for
+ * Version 1 (FINGERPRINT_VERSION, which whoever changes what is hashed raises). A Python frame counts with its qualified name and the base name of its file (with the folder before it for
  * names like __init__.py, which say nothing); a native frame with its function and the base name of its module up to the
  * first '.', or, without a symbol, with its offset in the module instead of the function. Lines, addresses, sizes, counts,
  * paths, and source files of native frames (known only where debug information is installed) do not count, nor do
@@ -15,6 +15,8 @@
 #include "leaks.h"
 
 struct known_frame;
+
+#define FINGERPRINT_VERSION 1 /* of what is hashed; in files as "1:" before the digits */
 
 /* A hash of what of `frame` counts. */
 uint64_t fingerprint_frame(const struct frame *frame);

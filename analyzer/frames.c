@@ -212,6 +212,7 @@ static int resolve_native(struct frame_table *table, const struct raw_frame *raw
 
         frame->language = FRAME_NATIVE;
         frame->function = found && symbols[i].function ? symbols[i].function : "??";
+        frame->mangled = found ? symbols[i].mangled : NULL;
         frame->file = found ? symbols[i].file : NULL;
         frame->line = found ? symbols[i].line : 0;
         frame->module = module->path;

@@ -14,6 +14,7 @@
 struct frame {
     enum frame_language language; /* FRAME_CUT: `offset` frames are missing here (0 = unknown number) */
     const char *function;         /* never NULL: "??" if not known */
+    const char *mangled;          /* native: as the linker calls it, or NULL: the same */
     const char *file;             /* source file or NULL */
     int line;                     /* 0 = not known */
     const char *module;           /* native: path of the ELF file, or NULL */
@@ -41,10 +42,14 @@ struct leak_references {
     enum confidence confidence;             /* the highest of those that say something */
 };
 
+/* Where a leak stands to a baseline that was read (suppress.h). */
+enum baseline_state { BASELINE_NONE, BASELINE_NEW, BASELINE_UNCHANGED, BASELINE_UPDATED };
+
 struct leak {
     const struct process *process;
     enum leak_kind kind;
     bool known, startup, interpreter;
+    uint8_t baseline;          /* enum baseline_state */
     const char *domain, *type; /* type may be NULL */
     uint64_t blocks, bytes;
     double variance; /* of `bytes`, with sampling */

@@ -40,6 +40,7 @@ struct raw_frame {
 /* One source position of a native frame. */
 struct symbol {
     const char *function; /* demangled; NULL if not known */
+    const char *mangled;  /* as the linker calls it, or NULL: the same */
     const char *file;     /* NULL if not known */
     int line;             /* 0 if not known */
 };

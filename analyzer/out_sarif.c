@@ -175,6 +175,10 @@ static json_t *result_of(const struct output_job *job, const struct finding *fin
         result = with(
             result, "suppressions",
             json_pack("[{s:s, s:o}]", "kind", "external", "justification", text_of(finding->leak->suppressed->text)));
+    static const char *const states[] = {
+        [BASELINE_NEW] = "new", [BASELINE_UNCHANGED] = "unchanged", [BASELINE_UPDATED] = "updated"};
+    if (result && finding->leak && finding->leak->baseline != BASELINE_NONE)
+        result = with(result, "baselineState", json_string(states[finding->leak->baseline]));
     return result;
 }
 

@@ -2,6 +2,7 @@
  *
  * Leaks as rules for a suppression file (suppress.h), one a line, in the order of their fingerprints: a baseline that is read
  * in a review and changes no more than the leaks do. What the rule stands for is in the comment, without paths of a machine. */
+#include "fingerprint.h"
 #include "output.h"
 #include "place.h"
 #include "suppress.h"
@@ -86,8 +87,8 @@ static void put_line(FILE *out, const struct line *line)
 {
     const struct leak *leak = line->leak;
 
-    fprintf(out, "fingerprint:%s%s max-blocks=%" PRIu64 " max-bytes=%" PRIu64 " # %s %s", leak->fingerprint,
-            leak->kind == LEAK_REACHABLE ? " kind:reachable" : "", line->blocks, line->bytes,
+    fprintf(out, "fingerprint:%d:%s%s max-blocks=%" PRIu64 " max-bytes=%" PRIu64 " # %s %s", FINGERPRINT_VERSION,
+            leak->fingerprint, leak->kind == LEAK_REACHABLE ? " kind:reachable" : "", line->blocks, line->bytes,
             leak->known ? leak_kind_name(leak->kind) : "allocated", leak->domain);
     if (leak->type) {
         fputc(' ', out);

@@ -301,17 +301,25 @@ static int add_code(struct rows *rows, struct line *line)
     return table_put(rows, line, ROWS_CODES, "code", &code);
 }
 
+/* A text of an object within a line, NULL without. */
+static int get_inner_text(struct rows *rows, const json_t *object, const char *key, const char **ret)
+{
+    const json_t *text = json_object_get(object, key);
+
+    *ret = json_is_string(text) ? pool_text(rows, json_string_value(text), json_string_length(text)) : NULL;
+    return json_is_string(text) && !*ret ? -ENOMEM : 0;
+}
+
 static int get_symbol(struct rows *rows, const json_t *object, struct symbol *ret)
 {
-    const json_t *function = json_object_get(object, "function"), *file = json_object_get(object, "file");
+    json_int_t line = json_integer_value(json_object_get(object, "line"));
+    int r;
 
-    *ret = (struct symbol){.line = (int)json_integer_value(json_object_get(object, "line"))};
-    if (json_is_string(function) &&
-        !(ret->function = pool_text(rows, json_string_value(function), json_string_length(function))))
-        return -ENOMEM;
-    if (json_is_string(file) && !(ret->file = pool_text(rows, json_string_value(file), json_string_length(file))))
-        return -ENOMEM;
-    return 0;
+    *ret = (struct symbol){.line = line > 0 && line <= INT_MAX ? (int)line : 0};
+    r = get_inner_text(rows, object, "function", &ret->function);
+    if (r == 0)
+        r = get_inner_text(rows, object, "mangled", &ret->mangled);
+    return r < 0 ? r : get_inner_text(rows, object, "file", &ret->file);
 }
 
 /* The symbols that a line brings along for the frame that was added last. */

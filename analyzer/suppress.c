@@ -103,6 +103,7 @@ void suppressions_clear(struct suppressions *suppressions)
     for (size_t i = 0; i < suppressions->count; i++)
         rule_clear(&suppressions->items[i]);
     free(suppressions->items);
+    rule_index_free(suppressions->index);
     *suppressions = (struct suppressions){0};
 }
 
@@ -259,13 +260,26 @@ static bool rule_matches(const struct suppression *rule, const struct leak *leak
            (!rule->frame_count || suppress_block_matches(rule, &leak->stack));
 }
 
+/* The first rule of the list, before number `limit`, that holds for the leak; its number, or `limit`. */
+static uint32_t first_match(const struct suppressions *suppressions, struct rule_list list, const struct leak *leak,
+                            uint32_t limit)
+{
+    for (size_t i = 0; i < list.count && list.items[i] < limit; i++) {
+        const struct suppression *rule = &suppressions->items[list.items[i]];
+        if (!rule->expired && !rule->over && rule_matches(rule, leak))
+            return list.items[i];
+    }
+    return limit;
+}
+
+/* The first of all rules that holds for the leak, or NULL. */
 static struct suppression *find_rule(struct suppressions *suppressions, const struct leak *leak)
 {
-    for (size_t i = 0; i < suppressions->count; i++)
-        if (!suppressions->items[i].expired && !suppressions->items[i].over &&
-            rule_matches(&suppressions->items[i], leak))
-            return &suppressions->items[i];
-    return NULL;
+    uint32_t count = (uint32_t)suppressions->count, found;
+
+    found = first_match(suppressions, rule_index_find(suppressions->index, leak->fingerprint), leak, count);
+    found = first_match(suppressions, rule_index_others(suppressions->index), leak, found);
+    return found < count ? &suppressions->items[found] : NULL;
 }
 
 static void add(uint64_t *sum, uint64_t value)
@@ -303,8 +317,35 @@ static bool assign(struct suppressions *suppressions, struct leaks *leaks)
     return over;
 }
 
-void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today)
+static bool has_baseline(const struct suppressions *suppressions)
 {
+    for (size_t i = 0; i < suppressions->count; i++)
+        if (suppressions->items[i].baseline)
+            return true;
+    return false;
+}
+
+/* What the baseline says of a leak. */
+static enum baseline_state state_of(const struct suppressions *suppressions, const struct leak *leak)
+{
+    struct rule_list list = rule_index_find(suppressions->index, leak->fingerprint);
+
+    if (leak->suppressed && leak->suppressed->baseline)
+        return BASELINE_UNCHANGED;
+    for (size_t i = 0; i < list.count; i++)
+        if (suppressions->items[list.items[i]].baseline)
+            return BASELINE_UPDATED;
+    return BASELINE_NEW;
+}
+
+int suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today)
+{
+    if (suppressions->count >= UINT32_MAX)
+        return -ENOMEM;
+    rule_index_free(suppressions->index);
+    suppressions->index = rule_index_new(suppressions);
+    if (!suppressions->index)
+        return -ENOMEM;
     for (size_t i = 0; i < suppressions->count; i++) {
         struct suppression *rule = &suppressions->items[i];
         rule->over = false;
@@ -314,6 +355,10 @@ void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, 
         ;
     for (size_t i = 0; i < suppressions->count; i++)
         suppressions->items[i].used = suppressions->items[i].used || suppressions->items[i].leaks;
+    if (has_baseline(suppressions))
+        for (size_t i = 0; i < leaks->count; i++)
+            leaks->items[i].baseline = state_of(suppressions, &leaks->items[i]);
+    return 0;
 }
 
 void suppressions_drop_baseline(struct suppressions *suppressions)

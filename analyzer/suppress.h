@@ -10,7 +10,7 @@
  *     type:NAME          the type of the Python object; NAME as a whole, * for anything
  *     domain:NAME        the allocator, likewise
  *     kind:LIST          definite, indirect, possible, reachable; without it all but the last
- *     fingerprint:HEX    the leak's fingerprint
+ *     fingerprint:1:HEX  the leak's fingerprint, of version 1 (fingerprint.h)
  *     max-bytes=N, max-blocks=N   the rule holds only as long as all that it matches is no more
  *     until=YYYY-MM-DD            the rule holds up to that day
  *
@@ -62,7 +62,8 @@ struct suppression {
 struct suppressions {
     struct suppression *items;
     size_t count, capacity;
-    size_t skipped; /* Valgrind blocks that are not about leaks */
+    struct rule_index *index; /* for suppressions_apply, which makes it (suppress_index.c) */
+    size_t skipped;           /* Valgrind blocks that are not about leaks */
 };
 
 /* Why a file could not be read. */
@@ -80,8 +81,9 @@ int suppressions_read_builtin(struct suppressions *suppressions, struct suppress
 /* Takes the rules of baselines out, before suppressions_apply: what they accept belongs into a new baseline, too. */
 void suppressions_drop_baseline(struct suppressions *suppressions);
 
-/* Sets `suppressed` of every leak that a rule holds for, and what the rules found. `today`: YYYY-MM-DD. */
-void suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today);
+/* Sets `suppressed` of every leak that a rule holds for, and, where there is a baseline, `baseline`; and what the rules found.
+ * `today`: YYYY-MM-DD. Returns 0 or -ENOMEM. */
+int suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today);
 
 /* Harmless on a zeroed one. Leaks that it was applied to must not be used afterwards. */
 void suppressions_clear(struct suppressions *suppressions);
@@ -92,7 +94,19 @@ bool suppress_pattern_matches(const char *pattern, const char *text);
 /* Whether `glob` (* and ?) matches the whole `text`. */
 bool suppress_glob_matches(const char *glob, const char *text);
 
-/* ---- suppress_parse.c and suppress_valgrind.c: for suppress.c ---- */
+/* ---- suppress_index.c, suppress_parse.c and suppress_valgrind.c: for suppress.c ---- */
+
+/* Which rules a leak can match: those with its fingerprint, of which a baseline has thousands, and those without any. */
+struct rule_index *rule_index_new(const struct suppressions *suppressions); /* NULL without memory */
+void rule_index_free(struct rule_index *index);                             /* NULL is fine */
+
+/* Rules in the order of the list: their numbers. */
+struct rule_list {
+    const uint32_t *items;
+    size_t count;
+};
+struct rule_list rule_index_others(const struct rule_index *index);
+struct rule_list rule_index_find(const struct rule_index *index, const char fingerprint[static FINGERPRINT_SIZE]);
 
 /* A rule more, zeroed but for its place in the file; NULL without memory. */
 struct suppression *suppressions_add(struct suppressions *suppressions, const char *source, unsigned long line);

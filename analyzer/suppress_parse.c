@@ -4,6 +4,7 @@
 #include "suppress.h"
 
 #include "compiler.h"
+#include "fingerprint.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -84,15 +85,38 @@ static bool is_day(const char *text)
     return true;
 }
 
+/* "1:" and digits, or the digits alone, to which *value is moved. Returns NULL, or what is wrong. */
+static const char *check_fingerprint(const char **value)
+{
+    const char *colon = strchr(*value, ':');
+    uint64_t version = FINGERPRINT_VERSION;
+
+    if (colon) {
+        _cleanup_free_ char *text = strndup(*value, (size_t)(colon - *value));
+        if (!text)
+            return "out of memory";
+        if (text_parse_count(text, &version) < 0)
+            return "not a fingerprint (its version is no number)";
+        *value = colon + 1;
+    }
+    if (version != FINGERPRINT_VERSION)
+        return "a fingerprint of another version of memshim: write the file anew (memshim gate --write-baseline)";
+    if (strlen(*value) != FINGERPRINT_SIZE - 1 || strspn(*value, "0123456789abcdef") != FINGERPRINT_SIZE - 1)
+        return "not a fingerprint (32 hex digits)";
+    return NULL;
+}
+
 static const char *take_word(struct suppression *rule, size_t word, const char *value)
 {
     if (rule->words[word])
         return "a word that stands there twice";
     if (!*value)
         return "a word without a pattern";
-    if (word == SUPPRESS_FINGERPRINT &&
-        (strlen(value) != FINGERPRINT_SIZE - 1 || strspn(value, "0123456789abcdef") != FINGERPRINT_SIZE - 1))
-        return "not a fingerprint (32 hex digits)";
+    if (word == SUPPRESS_FINGERPRINT) {
+        const char *wrong = check_fingerprint(&value);
+        if (wrong)
+            return wrong;
+    }
     rule->words[word] = strdup(value);
     return rule->words[word] ? NULL : "out of memory";
 }

@@ -95,7 +95,8 @@ static bool frame_matches(const struct suppress_frame *wanted, const struct fram
 
     switch (wanted->part) {
     case PART_FUNCTION: /* a Python frame stands for the interpreter's evaluation function */
-        return suppress_glob_matches(wanted->glob, python ? "_PyEval_EvalFrameDefault" : frame->function);
+        return suppress_glob_matches(wanted->glob, python ? "_PyEval_EvalFrameDefault" : frame->function) ||
+               (frame->mangled && suppress_glob_matches(wanted->glob, frame->mangled));
     case PART_OBJECT:
         return frame->module && suppress_glob_matches(wanted->glob, frame->module);
     case PART_SOURCE:

@@ -32,6 +32,10 @@ static void put_symbols(FILE *out, const struct symbol *symbols, size_t count)
     for (size_t i = 0; i < count; i++) {
         fputs(i ? ",{\"function\":" : "{\"function\":", out);
         emit_json(out, symbols[i].function);
+        if (symbols[i].mangled) {
+            fputs(",\"mangled\":", out);
+            emit_json(out, symbols[i].mangled);
+        }
         fputs(",\"file\":", out);
         emit_json(out, symbols[i].file);
         fprintf(out, ",\"line\":%d}", symbols[i].line);

@@ -27,7 +27,7 @@ int view_read_rules(struct view *view, const char *path, bool baseline)
     return EXIT_USAGE;
 }
 
-void reading_suppress(struct reading *reading, struct suppressions *suppressions)
+int reading_suppress(struct reading *reading, struct suppressions *suppressions)
 {
     char today[11] = "0000-00-00";
     time_t now = time(NULL);
@@ -35,7 +35,7 @@ void reading_suppress(struct reading *reading, struct suppressions *suppressions
 
     if (localtime_r(&now, &day))
         strftime(today, sizeof(today), "%Y-%m-%d", &day);
-    suppressions_apply(suppressions, &reading->leaks, today);
+    return suppressions_apply(suppressions, &reading->leaks, today);
 }
 
 int view_finish_rules(struct view *view)

@@ -14,7 +14,7 @@
  *    "table_kind":"lnotab"|"linetable-3.10"|"locations-3.11", "table":"hex"}
  *   {"frame":1, "language":"native", "module":1 or 0, "offset":"0x1234", "exact":true}     offset = address - bias of the
  *        module (ELF address); with module 0 the absolute address. A return address unless "exact" is there and true.
- *        "symbols":[{"function":"f" or null, "file":"f.c" or null, "line":3}, ..]: of a report that was made to be read
+ *        "symbols":[{"function":"f" or null, "mangled":"_Z1fv", "file":"f.c" or null, "line":3}, ..]: of a report that was made to be read
  *        elsewhere; more than one where functions were inlined, innermost first
  *   {"frame":2, "language":"python", "code":1, "instruction":42, "entry":true}     byte offset into the code; "entry": the
  *        outermost Python frame of one run of a C evaluation function

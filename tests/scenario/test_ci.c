@@ -289,3 +289,50 @@ Test(ci, limits_of_the_gate)
     assert_shell(&checkout, "memshim gate --write sarif=/nonexistent/x r", NULL, 2, "/nonexistent/x");
     checkout_clear(&checkout);
 }
+
+/* The same leak after lines were inserted, in another folder, compiled anew: the baseline knows it. */
+Test(ci, a_baseline_survives_shifted_lines_and_another_checkout)
+{
+    static const char program[] = "#include <stdlib.h>\n"
+                                  "__attribute__((noinline)) static void lose(void)\n"
+                                  "{\n"
+                                  "    void *volatile block = malloc(77);\n"
+                                  "    block = NULL;\n"
+                                  "}\n"
+                                  "int main(void)\n"
+                                  "{\n"
+                                  "    lose();\n"
+                                  "    return 0;\n"
+                                  "}\n";
+    struct checkout checkout = checkout_new();
+    char *shifted = text_format("/* One. */\n\n\n/* Two. */\n#define UNUSED 1\n%s", program);
+
+    put_file(&checkout, "app.c", program);
+    assert_shell(&checkout, "cc -g -O1 app.c -o app && memshim gate --write-baseline memshim.supp -- ./app", NULL, 0,
+                 "accepts 1 leak, 77 bytes");
+    assert_shell(&checkout, "memshim gate --baseline memshim.supp -- ./app", NULL, 0, "gate passed");
+    put_file(&checkout, "app.c", shifted);
+    assert_shell(&checkout,
+                 "mkdir -p a/b && mv app.c a/b && cd a/b && cc -g -O0 app.c -o app && "
+                 "memshim gate --baseline ../../memshim.supp -- ./app",
+                 NULL, 0, "gate passed");
+    char *sarif;
+    assert_shell(&checkout, "cd a/b && memshim gate --baseline ../../memshim.supp --write sarif=../../s -- ./app", NULL,
+                 0, NULL);
+    sarif = get_file(&checkout, "s");
+    cr_assert(sarif &&
+                  strstr(sarif, "\"baselineState\": \"unchanged\"") != strstr(sarif, "\"baselineState\":\"unchanged\""),
+              "%s", sarif);
+    free(sarif);
+
+    /* Python: lines and the checkout move, the function stays. */
+    char *moved = text_format("# One.\n# Two.\n%s", LEAKY);
+    put_file(&checkout, "app.py", LEAKY);
+    assert_shell(&checkout, "memshim gate --write-baseline memshim.supp -- python3 app.py", NULL, 0, "accepts 1 leak");
+    put_file(&checkout, "app.py", moved);
+    assert_shell(&checkout, "mv app.py a/b && cd a/b && memshim gate --baseline ../../memshim.supp -- python3 app.py",
+                 NULL, 0, "gate passed");
+    free(moved);
+    free(shifted);
+    checkout_clear(&checkout);
+}

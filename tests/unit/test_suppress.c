@@ -36,6 +36,7 @@ static const struct frame frames[] = {
     {.language = FRAME_NATIVE, .function = "PyObject_Malloc", .module = "/usr/bin/python3.11", .runtime = true},
     {.language = FRAME_NATIVE,
      .function = "ns::make(int, char)",
+     .mangled = "_ZN2ns4makeEic",
      .file = "/src/a/leaky.cc",
      .line = 7,
      .module = "/x/leaky.so"},
@@ -233,4 +234,67 @@ Test(suppress, bad_files_are_refused_with_their_line)
         cr_expect_eq(error.line, bad[i].line, "%s: line %lu", bad[i].text, error.line);
     }
     cr_expect_eq(suppressions_read(&rules, "/nowhere/at/all", false, &error), -ENOENT);
+}
+
+/* Valgrind's blocks have the names that the linker knows. */
+Test(suppress, mangled_names_of_valgrind)
+{
+    cr_expect(suppresses("{\n x\n Memcheck:Leak\n fun:PyObject_Malloc\n fun:_ZN2ns4makeEic\n}\n"));
+    cr_expect(suppresses("{\n x\n Memcheck:Leak\n ...\n fun:_ZN2ns*\n}\n"));
+    cr_expect_not(suppresses("{\n x\n Memcheck:Leak\n ...\n fun:_ZN3ns3*\n}\n"));
+}
+
+Test(suppress, fingerprints_have_a_version)
+{
+    cr_expect(suppresses("fingerprint:1:" FINGERPRINT "\n"));
+    cr_expect(suppresses("fingerprint:" FINGERPRINT "\n"));
+    suppressions_clear(&rules);
+    cr_expect_eq(read_text("fingerprint:2:" FINGERPRINT "\n"), -EINVAL);
+    cr_expect_not_null(strstr(error.text, "another version"));
+    cr_expect_eq(read_text("fingerprint:x:" FINGERPRINT "\n"), -EINVAL);
+    cr_expect_eq(read_text("fingerprint:1:\n"), -EINVAL);
+}
+
+/* The order of the file decides, whichever rules are found by their fingerprint. */
+Test(suppress, the_first_rule_that_holds)
+{
+    cr_expect(suppresses("fingerprint:1:" FINGERPRINT " max-blocks=9\nleak:nothing\nleak:ns::make\n"
+                         "fingerprint:1:" FINGERPRINT "\n"));
+    cr_expect_eq(items[0].suppressed->line, 3, "the first is over its limit");
+    cr_expect(
+        suppresses("fingerprint:1:00000000000000000000000000000000\nfingerprint:1:" FINGERPRINT "\nleak:ns::make\n"));
+    cr_expect_eq(items[0].suppressed->line, 2);
+    cr_expect(suppresses("type:list\nfingerprint:1:" FINGERPRINT "\n"));
+    cr_expect_eq(items[0].suppressed->line, 1);
+}
+
+Test(suppress, where_a_leak_stands_to_a_baseline)
+{
+    cr_expect(suppresses("fingerprint:1:" FINGERPRINT "\n"));
+    cr_expect_eq(items[0].baseline, BASELINE_NONE);
+    rules.items[0].baseline = true;
+    cr_assert_eq(suppressions_apply(&rules, &leaks, "2026-06-15"), 0);
+    cr_expect_eq(items[0].baseline, BASELINE_UNCHANGED);
+    rules.items[0].max_bytes = 999;
+    cr_assert_eq(suppressions_apply(&rules, &leaks, "2026-06-15"), 0);
+    cr_expect_null(items[0].suppressed);
+    cr_expect_eq(items[0].baseline, BASELINE_UPDATED);
+    items[0].fingerprint[0] = 'f';
+    cr_assert_eq(suppressions_apply(&rules, &leaks, "2026-06-15"), 0);
+    cr_expect_eq(items[0].baseline, BASELINE_NEW);
+}
+
+Test(suppress, many_fingerprints_are_found)
+{
+    char *text = malloc(5000 * 64), *to = text;
+    for (int i = 0; i < 5000; i++)
+        to += sprintf(to, "fingerprint:1:%08x%08x%016x\n", i * 7, 5000 - i, i);
+    cr_expect_not(suppresses(text));
+    for (int i = 0; i < 5000; i += 777) {
+        sprintf(items[0].fingerprint, "%08x%08x%016x", i * 7, 5000 - i, i);
+        cr_assert_eq(suppressions_apply(&rules, &leaks, "2026-06-15"), 0);
+        cr_assert_not_null(items[0].suppressed);
+        cr_expect_eq(items[0].suppressed->line, (unsigned long)i + 1);
+    }
+    free(text);
 }
