@@ -4,6 +4,7 @@
  * report, half a report) is an error and never a pass. */
 #include "cmd_gate.h"
 
+#include "emit.h"
 #include "text.h"
 
 #include <errno.h>
@@ -212,31 +213,32 @@ static void put_argument(FILE *out, const char *text)
     fputc('\'', out);
 }
 
-/* The command that accepts what is lost: malloc'ed, or NULL if memory errors are all that is wrong, or without memory. */
-static char *describe_acceptance(const struct gate_command *gate, const struct gate_verdict *verdict,
-                                 char *const *paths, size_t count)
+/* The command that accepts what is lost: *ret malloc'ed, or NULL if memory errors are all that is wrong. Returns 0 or
+ * -ENOMEM. */
+static int describe_acceptance(const struct gate_command *gate, const struct gate_verdict *verdict, char *const *paths,
+                               size_t count, char **ret)
 {
     bool leaks = false, reachable = false;
-    char *text = NULL;
-    size_t size;
+    struct memo memo;
+    *ret = NULL;
     for (size_t i = 0; i < verdict->reason_count; i++) {
         bool leak = verdict->reasons[i].rule != GATE_ERRORS;
         leaks = leaks || leak;
         reachable = reachable || (leak && verdict->reasons[i].scope >= LEAK_REACHABLE);
     }
-    FILE *out = leaks ? open_memstream(&text, &size) : NULL;
+    if (!leaks)
+        return 0;
+    FILE *out = memo_open(&memo);
     if (!out)
-        return NULL;
+        return -ENOMEM;
     fputs("memshim gate --write-baseline", out);
     put_argument(out, gate->baseline ? gate->baseline : BASELINE_NAME);
     if (reachable)
         fputs(" --show reachable", out);
     for (size_t i = 0; i < count; i++)
         put_argument(out, paths[i]);
-    if (fclose(out) == 0)
-        return text;
-    free(text);
-    return NULL;
+    *ret = memo_close(&memo);
+    return *ret ? 0 : -ENOMEM;
 }
 
 /* A gate must not pass for what nobody looked at. */
@@ -268,7 +270,12 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
     int complete = check_complete(&reading->model);
     if (verdict.passed && complete != EXIT_DONE)
         return complete;
-    _cleanup_free_ char *accept = describe_acceptance(gate, &verdict, paths, count);
+    char *text;
+    if (describe_acceptance(gate, &verdict, paths, count, &text) < 0) {
+        command_error("out of memory");
+        return EXIT_TROUBLE;
+    }
+    _cleanup_free_ char *accept = text;
     verdict.accept = accept;
     tell_blind_spots(gate);
     int code = gate_write(gate, &verdict, reading);

@@ -66,9 +66,9 @@ static char *describe_function(const struct output_job *job, const struct frame 
 {
     _cleanup_free_ char *name = frame ? stackname_of(frame) : strdup("??");
     char *text = NULL;
-    if (!name || !frame || asprintf(&text, "%s (%s)", name, file_of(job, frame)) < 0)
+    if (!name || !frame)
         return TAKE_PTR(name);
-    return text;
+    return asprintf(&text, "%s (%s)", name, file_of(job, frame)) < 0 ? NULL : text;
 }
 
 /* Frames of the library's own that every thread of Python begins with. */

@@ -85,10 +85,11 @@ static json_t *frame_of(const struct frame *frame)
                   out_json_string(frame->function), "file", out_json_string(frame->file), "line",
                   frame->line > 0 ? json_integer(frame->line) : json_null(), "module",
                   out_json_string(python ? NULL : frame->module), "offset", python ? json_null() : hex(frame->offset));
-    if (object && frame->inlined)
-        json_object_set_new(object, "inlined", json_true());
-    if (object && frame->runtime)
-        json_object_set_new(object, "runtime", json_true());
+    if (object && ((frame->inlined && json_object_set_new(object, "inlined", json_true()) < 0) ||
+                   (frame->runtime && json_object_set_new(object, "runtime", json_true()) < 0))) {
+        json_decref(object);
+        return NULL;
+    }
     return object;
 }
 

@@ -35,7 +35,11 @@ static json_t *diff_summary(const struct diff *diff)
                   out_json_number(diff->new_bytes), "old_errors", out_json_number(diff->old_errors), "new_errors",
                   out_json_number(diff->new_errors));
     for (int change = 0; object && change < DIFF_CHANGE_COUNT; change++)
-        json_object_set_new(object, diff_change_name((enum diff_change)change), out_json_number(diff->changes[change]));
+        if (json_object_set_new(object, diff_change_name((enum diff_change)change),
+                                out_json_number(diff->changes[change])) < 0) {
+            json_decref(object);
+            object = NULL;
+        }
     return object;
 }
 
