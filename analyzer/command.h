@@ -147,7 +147,7 @@ int reading_add(struct reading *reading, const char *path);
 /* After the last view_read_rules: adds the rules that are always in force. For reading_finish. */
 int view_finish_rules(struct view *view);
 
-/* Sets what the rules suppress in reading->leaks. Returns 0 or -ENOMEM. */
+/* Sets what the rules suppress in reading->leaks, and takes out the errors that they do. Returns 0 or -ENOMEM. */
 int reading_suppress(struct reading *reading, struct suppressions *suppressions);
 
 /* After the last reading_add: puts the model in order and builds the leaks. Returns as reading_add. The view's rules must

@@ -146,6 +146,7 @@ struct process {
     size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count,
         link_count;
 
+    size_t suppressed_errors;    /* that were among them (suppress.h) */
     struct symbol_list *symbols; /* by frame, for symbol_count of them; NULL in a report without symbols */
     size_t symbol_count;
 

@@ -407,6 +407,14 @@ static void put_background(struct output_job *job, const char *name, const struc
         fprintf(job->out, " (--show %s)", bit == SHOW_REACHABLE ? "reachable" : name);
 }
 
+static uint64_t suppressed_errors(const struct model *model)
+{
+    uint64_t errors = 0;
+    for (size_t i = 0; i < model->process_count; i++)
+        errors += model->processes[i]->suppressed_errors;
+    return errors;
+}
+
 static int text_end(struct output_job *job)
 {
     FILE *out = job->out;
@@ -422,6 +430,8 @@ static int text_end(struct output_job *job)
         fputs(" in the part that could be read", out);
     put_background(job, "still reachable", &job->reachable, SHOW_REACHABLE);
     put_background(job, "suppressed", &job->suppressed, SHOW_SUPPRESSED);
+    if (suppressed_errors(job->model) > 0)
+        fprintf(out, "; suppressed errors: %s", text_number(a, suppressed_errors(job->model)));
     put_background(job, "startup", &job->startup, SHOW_STARTUP);
     put_background(job, "interpreter", &job->interpreter, SHOW_INTERPRETER);
     fprintf(out, "%s\n", style(job, STYLE_NONE));

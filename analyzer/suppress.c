@@ -95,6 +95,7 @@ static void rule_clear(struct suppression *rule)
     for (size_t i = 0; i < rule->frame_count; i++)
         free(rule->frames[i].glob);
     free(rule->frames);
+    free(rule->error_kinds);
     free(rule->text);
 }
 
@@ -232,7 +233,7 @@ int suppressions_read_builtin(struct suppressions *suppressions, struct suppress
 
 /* ---- matching ---- */
 
-static bool any_frame(const struct stack *stack, const char *pattern, bool python_only)
+bool suppress_stack_matches(const struct stack *stack, const char *pattern, bool python_only)
 {
     for (size_t i = 0; i < stack->size; i++) {
         const struct frame *frame = stack->frames[i];
@@ -250,13 +251,13 @@ static bool rule_matches(const struct suppression *rule, const struct leak *leak
 {
     char *const *words = rule->words;
 
-    if (!(rule->kinds >> leak->kind & 1u) && leak->known)
+    if (rule->kinds == 0 || (!(rule->kinds >> leak->kind & 1u) && leak->known))
         return false;
     return (!words[SUPPRESS_FINGERPRINT] || strcmp(words[SUPPRESS_FINGERPRINT], leak->fingerprint) == 0) &&
            (!words[SUPPRESS_TYPE] || (leak->type && suppress_glob_matches(words[SUPPRESS_TYPE], leak->type))) &&
            (!words[SUPPRESS_DOMAIN] || suppress_glob_matches(words[SUPPRESS_DOMAIN], leak->domain)) &&
-           (!words[SUPPRESS_LEAK] || any_frame(&leak->stack, words[SUPPRESS_LEAK], false)) &&
-           (!words[SUPPRESS_PY] || any_frame(&leak->stack, words[SUPPRESS_PY], true)) &&
+           (!words[SUPPRESS_LEAK] || suppress_stack_matches(&leak->stack, words[SUPPRESS_LEAK], false)) &&
+           (!words[SUPPRESS_PY] || suppress_stack_matches(&leak->stack, words[SUPPRESS_PY], true)) &&
            (!rule->frame_count || suppress_block_matches(rule, &leak->stack));
 }
 

@@ -9,7 +9,8 @@
  *     py:PATTERN         some Python frame's function or file
  *     type:NAME          the type of the Python object; NAME as a whole, * for anything
  *     domain:NAME        the allocator, likewise
- *     kind:LIST          definite, indirect, possible, reachable; without it all but the last
+ *     kind:LIST          definite, indirect, possible, reachable; without it all but the last. Or kinds of memory errors
+ *                        (overflow, double-free, ..; errors stands for all): only with them a rule is about errors
  *     fingerprint:1:HEX  the leak's fingerprint, of version 1 (fingerprint.h)
  *     max-bytes=N, max-blocks=N   the rule holds only as long as all that it matches is no more
  *     until=YYYY-MM-DD            the rule holds up to that day
@@ -43,7 +44,8 @@ struct suppression {
     char *words[SUPPRESS_WORD_COUNT]; /* patterns, NULL = any */
     struct suppress_frame *frames;    /* of a Valgrind block, innermost first */
     size_t frame_count;
-    unsigned int kinds; /* bits 1 << enum leak_kind */
+    unsigned int kinds; /* bits 1 << enum leak_kind; 0: no leaks at all */
+    char *error_kinds;  /* comma list of memory errors, or NULL: none */
     uint64_t max_bytes, max_blocks;
     char until[11];     /* "" = for ever */
     char *text;         /* as it stands in the file; of a block its name */
@@ -85,6 +87,10 @@ void suppressions_drop_baseline(struct suppressions *suppressions);
  * `today`: YYYY-MM-DD. Returns 0 or -ENOMEM. */
 int suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, const char *today);
 
+/* Takes the errors out of the model for which a rule holds; they are counted in process.suppressed_errors. After
+ * suppressions_apply. Returns 0 or -ENOMEM. */
+int suppressions_apply_to_errors(struct suppressions *suppressions, struct model *model, struct symbols *symbols);
+
 /* Harmless on a zeroed one. Leaks that it was applied to must not be used afterwards. */
 void suppressions_clear(struct suppressions *suppressions);
 
@@ -116,6 +122,12 @@ const char *suppress_parse_line(struct suppression *rule, char *line);
 
 /* Parses a comma list of kinds into bits. Returns false if it is none. */
 bool suppress_parse_kinds(const char *text, unsigned int *ret);
+
+/* Whether it names a kind of memory errors, or all of them. */
+bool suppress_is_error_kind(const char *name, size_t length);
+
+/* Whether a frame, or a Python frame, has a function, file or module that LeakSanitizer's `pattern` matches. */
+bool suppress_stack_matches(const struct stack *stack, const char *pattern, bool python_only);
 
 /* One line of a Valgrind block, without blanks around it. */
 struct suppress_block {

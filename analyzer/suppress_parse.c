@@ -121,13 +121,51 @@ static const char *take_word(struct suppression *rule, size_t word, const char *
     return rule->words[word] ? NULL : "out of memory";
 }
 
+/* Appends to the comma list of error kinds. */
+static const char *add_error_kind(struct suppression *rule, const char *name, size_t length)
+{
+    char *list;
+    const char *before = rule->error_kinds ? rule->error_kinds : "";
+
+    if (asprintf(&list, "%s%s%.*s", before, *before ? "," : "", (int)length, name) < 0)
+        return "out of memory";
+    free(rule->error_kinds);
+    rule->error_kinds = list;
+    return NULL;
+}
+
+/* Kinds of leaks and of memory errors, mixed as they like. */
+static const char *take_kinds(struct suppression *rule, const char *value)
+{
+    unsigned int kinds = 0, kind;
+
+    for (;;) {
+        size_t length = strcspn(value, ",");
+        _cleanup_free_ char *name = strndup(value, length);
+        const char *wrong = NULL;
+        if (!name)
+            return "out of memory";
+        if (suppress_parse_kinds(name, &kind))
+            kinds |= kind;
+        else if (suppress_is_error_kind(value, length))
+            wrong = add_error_kind(rule, value, length);
+        else
+            wrong = "not a list of definite, indirect, possible, reachable, all, or kinds of memory errors";
+        if (wrong)
+            return wrong;
+        if (value[length] == '\0')
+            break;
+        value += length + 1;
+    }
+    rule->kinds = kinds;
+    return NULL;
+}
+
 static const char *take_term(struct suppression *rule, size_t key, const char *value)
 {
     switch (key) {
     case KEY_KIND:
-        return suppress_parse_kinds(value, &rule->kinds)
-                   ? NULL
-                   : "not a list of definite, indirect, possible, reachable or all";
+        return take_kinds(rule, value);
     case KEY_MAX_BYTES:
         return text_parse_size(value, &rule->max_bytes) == 0 ? NULL : "max-bytes= wants a number of bytes";
     case KEY_MAX_BLOCKS:

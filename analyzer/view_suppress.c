@@ -35,7 +35,8 @@ int reading_suppress(struct reading *reading, struct suppressions *suppressions)
 
     if (localtime_r(&now, &day))
         strftime(today, sizeof(today), "%Y-%m-%d", &day);
-    return suppressions_apply(suppressions, &reading->leaks, today);
+    int r = suppressions_apply(suppressions, &reading->leaks, today);
+    return r < 0 ? r : suppressions_apply_to_errors(suppressions, &reading->model, reading->symbols);
 }
 
 int view_finish_rules(struct view *view)

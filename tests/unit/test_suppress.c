@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "suppress.h"
 
+#include "sample_report.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -297,4 +299,43 @@ Test(suppress, many_fingerprints_are_found)
         cr_expect_eq(items[0].suppressed->line, (unsigned long)i + 1);
     }
     free(text);
+}
+
+/* How many of the sample's errors (one, an overflow) are left. */
+static size_t errors_left(const char *text)
+{
+    struct model read;
+    struct leaks found = {0};
+    sample_process(&read, SAMPLE);
+    struct symbols *symbols = symbols_new(false);
+    cr_assert_eq(leaks_build(&read, symbols, &found), 0);
+    suppressions_clear(&rules);
+    cr_assert_eq(read_text(text), 0, "%s: %s", text, error.text);
+    cr_assert_eq(suppressions_apply(&rules, &found, "2026-06-15"), 0);
+    cr_assert_eq(suppressions_apply_to_errors(&rules, &read, symbols), 0);
+    size_t left = read.processes[0]->error_count;
+    cr_expect_eq(left + read.processes[0]->suppressed_errors, 1);
+    leaks_clear(&found);
+    symbols_free(symbols);
+    model_clear(&read);
+    return left;
+}
+
+Test(suppress, errors_only_by_their_kinds)
+{
+    cr_expect_eq(errors_left("leak:ext.so\n"), 1, "a rule for leaks");
+    cr_expect_eq(errors_left("leak:ext.so kind:overflow\n"), 0);
+    cr_expect(rules.items[0].used);
+    cr_expect_eq(errors_left("leak:ext.so kind:errors\n"), 0);
+    cr_expect_eq(errors_left("leak:ext.so kind:double-free,overflow,definite\n"), 0);
+    cr_expect_eq(errors_left("leak:ext.so kind:double-free\n"), 1);
+    cr_expect_not(rules.items[0].used);
+    cr_expect_eq(errors_left("leak:other.so kind:overflow\n"), 1);
+    cr_expect_eq(errors_left("py:^C.f$ kind:overflow domain:mem\n"), 0);
+    cr_expect_eq(errors_left("py:^C.f$ kind:overflow domain:raw\n"), 1);
+    cr_expect_eq(errors_left("leak:ext.so kind:overflow until=2026-01-01\n"), 1);
+    cr_expect_eq(errors_left("leak:ext.so kind:overflow type:list\n"), 1, "an error has no type");
+    cr_expect_not(suppresses("leak:ns::make kind:overflow\n"), "and a rule for errors suppresses no leak");
+    suppressions_clear(&rules);
+    cr_expect_eq(read_text("leak:x kind:overflows\n"), -EINVAL);
 }
