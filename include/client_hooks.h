@@ -57,9 +57,9 @@ extern void memshim_object_free(struct memshim_object *object) MEMSHIM_WEAK_;
 /* Notes an error (errors[] of the report) with the stack of the caller; `object` may be NULL. */
 extern void memshim_object_fault(const struct memshim_fault *fault, const struct memshim_object *object) MEMSHIM_WEAK_;
 
-/* The caller's stack, innermost frame first, one line each (pool_stack.h). Returns the length, without the NUL; 0 when
- * there is none. */
-extern size_t memshim_stack_text(char *buffer, size_t size) MEMSHIM_WEAK_;
+/* The caller's stack: a trace for memshim_trace_text (memshim/scope.h) with the ledger's generation in the upper half, so that
+ * equal stacks of one process have equal numbers. 0: there is none. */
+extern uint64_t memshim_stack_trace(void) MEMSHIM_WEAK_;
 
 /* The absolute path of this process's report to be. Returns its length, or 0. */
 extern size_t memshim_output(char *buffer, size_t size) MEMSHIM_WEAK_;

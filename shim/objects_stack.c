@@ -121,15 +121,16 @@ _exported_ size_t memshim_trace_text(uint32_t trace, char *buffer, size_t size)
     return length;
 }
 
-_exported_ size_t memshim_stack_text(char *buffer, size_t size)
+_exported_ uint64_t memshim_stack_trace(void)
 {
-    struct thread *thread = size ? thread_enter() : NULL;
+    struct thread *thread = thread_enter();
 
     if (!thread)
         return 0;
     int saved = errno;
-    size_t length = write_trace(event_trace(thread, __builtin_frame_address(0)), buffer, size);
+    uint32_t trace = event_trace(thread, __builtin_frame_address(0));
+    uint64_t result = trace ? (uint64_t)thread->generation << 32 | trace : 0;
     errno = saved;
     thread_leave();
-    return length;
+    return result;
 }

@@ -8,7 +8,6 @@
 #include "pool_end.h"
 #include "pool_heap.h"
 #include "pool_lock.h"
-#include "pool_stack.h"
 #include "pool_use.h"
 
 #include <errno.h>
@@ -181,8 +180,7 @@ static int64_t clock_now(clockid_t clock)
 struct request {
     uint64_t size, id;
     uint32_t type;
-    char stack[POOL_STACK_MAX];
-    size_t stack_length;
+    uint64_t trace;
     uint64_t process_start;
 };
 
@@ -208,11 +206,13 @@ static uint64_t draw_id(struct pool_view *view, uint32_t type)
     return view->header->next_id++;
 }
 
-static int allocate(struct pool_view *view, const struct request *request, struct memshim_allocation *ret)
+static int allocate(struct pool_mapping *mapping, const struct request *request, struct memshim_allocation *ret)
 {
+    struct pool_view *view = &mapping->view;
+
     if (request->id && pool_heap_find(view, request->type, request->id))
         return -EEXIST;
-    uint32_t stack = pool_stack_put(view, request->stack, request->stack_length);
+    uint32_t stack = pool_use_stack(mapping, request->trace);
     uint32_t n = pool_heap_take(view, request->size);
     if (!n)
         return -ENOMEM;
@@ -243,19 +243,21 @@ static int make_request(const struct pool_mapping *mapping, uint64_t size, uint3
     request->size = size;
     request->id = id;
     request->type = type;
-    request->stack_length = pool_use_stack(request->stack, sizeof(request->stack));
+    request->trace = pool_use_trace();
     request->process_start = own_start();
     return 0;
 }
 
 /* One try, and when there is no room the wait for another one. Returns 1 to try again. */
-static int try(struct pool_view *view, const struct request *request, int64_t deadline, struct memshim_allocation *ret)
+static int try(struct pool_mapping *mapping, const struct request *request, int64_t deadline,
+               struct memshim_allocation *ret)
 {
+    struct pool_view *view = &mapping->view;
     int result = pool_lock(view);
 
     if (result)
         return result;
-    result = allocate(view, request, ret);
+    result = allocate(mapping, request, ret);
     int64_t left = deadline < 0 ? -1 : MAX(deadline - clock_now(CLOCK_MONOTONIC), (int64_t)0);
     if (result != -ENOMEM || left == 0) {
         pool_unlock(view);
@@ -280,7 +282,7 @@ static int allocate_until(memshim_pool *pool, struct request *request, int64_t d
     }
     result = make_request(mapping, request->size, request->type, request->id, request);
     while (!result || result == 1) {
-        result = try(&mapping->view, request, deadline, ret);
+        result = try(mapping, request, deadline, ret);
         if (!result)
             break;
     }

@@ -2,6 +2,7 @@
 #include "pool_use.h"
 
 #include "compiler.h"
+#include "memshim/scope.h"
 #include "pool_end.h"
 #include "pool_heap.h"
 #include "pool_lock.h"
@@ -31,9 +32,27 @@ __attribute__((constructor)) static void begin(void)
     pthread_atfork(lock, unlock, unlock);
 }
 
-size_t pool_use_stack(char *text, size_t size)
+uint64_t pool_use_trace(void)
 {
-    return &memshim_stack_text ? memshim_stack_text(text, size) : 0;
+    return &memshim_stack_trace ? memshim_stack_trace() : 0;
+}
+
+uint32_t pool_use_stack(struct pool_mapping *mapping, uint64_t trace)
+{
+    char text[POOL_STACK_MAX];
+    uint32_t slot = (uint32_t)trace % POOL_KNOWN_STACKS;
+
+    if (!trace || !&memshim_trace_text)
+        return 0;
+    if (mapping->stacks[slot].trace != trace) {
+        size_t length = memshim_trace_text((uint32_t)trace, text, sizeof(text));
+        uint32_t place = pool_stack_put(&mapping->view, text, length);
+        if (!place)
+            return 0;
+        mapping->stacks[slot].trace = trace;
+        mapping->stacks[slot].place = place;
+    }
+    return mapping->stacks[slot].place;
 }
 
 /* ---- mappings ---- */
@@ -99,11 +118,14 @@ static int find_mapping(const struct pool_name *name, struct pool_mapping **ret)
 
 static int add_mapping(const struct pool_name *name, const struct pool_view *view, struct pool_mapping **ret)
 {
-    struct pool_mapping *mapping = malloc(sizeof(*mapping));
+    struct pool_mapping *mapping = calloc(1, sizeof(*mapping));
 
     if (!mapping)
         return -ENOMEM;
-    *mapping = (struct pool_mapping){.view = *view, .name = *name, .holders = 1, .next = mappings};
+    mapping->view = *view;
+    mapping->name = *name;
+    mapping->holders = 1;
+    mapping->next = mappings;
     mappings = mapping;
     *ret = mapping;
     return 0;
@@ -133,8 +155,7 @@ static int64_t now(void)
 static int enter(struct memshim_pool *pool)
 {
     struct pool_view *view = &pool->mapping->view;
-    char text[POOL_STACK_MAX];
-    size_t length = pool_use_stack(text, sizeof(text));
+    uint64_t trace = pool_use_trace();
     int result = pool_lock(view);
 
     if (result)
@@ -146,7 +167,7 @@ static int enter(struct memshim_pool *pool)
         attachment->pid = pool->pid;
         attachment->process_start = pool_process_start(pool->pid);
         attachment->made_at = now();
-        attachment->stack = pool_stack_put(view, text, length);
+        attachment->stack = pool_use_stack(pool->mapping, trace);
         __atomic_store_n(&attachment->used, 1, __ATOMIC_RELEASE);
     }
     pool_unlock(view);

@@ -9,10 +9,16 @@
 #include "memshim/pool.h"
 #include "pool_file.h"
 
+#define POOL_KNOWN_STACKS 256u
+
 struct pool_mapping {
     struct pool_view view;
     struct pool_name name;
     unsigned holders;
+    struct {
+        uint64_t trace;
+        uint32_t place;
+    } stacks[POOL_KNOWN_STACKS]; /* that were put into the pool from here, by trace; under its lock */
     struct pool_mapping *next;
 };
 
@@ -41,7 +47,10 @@ void pool_mapping_release(struct pool_mapping *mapping);
 uint32_t pool_freed(memshim_pool *pool);
 int pool_wait_freed(memshim_pool *pool, uint32_t seen, int64_t left);
 
-/* The caller's stack in the pool, if there is one to be had. Takes the text before the lock is taken: see pool_use.c. */
-size_t pool_use_stack(char *text, size_t size);
+/* The caller's stack, if the shim is there: taken before the pool's lock, so that waiting for that is not in it. */
+uint64_t pool_use_trace(void);
+
+/* Its place among the pool's stacks, or 0. Under the lock. */
+uint32_t pool_use_stack(struct pool_mapping *mapping, uint64_t trace);
 
 #endif
