@@ -367,7 +367,7 @@ static void put_leak_sums(struct output_job *job)
         fputs(", ", out);
         out_text_amount(out, sum->bytes, sum->blocks);
         /* Where those are left out that a scan found reachable, these are of processes without a scan. */
-        bool known = job->known && !(kind == LEAK_REACHABLE && job->quiet_reachable);
+        bool known = job->known && !(kind == LEAK_REACHABLE && job->quiet_reachable && job->guessed);
         fprintf(out, " %s", out_text_kind((enum leak_kind)kind, known));
     }
 }

@@ -106,6 +106,7 @@ static void count_leaks(struct output_job *job, const struct leaks *leaks)
             sum_add(&job->kinds[leak->kind], leak);
             sum_add(&job->all, leak);
             job->known |= leak->known;
+            job->guessed |= !leak->known;
         }
         if (listed && job->listed < job->top)
             job->listed++;

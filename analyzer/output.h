@@ -62,6 +62,7 @@ struct output_job {
     bool marks_suppressed;                  /* the format writes suppressed leaks, too */
     unsigned int show;                      /* what is shown: asked for, or what the format always shows */
     bool known;                             /* a scan ran: some kind is not a guess */
+    bool guessed;                           /* some kind in kinds[] is a guess */
     struct symbols *symbols;                /* for stacks that a format builds itself; NULL except in output_report */
     char folder[4096];                      /* current folder, to shorten paths; may be "" */
     char root[4096];                        /* of the source tree, for tools that want paths below it; may be "" */

@@ -19,6 +19,7 @@
 static const struct pycompat versions[] = {
     {
         .minor = 8,
+        .runtime_finalizing = 16,
         .shape = SHAPE_OBJECTS,
         .table_kind = CODE_LNOTAB,
         .lasti_unit = 1,
@@ -40,6 +41,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 9,
+        .runtime_finalizing = 16,
         .shape = SHAPE_OBJECTS,
         .table_kind = CODE_LNOTAB,
         .lasti_unit = 1,
@@ -61,6 +63,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 10,
+        .runtime_finalizing = 16,
         .shape = SHAPE_OBJECTS,
         .table_kind = CODE_LINETABLE_310,
         .lasti_unit = 2,
@@ -82,6 +85,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 11,
+        .runtime_finalizing = 24,
         .shape = SHAPE_311,
         .table_kind = CODE_LOCATIONS_311,
         .runtime_thread = 576,
@@ -106,6 +110,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 12,
+        .runtime_finalizing = 24,
         .shape = SHAPE_312,
         .table_kind = CODE_LOCATIONS_311,
         .entry_owner = 3,
@@ -130,6 +135,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 13,
+        .runtime_finalizing = 608,
         .shape = SHAPE_312,
         .table_kind = CODE_LOCATIONS_311,
         .entry_owner = 3,
@@ -153,6 +159,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 14,
+        .runtime_finalizing = 784,
         .shape = SHAPE_312,
         .table_kind = CODE_LOCATIONS_311,
         .tag_mask = 3,
@@ -176,6 +183,7 @@ static const struct pycompat versions[] = {
     },
     {
         .minor = 15,
+        .runtime_finalizing = 912,
         .shape = SHAPE_312,
         .table_kind = CODE_LOCATIONS_311,
         .tag_mask = 3,
@@ -402,4 +410,13 @@ bool pycompat_code_internal(const struct pycompat *compat, const struct pycompat
 
     return compat->shape == SHAPE_312 && code->file == code->name &&
            pycompat_text(compat, code->name, name, sizeof(name)) == 8 && memcmp(name, "__init__", 8) == 0;
+}
+
+bool pycompat_is_finalizing(const struct pyapi *api)
+{
+    struct pycompat compat;
+    enum ledger_lack lack;
+
+    return api->runtime && pycompat_find(api, &compat, &lack) == 0 &&
+           pycompat_load((uintptr_t)api->runtime, compat.runtime_finalizing);
 }

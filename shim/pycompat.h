@@ -45,11 +45,12 @@ struct pycompat {
     uintptr_t code_type, unicode_type, bytes_type;
 
     uint8_t minor;
-    uint8_t shape;           /* enum pycompat_shape */
-    uint8_t table_kind;      /* enum code_table */
-    uint8_t tag_mask;        /* bits of a frame's code reference that are not address */
-    uint8_t lasti_unit;      /* SHAPE_OBJECTS: bytes per unit of f_lasti */
-    uint8_t entry_owner;     /* SHAPE_312: frames with this or a higher owner are no Python frames */
+    uint8_t shape;               /* enum pycompat_shape */
+    uint8_t table_kind;          /* enum code_table */
+    uint8_t tag_mask;            /* bits of a frame's code reference that are not address */
+    uint8_t lasti_unit;          /* SHAPE_OBJECTS: bytes per unit of f_lasti */
+    uint8_t entry_owner;         /* SHAPE_312: frames with this or a higher owner are no Python frames */
+    uint16_t runtime_finalizing; /* thread state that finalizes the interpreter, in _PyRuntime */
     uint16_t runtime_thread; /* current thread state of the GIL's holder in _PyRuntime; 0 = ask current_thread_state */
     uint16_t thread_id;      /* in the thread state: pthread_self of its thread */
     uint16_t thread_frame;   /* innermost frame, or where thread_cframe says */
@@ -72,6 +73,9 @@ struct pycompat {
 /* The layout of the interpreter in `api`. Returns 0, or -ENOTSUP with *ret_lack = LACK_PYTHON_UNKNOWN or
  * LACK_FREE_THREADED. */
 int pycompat_find(const struct pyapi *api, struct pycompat *ret, enum ledger_lack *ret_lack);
+
+/* Whether the interpreter has begun to take itself down. */
+bool pycompat_is_finalizing(const struct pyapi *api);
 
 /* Memory of the interpreter. */
 static inline uint64_t pycompat_load(uintptr_t object, size_t offset)

@@ -79,7 +79,7 @@ static void store_kind(struct scan *scan, uint32_t number)
         scan_why_note(scan, number, record);
 }
 
-static int classify(struct scan *scan)
+static int classify(struct scan *scan, bool look)
 {
     struct scan_graph graph = {
         .count = scan->index.count,
@@ -100,6 +100,10 @@ static int classify(struct scan *scan)
 
     if (result < 0)
         return result;
+    if (look) {
+        scan_look_remember(scan);
+        return 0;
+    }
     scan_references_count(scan);
     for (uint32_t i = 0; i < scan->index.count; i++)
         store_kind(scan, i);
@@ -126,7 +130,7 @@ static int prepare(struct scan *scan, const struct scan_options *options)
     scan_modules(scan, options->python ? (uintptr_t)options->python->type_type : 0);
     scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data, &scan->interpreter,
                      &scan->library);
-    return scan_references_init(scan) && scan_why_init(scan) ? 0 : -ENOMEM;
+    return options->look || (scan_references_init(scan) && scan_why_init(scan)) ? 0 : -ENOMEM;
 }
 
 static void clean_up(struct scan *scan)
@@ -168,8 +172,8 @@ static int run(struct scan *scan, const struct scan_options *options)
     if (result < 0)
         return result;
     scan_resolve(scan);
-    result = classify(scan);
-    if (result == 0) {
+    result = classify(scan, options->look);
+    if (result == 0 && !options->look) {
         scan_references_audit(scan);
         scan_why_write(scan);
     }
@@ -188,12 +192,12 @@ static _cold_ int run_from(uintptr_t stack, const struct scan_options *options)
     if (scan) {
         scan->stack = stack;
         result = run(scan, options);
-        if (scan->skipped)
+        if (scan->skipped && !options->look)
             ledger_lacks(LACK_SCAN_PART);
         clean_up(scan);
         arena_unmap(scan, sizeof(*scan));
     }
-    if (result < 0) {
+    if (result < 0 && !options->look) {
         ledger_lacks(LACK_SCAN);
         log_line(1, "no leak scan: %s", strerror(-result));
     }

@@ -21,6 +21,7 @@ struct pyapi;
 struct scan_options {
     const struct pyapi *python; /* NULL: no interpreter */
     bool types;                 /* write the names of Python types */
+    bool look;                  /* only remember what is there before the interpreter takes itself down (scan_look.c) */
 };
 
 /* At the start of the process, before the program runs: learns how the C library marks chunks that it keeps for later. */
@@ -28,5 +29,8 @@ void scan_start(void);
 
 /* Scans, inside the guard of thread.h. Returns 0 or -errno; then the kinds are not known, and LACK_SCAN is noted. */
 int scan_run(const struct scan_options *options);
+
+/* Whether there are modules for which a look (scan_options.look) is worth its time. */
+bool scan_look_wanted(void);
 
 #endif

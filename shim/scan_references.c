@@ -85,7 +85,7 @@ static enum reference_confidence confidence_in(const struct scan *scan, const st
     const struct ledger_trace *trace = record->trace ? ledger_entry(LEDGER_TRACES, record->trace) : NULL;
     bool kept = kind == BLOCK_REACHABLE || kind == BLOCK_POSSIBLE;
 
-    if (scan->skipped || ledger_header->forked || (kept && (!trace || scan_is_importing(trace))))
+    if (scan->skipped || ledger_header->forked || (kept && (!trace || scan_comes_from_import(trace))))
         return CONFIDENCE_LOW;
     /* A pointer to the middle may be one that its owner has marked. */
     return scan->python.running || kind == BLOCK_POSSIBLE ? CONFIDENCE_MEDIUM : CONFIDENCE_HIGH;

@@ -124,8 +124,16 @@ void scan_stacks(struct scan *scan);
 
 struct ledger_trace;
 
-/* Whether the innermost Python frame is one of the import system, from where modules written in C are begun. */
+struct ledger_node;
+
+/* Whether this is a Python frame of the import system. */
+bool scan_is_import_frame(const struct ledger_node *node);
+
+/* Whether the innermost Python frame is one, from where modules written in C are begun. */
 bool scan_is_importing(const struct ledger_trace *trace);
+
+/* Whether one of the Python frames is the import system's. */
+bool scan_comes_from_import(const struct ledger_trace *trace);
 
 /* Whether the dynamic loader allocated the block for itself. */
 bool scan_is_loaders(const struct scan *scan, const struct scan_block *block);
@@ -152,6 +160,13 @@ void scan_references_count(struct scan *scan);
 
 /* Writes the objects that have more counts than references into the ledger. The kinds of blocks are known. */
 void scan_references_audit(struct scan *scan);
+
+/* ---- scan_look.c ---- */
+
+/* The kinds are known, and the interpreter is about to take itself down: remembers what is reachable now and was made by the
+ * import of modules. Also whether a block is one of these. */
+void scan_look_remember(struct scan *scan);
+bool scan_look_knows(const struct scan_block *block);
 
 /* ---- scan_why.c ---- */
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define FRAMES_MAX 16u
+#define IMPORT_FRAMES_MAX 256u
 #define DICT_KEYS 32u
 #define LARGE_KEYS 256u
 
@@ -61,16 +62,33 @@ static bool is_early_namespace(const struct scan *scan, const struct scan_block 
            scan->index.blocks[number].size >= LARGE_KEYS;
 }
 
-bool scan_is_importing(const struct ledger_trace *trace)
+bool scan_is_import_frame(const struct ledger_node *node)
 {
     static const char bootstrap[] = "<frozen importlib._bootstrap>";
-    const struct ledger_node *node = trace->python ? ledger_entry(LEDGER_NODES, trace->python) : NULL;
 
-    if (!node || !(node->meta & NODE_PYTHON))
+    if (!(node->meta & NODE_PYTHON))
         return false;
     const struct ledger_code *code = ledger_entry(LEDGER_CODES, (uint32_t)(node->key >> 32));
     const struct ledger_text *file = code->file ? ledger_entry(LEDGER_TEXT, code->file) : NULL;
     return file && file->length_plus_1 == sizeof(bootstrap) && memcmp(file->bytes, bootstrap, strlen(bootstrap)) == 0;
+}
+
+bool scan_is_importing(const struct ledger_trace *trace)
+{
+    return trace->python && scan_is_import_frame(ledger_entry(LEDGER_NODES, trace->python));
+}
+
+bool scan_comes_from_import(const struct ledger_trace *trace)
+{
+    uint32_t id = trace->python;
+
+    for (unsigned i = 0; id && i < IMPORT_FRAMES_MAX; i++) {
+        const struct ledger_node *node = ledger_entry(LEDGER_NODES, id);
+        if (scan_is_import_frame(node))
+            return true;
+        id = node->parent;
+    }
+    return false;
 }
 
 /* A type that a module of the standard library written in C made and did not free (_asyncio in 3.12 and 3.13, _ast in 3.9):
@@ -108,7 +126,7 @@ int scan_is_survivor(void *context, uint32_t number)
 
     if (block->facts & FACT_INTERPRETER)
         return true;
-    if (trace && is_loaders(scan, trace))
+    if ((trace && is_loaders(scan, trace)) || scan_look_knows(block))
         return true;
     if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
         return false;

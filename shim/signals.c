@@ -5,6 +5,7 @@
 #include "ledger.h"
 #include "lock.h"
 #include "real.h"
+#include "start.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -80,6 +81,8 @@ static int exchange(const struct sigaction *action, struct sigaction *old)
 int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
     real_init();
+    if (unlikely(number == SIGINT))
+        start_interpreter_may_end();
     return number == SIGSEGV && watcher ? exchange(action, old) : real.sigaction(number, action, old);
 }
 

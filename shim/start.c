@@ -18,6 +18,7 @@
 #include "own_stack.h"
 #include "pages.h"
 #include "predecessor.h"
+#include "pycompat.h"
 #include "pyframes.h"
 #include "pymem.h"
 #include "quarantine.h"
@@ -410,6 +411,29 @@ static void end_process(void *argument)
         scan_run(&(struct scan_options){.python = pymem_api(), .types = true});
     write_report();
     thread_local_state.busy = busy;
+}
+
+static void look(void *argument)
+{
+    uint8_t busy = thread_local_state.busy;
+
+    (void)argument;
+    thread_local_state.busy = BUSY_NESTED;
+    scan_run(&(struct scan_options){.python = pymem_api(), .look = true});
+    thread_local_state.busy = busy;
+}
+
+void start_interpreter_may_end(void)
+{
+    static bool looked;
+    const struct pyapi *api = pymem_api();
+    int saved = errno;
+
+    if (!api || looked || ended || !start_options.leak_check || sample_mean || !is_own_process() ||
+        !pycompat_is_finalizing(api) || __atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL) || !scan_look_wanted())
+        return;
+    own_stack_run(look, NULL);
+    errno = saved;
 }
 
 void start_process_ends(int status)

@@ -29,6 +29,9 @@ uint32_t start_forked_child(void);
 /* The process ends with `status`: turns the ledger into the report. Does nothing in a vfork child or a second time. */
 void start_process_ends(int status);
 
+/* To be called now and then while a Python interpreter may be taking itself down; needs no guard. */
+void start_interpreter_may_end(void);
+
 /* Status of a quick_exit that has begun. */
 extern int start_quick_status;
 

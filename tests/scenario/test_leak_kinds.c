@@ -23,7 +23,8 @@ static long long count_kind(const json_t *report, const char *kind, const char *
     json_array_foreach(json_object_get(report, "leaks"), i, leak)
     {
         bool found = !function;
-        if (strcmp(json_string_value(json_object_get(leak, "kind")), kind) != 0)
+        if (strcmp(json_string_value(json_object_get(leak, "kind")), kind) != 0 ||
+            json_is_true(json_object_get(leak, "suppressed")))
             continue;
         json_array_foreach(json_object_get(leak, "stack"), k, frame)
         {
@@ -78,7 +79,7 @@ static long long count_accused(const json_t *report)
         const json_t *said = json_object_get(leak, "references");
         const char *confidence = json_string_value(json_object_get(said, "confidence"));
         if (confidence && strcmp(confidence, "low") != 0 && !json_is_true(json_object_get(leak, "startup")) &&
-            !json_is_true(json_object_get(leak, "interpreter")))
+            !json_is_true(json_object_get(leak, "interpreter")) && !json_is_true(json_object_get(leak, "suppressed")))
             objects += json_integer_value(json_object_get(said, "objects")) +
                        json_integer_value(json_object_get(said, "cycles"));
     }
@@ -87,7 +88,7 @@ static long long count_accused(const json_t *report)
 
 /* ---- clean programs ---- */
 
-static const char *const clean[] = {"nothing.py", "imports.py", "work.py", "end_at_once.py"};
+static const char *const clean[] = {"nothing.py", "imports.py", "work.py", "end_at_once.py", "packages.py"};
 
 struct clean_case {
     char python[512];

@@ -146,3 +146,45 @@ ParameterizedTest(struct python *python, references, lost)
     free(script);
     free(extension);
 }
+
+/* ---- what is lost by the end of the interpreter ---- */
+
+static long long count_lost(const json_t *report, const char *function, const char *caller)
+{
+    long long blocks = 0;
+    size_t i;
+    json_t *leak;
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        if (is_program(leak) && strcmp(text_of(leak, "kind"), "reachable") != 0 && has_function(leak, function) &&
+            has_function(leak, caller))
+            blocks += json_integer_value(json_object_get(leak, "blocks"));
+    }
+    return blocks;
+}
+
+ParameterizedTestParameters(references, lost_at_end)
+{
+    static struct python pythons[PYTHONS_MAX];
+    return cr_make_param_array(struct python, pythons, pythons_find(pythons));
+}
+
+ParameterizedTest(struct python *python, references, lost_at_end)
+{
+    char *script = text_format("%s/tests/targets/lose_at_end.py", test_variable("TEST_SOURCE"));
+    char *extension = target_path("lose_references.so");
+    char *folder = folder_new();
+    const char *argv[] = {python->path, script, extension, folder, NULL};
+    struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+    long long raw = count_lost(traced.report, "lose_raw", "_find_and_load");
+
+    cr_assert_eq(traced.run.status, 0, "%s", python->path);
+    cr_expect_eq(count_lost(traced.report, "make_capsule", "_find_and_load"), 0, "%s", python->path);
+    cr_expect_eq(count_lost(traced.report, "make_capsule", "later"), 1, "%s", python->path);
+    cr_expect(raw >= COUNT - 1, "%s: %lld blocks", python->path, raw);
+    traced_clear(&traced);
+    folder_remove(folder);
+    free(script);
+    free(extension);
+}

@@ -176,6 +176,12 @@ LOSE lose_capsule(void)
         Py_DecRef(PyCapsule_New(calloc(1, 40), NULL, NULL));
 }
 
+/* Nobody frees what is in it. */
+__attribute__((noinline, noclone, visibility("default"))) PyObject *make_capsule(void)
+{
+    return PyCapsule_New(calloc(1, 48), NULL, NULL);
+}
+
 /* ---- still pointed at ---- */
 
 PyObject *kept[COUNT], *held[COUNT];
