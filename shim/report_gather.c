@@ -5,6 +5,7 @@
 #include "report_gather.h"
 
 #include "options.h"
+#include "report_busy.h"
 #include "report_modules.h"
 #include "sampling.h"
 
@@ -425,6 +426,14 @@ static void gather_live(struct gathered *gathered)
     }
 }
 
+static void gather_busy(struct gathered *gathered)
+{
+    uint32_t ids[BUSY_MAX], count = busy_traces(gathered->view, ids);
+
+    for (uint32_t i = 0; i < count; i++)
+        gather_trace(gathered, ids[i]);
+}
+
 /* Adds what threads have counted for their latest traces to these. */
 static void gather_tallies(struct gathered *gathered)
 {
@@ -517,6 +526,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
         gather_links(gathered);
     }
     gather_errors(gathered);
+    gather_busy(gathered);
     gather_live(gathered);
     gather_threads(gathered);
     gather_tallies(gathered);

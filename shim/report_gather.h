@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What goes into a report: the ledger's live blocks added up by stack, and of its tables only the rows that these groups
- * and the errors refer to, numbered from 1 and merged by content. Memory follows groups and their stacks, not blocks. */
+ * What goes into a report: the ledger's live blocks added up by stack, and of its tables only the rows that these groups,
+ * the errors and the busiest stacks refer to, numbered from 1 and merged by content. Memory follows groups and their stacks, not blocks. */
 #ifndef SHIM_REPORT_GATHER_H
 #define SHIM_REPORT_GATHER_H
 

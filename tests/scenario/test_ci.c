@@ -265,6 +265,27 @@ Test(ci, a_leak_must_be_in_all_runs)
     checkout_clear(&checkout);
 }
 
+/* Nothing is left of them, and they are in the list all the same. */
+Test(ci, the_busiest_allocations)
+{
+    struct checkout checkout = checkout_new();
+
+    put_file(&checkout, "app.py",
+             "import ctypes\n"
+             "libc = ctypes.CDLL(None)\n"
+             "libc.malloc.restype = ctypes.c_void_p\n"
+             "def churn():\n"
+             "    libc.free(ctypes.c_void_p(libc.malloc(3000)))\n"
+             "for i in range(5000):\n"
+             "    churn()\n");
+    assert_shell(&checkout, "memshim run -q -o r -- python3 app.py", NULL, 0, NULL);
+    assert_shell(
+        &checkout,
+        "memshim report --list allocations --sort temporary r | grep -E '5,000 +15,000,000 +5,000 +0 +app.py:5'", NULL,
+        0, NULL);
+    checkout_clear(&checkout);
+}
+
 Test(ci, limits_of_the_gate)
 {
     struct checkout checkout = checkout_new();
