@@ -4,6 +4,7 @@
 #include "compiler.h"
 #include "guarded.h"
 #include "memshim/memshim.h"
+#include "unwind.h"
 
 _exported_ const char *memshim_version(void)
 {
@@ -12,5 +13,5 @@ _exported_ const char *memshim_version(void)
 
 _exported_ int memshim_check(void)
 {
-    return (int)guarded_check_all(__builtin_frame_address(0));
+    return (int)guarded_check_all(UNWIND_HERE);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the hooks do: the place that orders the steps of an event (real call, stack, record, prefix). The functions take
- * the arguments of the hooked function and the hook's __builtin_frame_address(0), from which stacks begin, and behave as the
+ * the arguments of the hooked function and the hook's UNWIND_HERE, from which stacks begin, and behave as the
  * real ones: result, errno, undefined cases. Callable from any thread at any time, also before and after the shim's own life,
  * and from signal handlers as far as the real functions are. */
 #ifndef SHIM_CAPTURE_H
@@ -9,6 +9,7 @@
 
 #include "ledger_format.h"
 #include "pyapi.h"
+#include "unwind.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -63,7 +63,7 @@ static inline bool event_is_own(uint64_t ref)
 /* Whether the function of the hook with `frame` was called by the interpreter's own code. */
 static _always_inline_ bool event_from_interpreter(void *const *frame)
 {
-    return (uintptr_t)frame[1] - pymem_code_start < pymem_code_size;
+    return unwind_return_address(frame) - pymem_code_start < pymem_code_size;
 }
 
 /* In the allocator's place of a reference of DOMAIN_MALLOC: event_from_interpreter was true. */

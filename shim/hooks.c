@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#define HERE ((void *const *)__builtin_frame_address(0))
+#define HERE UNWIND_HERE
 
 /* Declared here: <malloc.h> would bring attributes that make the compiler drop the very checks that are made here. */
 _exported_ void *malloc(size_t size);

@@ -11,7 +11,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
-#define HERE ((void *const *)__builtin_frame_address(0))
+#define HERE UNWIND_HERE
 
 /* symbol, domain, bytes beyond the size that it may ask malloc for, parameters, arguments */
 #define NEW_OPERATORS(X) \

@@ -53,7 +53,7 @@ _exported_ void memshim_object_new(struct memshim_object *object, enum memshim_o
     if (!thread)
         return;
     int saved = errno;
-    uint32_t trace = event_trace(thread, __builtin_frame_address(0)), id = records_take(&thread->records);
+    uint32_t trace = event_trace(thread, UNWIND_HERE), id = records_take(&thread->records);
     if (id) {
         publish(id, thread, trace, domains[domain], label, address, size);
         *object = (struct memshim_object){.generation = thread->generation, .record = id, .alloc_trace = trace};
@@ -96,7 +96,7 @@ _exported_ void memshim_object_free(struct memshim_object *object)
     if (record_of(object, thread)) {
         records_give(&thread->records, object->record);
         object->record = 0;
-        object->free_trace = event_trace(thread, __builtin_frame_address(0));
+        object->free_trace = event_trace(thread, UNWIND_HERE);
     }
     errno = saved;
     thread_leave();
@@ -117,7 +117,7 @@ _exported_ void memshim_object_fault(const struct memshim_fault *fault, const st
         .domain = domains[fault->domain],
         .address = fault->address,
         .size = fault->size,
-        .trace = event_trace(thread, __builtin_frame_address(0)),
+        .trace = event_trace(thread, UNWIND_HERE),
         .alloc_trace = own ? object->alloc_trace : 0,
         .free_trace = own ? object->free_trace : 0,
         .detail = fault->detail,

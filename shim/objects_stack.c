@@ -128,7 +128,7 @@ _exported_ uint64_t memshim_stack_trace(void)
     if (!thread)
         return 0;
     int saved = errno;
-    uint32_t trace = event_trace(thread, __builtin_frame_address(0));
+    uint32_t trace = event_trace(thread, UNWIND_HERE);
     uint64_t result = trace ? (uint64_t)thread->generation << 32 | trace : 0;
     errno = saved;
     thread_leave();

@@ -3,43 +3,15 @@
 
 #include "errors.h"
 #include "event.h"
+#include "machine.h"
 #include "misuse.h"
 #include "own_stack.h"
 #include "pages.h"
 #include "signals.h"
 
-#include <ucontext.h>
-
-enum access { ACCESS_UNKNOWN, ACCESS_READ, ACCESS_WRITE };
-
-static enum access access_of(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-    return context->uc_mcontext.gregs[REG_ERR] & 2 ? ACCESS_WRITE : ACCESS_READ;
-#else
-    (void)context;
-    return ACCESS_UNKNOWN;
-#endif
-}
-
-/* Where the program was interrupted. Stacks hold return addresses, which lie behind their instruction. */
-static struct unwind_start interrupted(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-    const greg_t *registers = context->uc_mcontext.gregs;
-    return (struct unwind_start){(uintptr_t)registers[REG_RIP] + 1, (uintptr_t)registers[REG_RSP],
-                                 (uintptr_t)registers[REG_RBP]};
-#elif defined(__aarch64__)
-    return (struct unwind_start){context->uc_mcontext.pc + 1, context->uc_mcontext.sp, context->uc_mcontext.regs[29]};
-#else
-    (void)context;
-    return (struct unwind_start){0, 0, 0};
-#endif
-}
-
 static uint32_t trace_of(struct thread *thread, const ucontext_t *context)
 {
-    struct unwind_start start = interrupted(context);
+    struct unwind_start start = machine_interrupted(context);
     uint32_t native = 0, python = 0;
 
     if (start_options.native && thread->unwind && start.pc)
@@ -49,7 +21,7 @@ static uint32_t trace_of(struct thread *thread, const ucontext_t *context)
     return tally_find(thread->tallies, native, python)->trace;
 }
 
-static enum error_kind kind_of(const struct pages_place *place, uintptr_t address, enum access access)
+static enum error_kind kind_of(const struct pages_place *place, uintptr_t address, enum machine_access access)
 {
     bool write = access == ACCESS_WRITE;
 
@@ -70,7 +42,7 @@ static void report(const siginfo_t *info, const ucontext_t *context)
     if (!thread)
         return;
     if (pages_find(address, &place)) {
-        enum access access = access_of(context);
+        enum machine_access access = machine_access_of(context);
         char detail[160];
         snprintf(detail, sizeof(detail), "%s at offset %lld of a %sblock of %llu bytes (%s)", accesses[access],
                  (long long)(address - place.block), place.freed ? "freed " : "", (unsigned long long)place.size,

@@ -97,16 +97,6 @@ static inline uint8_t pycompat_load8(uintptr_t object, size_t offset)
     return *(const uint8_t *)(object + offset);
 }
 
-/* What the interpreter has in thread_id for the calling thread: pthread_self(), without a call where that can be. */
-static inline uint64_t pycompat_thread_self(void)
-{
-#if defined(__x86_64__) && defined(__GLIBC__)
-    return (uintptr_t)__builtin_thread_pointer();
-#else
-    return (uint64_t)pthread_self();
-#endif
-}
-
 /* False for what cannot be the address of an object: NULL, misaligned, not canonical (freed memory of debug builds). */
 static inline bool pycompat_plausible(uintptr_t object)
 {

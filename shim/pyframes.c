@@ -18,6 +18,7 @@
 #include "arena.h"
 #include "codes.h"
 #include "ledger.h"
+#include "machine.h"
 #include "pyapi.h"
 #include "pycompat.h"
 #include "pyplaces.h"
@@ -39,7 +40,7 @@ static inline uintptr_t holder_state(void)
 
 static inline bool is_own_state(uintptr_t state)
 {
-    return pycompat_plausible(state) && pycompat_load(state, compat.thread_id) == pycompat_thread_self();
+    return pycompat_plausible(state) && pycompat_load(state, compat.thread_id) == machine_thread_self();
 }
 
 /* The thread state that the calling thread holds, or 0. Up to 3.11 there is one current state in the process, that of the

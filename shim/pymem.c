@@ -17,7 +17,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#define HERE ((void *const *)__builtin_frame_address(0))
+#define HERE UNWIND_HERE
 
 uint8_t pymem_watching;
 bool pymem_present;

@@ -442,7 +442,7 @@ void start_process_ends(int status)
         thread_leave(); /* a fork without an event so far */
     if (!is_own_process() || __atomic_exchange_n(&ended, true, __ATOMIC_ACQ_REL))
         return;
-    own_stack_run(end_process, &(struct ending){status, __builtin_frame_address(0)});
+    own_stack_run(end_process, &(struct ending){status, UNWIND_HERE});
 }
 
 void start_process_replaced(bool replaced)

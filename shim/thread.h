@@ -36,7 +36,7 @@ struct thread {
 /* A hook further out that wants the block recorded in its own name: PyMem_RawMalloc or operator new around malloc. */
 struct origin {
     enum block_domain domain;
-    void *const *frame; /* __builtin_frame_address(0) of the hook */
+    void *const *frame; /* UNWIND_HERE of the hook */
     size_t size;        /* that it was asked for */
     size_t slack; /* bytes that it may ask for beyond that: debug hooks, rounding to an alignment. Anything else that is
                            asked for meanwhile (an exception that operator new throws) is not the block */

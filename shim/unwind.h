@@ -12,15 +12,44 @@
 /* A frame: the address at which it goes on, its stack pointer there, and its frame-pointer register. */
 struct unwind_start {
     uintptr_t pc; /* return address */
-    uintptr_t sp;
+    uintptr_t sp; /* 0: not known */
     uintptr_t fp;
 };
 
-/* The frame that called the function whose __builtin_frame_address(0) is `frame` (built with frame pointers). */
-static inline struct unwind_start unwind_caller(void *const *frame)
+/* UNWIND_HERE names the caller of the function in which it stands, from which a stack shall begin; unwind_caller says where
+ * that is. It can be passed on, through calls that are jumps, too, until the function has returned. */
+#if defined(__x86_64__)
+
+/* The function's frame (built with frame pointers): saved frame pointer, return address, the caller's stack. */
+#define UNWIND_HERE ((void *const *)__builtin_frame_address(0))
+
+static inline uintptr_t unwind_return_address(void *const *here)
 {
-    return (struct unwind_start){(uintptr_t)frame[1], (uintptr_t)(frame + 2), (uintptr_t)frame[0]};
+    return (uintptr_t)here[1];
 }
+
+static inline struct unwind_start unwind_caller(void *const *here)
+{
+    return (struct unwind_start){(uintptr_t)here[1], (uintptr_t)(here + 2), (uintptr_t)here[0]};
+}
+
+#else
+
+/* The return address alone: frames of other machines have it elsewhere, and a call that is a jump takes them down. The
+ * innermost frame with this address is the one, since all below are the shim's. */
+#define UNWIND_HERE ((void *const *)__builtin_return_address(0))
+
+static inline uintptr_t unwind_return_address(void *const *here)
+{
+    return (uintptr_t)here;
+}
+
+static inline struct unwind_start unwind_caller(void *const *here)
+{
+    return (struct unwind_start){(uintptr_t)here, 0, 0};
+}
+
+#endif
 
 /* What one thread keeps between captures. */
 struct unwind_thread;

@@ -42,7 +42,7 @@ static unsigned probed;
 
 static __attribute__((noinline)) void probe(void)
 {
-    struct unwind_start start = unwind_caller(__builtin_frame_address(0));
+    struct unwind_start start = unwind_caller(UNWIND_HERE);
     struct slow_frame frames[3];
 
     probed = slow_walk(&start, frames, ARRAY_SIZE(frames));

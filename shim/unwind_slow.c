@@ -8,6 +8,7 @@
 #include "unwind_slow.h"
 
 #include "calm.h"
+#include "machine.h"
 #include "unwind_memory.h"
 
 #include <dlfcn.h>
@@ -18,17 +19,6 @@
 
 #define NAME_OF(macro) NAME_OF_(macro)
 #define NAME_OF_(name) #name
-
-#if defined(__x86_64__)
-#define GETCONTEXT_NAME "_Ux86_64_getcontext"
-#define slow_getcontext(context) unw.getcontext(context)
-/* unw_is_signal_frame is true of the interrupted frame, not of the trampoline below it. */
-#define SIGNAL_FRAME_IS_INTERRUPTED true
-#else
-#define GETCONTEXT_NAME NULL /* a macro of assembly, no function */
-#define slow_getcontext(context) unw_tdep_getcontext(context)
-#define SIGNAL_FRAME_IS_INTERRUPTED false
-#endif
 
 static struct {
     int (*getcontext)(unw_tdep_context_t *context);
@@ -45,7 +35,7 @@ static const struct {
     void *target;
     const char *name;
 } symbols[] = {
-    {&unw.getcontext, GETCONTEXT_NAME},
+    {&unw.getcontext, MACHINE_GETCONTEXT},
     {&unw.init_local, NAME_OF(unw_init_local)},
     {&unw.step, NAME_OF(unw_step)},
     {&unw.get_reg, NAME_OF(unw_get_reg)},
@@ -137,16 +127,19 @@ static bool code_readable(uintptr_t *pages, uintptr_t pc)
     return true;
 }
 
-/* Steps out to the frame whose stack pointer is start->sp. */
-static bool find_start(unw_cursor_t *cursor, const struct unwind_start *start)
+/* Steps out to the frame whose stack pointer is start->sp, or when that is not known, to one at start->pc. *ret_sp: its
+ * stack pointer. */
+static bool find_start(unw_cursor_t *cursor, const struct unwind_start *start, unw_word_t *ret_sp)
 {
-    unw_word_t pc, sp;
+    unw_word_t pc;
 
     while (step(cursor) > 0) {
-        if (unw.get_reg(cursor, UNW_REG_SP, &sp) < 0 || unw.get_reg(cursor, UNW_REG_IP, &pc) < 0)
+        if (unw.get_reg(cursor, UNW_REG_SP, ret_sp) < 0 || unw.get_reg(cursor, UNW_REG_IP, &pc) < 0)
             return false;
-        if (sp >= start->sp)
-            return sp == start->sp && pc == start->pc;
+        if (!start->sp && pc == start->pc)
+            return true;
+        if (start->sp && *ret_sp >= start->sp)
+            return *ret_sp == start->sp && pc == start->pc;
     }
     return false;
 }
@@ -156,7 +149,7 @@ static __attribute__((noinline)) unsigned walk(const struct unwind_start *start,
 {
     unw_context_t context;
     unw_cursor_t cursor;
-    unw_word_t pc, sp, last = start->sp;
+    unw_word_t pc, sp, last;
     unsigned count = 1, backward = 0;
     uintptr_t pages[PAGES_KNOWN] = {0};
 
@@ -165,8 +158,8 @@ static __attribute__((noinline)) unsigned walk(const struct unwind_start *start,
     frames[0] = (struct slow_frame){start->pc, false};
     if (!unw.loaded)
         return 1;
-    slow_getcontext(&context);
-    if (unw.init_local(&cursor, &context) < 0 || !find_start(&cursor, start))
+    machine_getcontext(unw.getcontext, &context);
+    if (unw.init_local(&cursor, &context) < 0 || !find_start(&cursor, start, &last))
         return 1;
     while (count < max) {
         /* libunwind repairs a jump to a bad address by a guess from its own frame; here such a pc ends the stack. */
@@ -178,7 +171,7 @@ static __attribute__((noinline)) unsigned walk(const struct unwind_start *start,
         if (unw.get_reg(&cursor, UNW_REG_SP, &sp) < 0 || (sp <= last && ++backward > BACKWARD_MAX))
             break;
         last = sp;
-        if (SIGNAL_FRAME_IS_INTERRUPTED)
+        if (MACHINE_SIGNAL_FRAME_IS_INTERRUPTED)
             exact = unw.is_signal_frame(&cursor) > 0;
         frames[count++] = (struct slow_frame){pc, exact};
     }

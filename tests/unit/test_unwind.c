@@ -46,8 +46,7 @@ static struct captured one, two;
 
 static noinline uint32_t capture(struct captured *ret)
 {
-    void *const *frame = __builtin_frame_address(0);
-    struct unwind_start start = unwind_caller(frame);
+    struct unwind_start start = unwind_caller(UNWIND_HERE);
     uint32_t node = unwind_capture(state, &start);
 
     cr_expect_eq(ledger_header->self_check_differences, 0);
@@ -129,7 +128,7 @@ Test(unwind, a_stack_is_what_libunwind_finds)
     capture(&one);
     expect_same_frames(&one);
     cr_expect_eq(one.cut, CHAIN_WHOLE);
-    cr_expect_gt(ledger_header->self_checks, 0);
+    cr_expect_eq(ledger_header->self_checks > 0, HAS_UNWIND_RULES);
 }
 
 Test(unwind, the_same_stack_has_the_same_node)
@@ -193,7 +192,7 @@ Test(unwind, deep_stacks_share_their_nodes)
     cr_expect_leq(count_nodes() - before, 4 * 10 * DEPTH, "a few nodes for each, not a chain for each");
 }
 
-#define DEEPEST 200000u
+#define DEEPEST (HAS_UNWIND_RULES ? 200000u : 3000u) /* libunwind alone takes too long for many deep ones */
 
 static noinline uint32_t dig(unsigned depth)
 {
@@ -300,11 +299,11 @@ Test(unwind, every_nth_stack_is_compared)
     uint64_t before = ledger_header->self_checks;
     for (unsigned i = 0; i < 9; i++)
         capture(NULL);
-    cr_expect_eq(ledger_header->self_checks - before, 3);
+    cr_expect_eq(ledger_header->self_checks - before, HAS_UNWIND_RULES ? 3 : 0);
     cr_assert_eq(unwind_init(DEPTH, 0), 0);
     for (unsigned i = 0; i < 9; i++)
         capture(NULL);
-    cr_expect_eq(ledger_header->self_checks - before, 3);
+    cr_expect_eq(ledger_header->self_checks - before, HAS_UNWIND_RULES ? 3 : 0);
 }
 
 #if defined(__x86_64__)
