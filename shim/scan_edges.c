@@ -271,6 +271,9 @@ static uint32_t resolve(const struct scan_index *index, uint32_t edge)
     if (hit == HIT_START || (hit == HIT_8 && block->facts & (FACT_LENGTH64 | FACT_ARRAY)) ||
         (hit == HIT_24 && block->facts & FACT_STRING))
         return target;
+    /* The interpreter leaves room for one argument before those of a call that it unpacks. */
+    if (hit == HIT_8 && block->domain == DOMAIN_MEM)
+        return target;
     return target | SCAN_EDGE_INTERIOR;
 }
 

@@ -275,14 +275,15 @@ static void correct_values(const struct scan_python *python, uint64_t *words, si
         words[offset / 8] = python->index->blocks[block].start;
 }
 
-/* An int may hold an address, in digits of 30 bits; the copy gets it as a word. */
-static void put_long(const struct scan_python *python, uint64_t *words, size_t size)
+/* An int may hold an address, in digits of 30 bits; the copy gets it as a word. `words` begin with the object. Behind the digits
+ * of an instance of a class stands its dict: where they are if the value is 0. */
+static void put_long(const struct scan_python *python, uint64_t *words, size_t size, bool of_class)
 {
     uint64_t tag = words[LONG_SIZE / 8], count = python->minor >= 12 ? tag >> 3 : tag;
     bool positive = python->minor < 12 || !(tag & 3);
 
     words[LONG_SIZE / 8] = 0;
-    if (size < LONG_DIGITS + 8)
+    if (size < LONG_DIGITS + 8 || (of_class && count == 0))
         return;
     uint64_t digits = words[LONG_DIGITS / 8];
     words[LONG_DIGITS / 8] = count == 2 && positive ? (digits & 0x3fffffff) | (digits >> 32) << 30 : 0;
@@ -364,7 +365,7 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     }
     clear_borrowed(python, type, words, *size);
     if (type->flags & TYPE_LONG) {
-        put_long(python, words, *size);
+        put_long(python, words + type->head / 8, *size - type->head, type->flags & TYPE_HEAP);
         *ret_facts |= OBJECT_EXACT;
     }
     if (type->flags & TYPE_STRING)
