@@ -88,7 +88,10 @@ const policy = [
 ].join("; ");
 
 const parts = { POLICY: policy, STYLE: style, SCRIPT: script };
-const page = readFileSync(join(here, "template.html"), "utf8").replace(/@(POLICY|STYLE|SCRIPT)@/g, (_, key) => parts[key]);
+const page = readFileSync(join(here, "template.html"), "utf8").replace(
+    /@(POLICY|STYLE|SCRIPT)@/g,
+    (_, key) => parts[key],
+);
 const [head, tail] = page.split("@DATA@");
 writeFileSync(
     output,

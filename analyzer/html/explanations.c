@@ -30,7 +30,7 @@ static int put_row(struct output_job *job, struct html_tables *tables, const str
                    const struct link *block, bool first)
 {
     char fingerprint[FINGERPRINT_SIZE];
-    uint32_t number;
+    uint32_t number = 0;
     _cleanup_free_ char *text = explain(job, process, block);
     int r = text ? why_fingerprint(process, block, job->symbols, fingerprint) : -ENOMEM;
     if (r == 0)

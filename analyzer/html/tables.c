@@ -57,7 +57,7 @@ int html_tables_stack(struct html_tables *tables, const struct output_options *o
 {
     struct html_node node = {0};
     for (size_t i = stack->size; i-- > 0;) {
-        uint32_t index;
+        uint32_t index = 0;
         if (!output_frame_shown(options, stack->frames[i]))
             continue;
         int r = frame_ids_of(&tables->frames, stack->frames[i], &node.frame);

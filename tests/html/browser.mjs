@@ -34,14 +34,19 @@ function makePages() {
     const environment = { env: { ...process.env, DEBUGINFOD_URLS: "" } };
     execFileSync(memshim, ["report", "-o", report, path("new-1.jsonl"), path("new-2.jsonl")], environment);
     execFileSync(memshim, ["report", "-o", clean, path("clean.jsonl")], environment);
-    const { status } = spawnSync(memshim, ["diff", "-o", difference, path("old.jsonl"), path("new-1.jsonl")], environment);
+    const { status } = spawnSync(
+        memshim,
+        ["diff", "-o", difference, path("old.jsonl"), path("new-1.jsonl")],
+        environment,
+    );
     expect(status === 1, `memshim diff ended with ${status}`);
 }
 
 const texts = (page, selector) => () => page.locator(selector).allInnerTexts();
 const view = (page, name) => page.getByRole("tab", { name: new RegExp(`^${name}`) }).click();
 const functions = (page) => texts(page, "tr.row .where .line:first-child code");
-const boxes = (page) => () => page.locator("g.frame").evaluateAll((all) => all.map((box) => box.getAttribute("name")).sort());
+const boxes = (page) => () =>
+    page.locator("g.frame").evaluateAll((all) => all.map((box) => box.getAttribute("name")).sort());
 
 // What a reader sees of a text that is not what it seems to be.
 const shownEvil = EVIL.replace("\u2028", "\ufffd").replace("\u0007", "\u2407").replace("\u202e", "\ufffd");
@@ -53,7 +58,11 @@ function addTests({ test }) {
         expect((await page.title()).includes("server"), "title");
         await view(page, "Leaks");
         await eventually("functions", functions(page), ["remember", "forget", shownEvil]);
-        await eventually("two processes are one row", texts(page, "tr.row td.process"), ["2 processes", "2 processes", "2 processes"]);
+        await eventually("two processes are one row", texts(page, "tr.row td.process"), [
+            "2 processes",
+            "2 processes",
+            "2 processes",
+        ]);
     });
 
     test("the policy is in force", report, async (page, problems) => {
@@ -87,6 +96,7 @@ function addTests({ test }) {
     test("rows open and show the stack", report, async (page) => {
         await view(page, "Leaks");
         const open = page.locator("tr.row .open").first();
+        expect((await open.getAttribute("aria-expanded")) === "false", "expanded at first");
         await open.focus();
         await page.keyboard.press("Enter");
         expect((await open.getAttribute("aria-expanded")) === "true", "not expanded");
@@ -99,8 +109,13 @@ function addTests({ test }) {
         await view(page, "Leaks");
         await page.locator("tr.row .open").first().click();
         const lines = await page.locator(".why .link").allInnerTexts();
-        expect((await page.locator(".why h4").innerText()) === "One of them, and what it was lost with", "title");
-        expect(lines.length === 2 && lines[0].startsWith("</script><img") && lines[0].endsWith(' (obj, 64 bytes) as "cache"'), lines.join());
+        expect((await page.locator(".why h2").innerText()) === "One of them, and what it was lost with", "title");
+        expect(
+            lines.length === 2 &&
+                lines[0].startsWith("</script><img") &&
+                lines[0].endsWith(' (obj, 64 bytes) as "cache"'),
+            lines.join(),
+        );
         expect(lines[1].startsWith("-> list (obj, 64 bytes)"), lines.join());
     });
 
@@ -112,7 +127,10 @@ function addTests({ test }) {
         await eventually("fewest blocks first", functions(page), [shownEvil, "remember", "forget"]);
         expect((await page.locator("th.blocks").getAttribute("aria-sort")) === "ascending", "aria-sort");
         await page.locator("th.where button").click();
-        await eventually("by name", async () => (await functions(page)()).filter((name) => name !== shownEvil), ["forget", "remember"]);
+        await eventually("by name", async () => (await functions(page)()).filter((name) => name !== shownEvil), [
+            "forget",
+            "remember",
+        ]);
     });
 
     test("the filter takes words of any frame", report, async (page) => {
@@ -149,13 +167,17 @@ function addTests({ test }) {
     test("errors have their three stacks", report, async (page) => {
         await view(page, "Errors");
         await page.locator("tr.row .open").click();
-        await eventually("titles", texts(page, ".details h4"), ["Found", "Allocated by", "Freed by"]);
-        await eventually("innermost", texts(page, ".details .stack li:first-child code"), ["remember", "forget", "forget"]);
+        await eventually("titles", texts(page, ".details h2"), ["Found", "Allocated by", "Freed by"]);
+        await eventually("innermost", texts(page, ".details .stack li:first-child code"), [
+            "remember",
+            "forget",
+            "forget",
+        ]);
     });
 
     test("the flame graph zooms and is searched", report, async (page) => {
         await view(page, "Flame graph");
-        const all = ["all", "forget", "main", "remember", "serve", `${shownEvil} (evil.py)`].sort();
+        const all = ["all", "forget", "main", "remember", "serve", `evil.py ${shownEvil}`].sort();
         await eventually("boxes", boxes(page), all);
         await page.locator('g.frame[name="forget"]').click();
         await eventually("zoomed", boxes(page), ["all", "forget", "main", "serve"]);
@@ -168,7 +190,12 @@ function addTests({ test }) {
 
     test("the flame graph has other widths and directions", report, async (page) => {
         await view(page, "Flame graph");
-        const widest = () => page.locator("g.frame").evaluateAll((all) => all.map((box) => [box.getAttribute("name"), Math.round(box.getAttribute("width"))]));
+        const widest = () =>
+            page
+                .locator("g.frame")
+                .evaluateAll((all) =>
+                    all.map((box) => [box.getAttribute("name"), Math.round(box.getAttribute("width"))]),
+                );
         const width = async (name) => (await widest()).find(([other]) => other === name)?.[1] ?? 0;
         await eventually("bytes", async () => (await width("remember")) > (await width("forget")), true);
         await page.getByRole("button", { name: "Blocks", exact: true }).click();
@@ -177,7 +204,12 @@ function addTests({ test }) {
         await eventually("allocations", async () => (await width("forget")) > 10 * (await width("remember")), true);
         await page.getByRole("button", { name: "Inverted", exact: true }).click();
         await eventually("callers above", () => page.locator('g.frame[name="main"]').count(), 4);
-        const top = (name) => page.locator(`g.frame[name="${name}"]`).first().boundingBox().then(({ y }) => y);
+        const top = (name) =>
+            page
+                .locator(`g.frame[name="${name}"]`)
+                .first()
+                .boundingBox()
+                .then(({ y }) => y);
         await page.getByRole("button", { name: "Flame", exact: true }).click();
         await eventually("the root is below", async () => (await top("all")) > (await top("forget")), true);
     });
@@ -202,23 +234,36 @@ function addTests({ test }) {
         await eventually("zoomed", boxes(page), ["all", "forget", "main", "serve"]);
     });
 
-    test("light and dark", report, async (page) => {
-        const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
-        const color = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-        expect((await theme()) === "dark", "does not begin as the system is");
-        const dark = await color();
-        await page.getByRole("button", { name: "Switch to the light theme" }).click();
-        expect((await theme()) === "light" && (await color()) !== dark, "does not switch");
-    }, { colorScheme: "dark" });
+    test(
+        "light and dark",
+        report,
+        async (page) => {
+            const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+            const color = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+            expect((await theme()) === "dark", "does not begin as the system is");
+            const dark = await color();
+            await page.getByRole("button", { name: "Switch to the light theme" }).click();
+            expect((await theme()) === "light" && (await color()) !== dark, "does not switch");
+        },
+        { colorScheme: "dark" },
+    );
 
-    test("nothing is wider than a small screen", report, async (page) => {
-        for (const name of ["Leaks", "Errors", "Flame graph", "Processes"]) {
-            await page.getByRole("tablist", { name: "Views" }).getByRole("tab", { name: new RegExp(`^${name}`) }).click();
-            if (name !== "Flame graph") await page.locator("tr.row .open").first().click();
-            const [width, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-            expect(width <= room, `${name}: ${width} pixels wide, room for ${room}`);
-        }
-    }, { viewport: { width: 360, height: 740 } });
+    test(
+        "nothing is wider than a small screen",
+        report,
+        async (page) => {
+            for (const name of ["Leaks", "Errors", "Flame graph", "Processes"]) {
+                await page
+                    .getByRole("tablist", { name: "Views" })
+                    .getByRole("tab", { name: new RegExp(`^${name}`) })
+                    .click();
+                if (name !== "Flame graph") await page.locator("tr.row .open").first().click();
+                const [width, room] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+                expect(width <= room, `${name}: ${width} pixels wide, room for ${room}`);
+            }
+        },
+        { viewport: { width: 360, height: 740 } },
+    );
 
     test("a clean program is said to be clean", clean, async (page) => {
         expect((await page.locator(".verdict.good").innerText()) === "Nothing is lost", "verdict");

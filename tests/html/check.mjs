@@ -18,7 +18,10 @@ export function createRunner(browser) {
         page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));
         page.on("pageerror", (error) => problems.push(String(error)));
         page.on("dialog", (dialog) => problems.push(`dialog: ${dialog.message()}`));
-        page.on("request", (request) => /^(file|data|blob):/.test(request.url()) || problems.push(`request: ${request.url()}`));
+        page.on(
+            "request",
+            (request) => /^(file|data|blob):/.test(request.url()) || problems.push(`request: ${request.url()}`),
+        );
         await page.goto(pathToFileURL(file).href);
         return { page, problems, close: () => context.close() };
     }

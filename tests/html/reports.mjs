@@ -15,7 +15,12 @@ const codes = [
     ["/srv/app.py", "never_lost"],
 ];
 
-const MAIN = 1, SERVE = 2, REMEMBER = 3, FORGET = 4, EVIL_CODE = 5, NEVER = 6;
+const MAIN = 1,
+    SERVE = 2,
+    REMEMBER = 3,
+    FORGET = 4,
+    EVIL_CODE = 5,
+    NEVER = 6;
 
 // Stacks, outermost frame first, with what they hold.
 const leaks = [
@@ -43,9 +48,19 @@ function processLines(pid, options) {
         },
     ];
     codes.forEach(([file, name], i) =>
-        lines.push({ code: i + 1, file, name, qualname: name, first_line: 10 * (i + 1), table_kind: "none", table: "" }),
+        lines.push({
+            code: i + 1,
+            file,
+            name,
+            qualname: name,
+            first_line: 10 * (i + 1),
+            table_kind: "none",
+            table: "",
+        }),
     );
-    codes.forEach((_, i) => lines.push({ frame: i + 1, language: "python", code: i + 1, instruction: 0, entry: false }));
+    codes.forEach((_, i) =>
+        lines.push({ frame: i + 1, language: "python", code: i + 1, instruction: 0, entry: false }),
+    );
     return lines;
 }
 
@@ -67,9 +82,21 @@ function report(pid, options) {
     const lines = processLines(pid, options);
     const rows = leaks.map(options.change ?? ((leak) => leak)).filter(Boolean);
     const nodes = addStacks(lines, rows);
-    rows.forEach(({ allocations, bytes }, i) => lines.push({ trace: i + 1, native: 0, python: nodes[i], allocations, bytes }));
+    rows.forEach(({ allocations, bytes }, i) =>
+        lines.push({ trace: i + 1, native: 0, python: nodes[i], allocations, bytes }),
+    );
     rows.forEach(({ kind, type, blocks, bytes }, i) =>
-        lines.push({ group: i + 1, trace: i + 1, kind, known: true, domain: "obj", type, startup: false, blocks, bytes }),
+        lines.push({
+            group: i + 1,
+            trace: i + 1,
+            kind,
+            known: true,
+            domain: "obj",
+            type,
+            startup: false,
+            blocks,
+            bytes,
+        }),
     );
     const link = { kind: "definite", domain: "obj", size: 64 };
     lines.push({ why: 1, of: 1, role: "block", trace: 1, type: "list", ...link });
@@ -103,7 +130,14 @@ function report(pid, options) {
         self_checks: 0,
         self_check_differences: 0,
     });
-    lines.push({ end: true, ended: "exit", status: 0, time: "2026-01-31T12:00:09.000000Z", lacks: options.lacks ?? [], lines: lines.length });
+    lines.push({
+        end: true,
+        ended: "exit",
+        status: 0,
+        time: "2026-01-31T12:00:09.000000Z",
+        lacks: options.lacks ?? [],
+        lines: lines.length,
+    });
     return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }
 
@@ -114,7 +148,14 @@ export function writeReports(folder) {
     writeFileSync(`${folder}/new-2.jsonl`, report(200, { number: 1, program: "worker", change: half }));
     writeFileSync(
         `${folder}/old.jsonl`,
-        report(50, { number: 0, program: "server", change: (leak, i) => (i === 0 ? half(leak) : i === 1 ? null : leak) }),
+        report(50, {
+            number: 0,
+            program: "server",
+            change: (leak, i) => (i === 0 ? half(leak) : i === 1 ? null : leak),
+        }),
     );
-    writeFileSync(`${folder}/clean.jsonl`, report(60, { number: 0, program: "server", change: (leak, i) => (i === 3 ? leak : null) }));
+    writeFileSync(
+        `${folder}/clean.jsonl`,
+        report(60, { number: 0, program: "server", change: (leak, i) => (i === 3 ? leak : null) }),
+    );
 }

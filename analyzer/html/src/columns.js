@@ -23,12 +23,18 @@ function whereText(document, row) {
 }
 
 function where(document) {
-    return { key: "where", label: "Where", value: (row) => whereText(document, row), cell: (row) => whereCell(document, row) };
+    return {
+        key: "where",
+        label: "Where",
+        value: (row) => whereText(document, row),
+        cell: (row) => whereCell(document, row),
+    };
 }
 
 function processes(document) {
     const names = document.processes.map(processName);
-    const text = (row) => (row.processes.length === 1 ? names[row.processes[0]] : plural(row.processes.length, "process", "processes"));
+    const text = (row) =>
+        row.processes.length === 1 ? names[row.processes[0]] : plural(row.processes.length, "process", "processes");
     return document.processes.length < 2 ? [] : [{ key: "process", label: "Process", value: text, cell: text }];
 }
 
@@ -37,9 +43,20 @@ const type = { key: "type", label: "Type", value: (row) => row.type, cell: (row)
 
 export function leakColumns(document, largest) {
     return [
-        { key: "bytes", label: "Bytes", number: true, value: (row) => row.bytes, cell: (row) => bar(count(row.bytes), row.bytes / largest(), size(row.bytes)) },
+        {
+            key: "bytes",
+            label: "Bytes",
+            number: true,
+            value: (row) => row.bytes,
+            cell: (row) => bar(count(row.bytes), row.bytes / largest(), size(row.bytes)),
+        },
         { key: "blocks", label: "Blocks", number: true, value: (row) => row.blocks, cell: (row) => count(row.blocks) },
-        { key: "kind", label: "Kind", value: (row) => leakCategories.findIndex(({ key }) => key === row.category), cell: (row) => badge(leakCategories, row.category) },
+        {
+            key: "kind",
+            label: "Kind",
+            value: (row) => leakCategories.findIndex(({ key }) => key === row.category),
+            cell: (row) => badge(leakCategories, row.category),
+        },
         where(document),
         type,
         domain,
@@ -49,9 +66,31 @@ export function leakColumns(document, largest) {
 
 export function changeColumns(document, largest) {
     return [
-        { key: "bytes", label: "Bytes", number: true, value: (row) => Math.abs(row.bytes), cell: (row) => bar(signed(row.bytes, count), row.bytes / largest(), `${count(row.oldBytes)} \u2192 ${count(row.newBytes)}`) },
-        { key: "blocks", label: "Blocks", number: true, value: (row) => row.blocks, cell: (row) => signed(row.blocks, count) },
-        { key: "kind", label: "Change", value: (row) => changeCategories.findIndex(({ key }) => key === row.category), cell: (row) => badge(changeCategories, row.category) },
+        {
+            key: "bytes",
+            label: "Bytes",
+            number: true,
+            value: (row) => Math.abs(row.bytes),
+            cell: (row) =>
+                bar(
+                    signed(row.bytes, count),
+                    row.bytes / largest(),
+                    `${count(row.oldBytes)} \u2192 ${count(row.newBytes)}`,
+                ),
+        },
+        {
+            key: "blocks",
+            label: "Blocks",
+            number: true,
+            value: (row) => row.blocks,
+            cell: (row) => signed(row.blocks, count),
+        },
+        {
+            key: "kind",
+            label: "Change",
+            value: (row) => changeCategories.findIndex(({ key }) => key === row.category),
+            cell: (row) => badge(changeCategories, row.category),
+        },
         where(document),
         type,
         domain,
@@ -61,7 +100,12 @@ export function changeColumns(document, largest) {
 
 export function errorColumns(document) {
     return [
-        { key: "kind", label: "Kind", value: (row) => row.kind, cell: (row) => h("span", { class: "badge error" }, row.kind) },
+        {
+            key: "kind",
+            label: "Kind",
+            value: (row) => row.kind,
+            cell: (row) => h("span", { class: "badge error" }, row.kind),
+        },
         { key: "count", label: "Count", number: true, value: (row) => row.count, cell: (row) => count(row.count) },
         { key: "size", label: "Block size", number: true, value: (row) => row.size, cell: (row) => count(row.size) },
         where(document),
@@ -73,11 +117,40 @@ export function errorColumns(document) {
 
 export function processColumns() {
     return [
-        { key: "program", label: "Process", value: (row) => row.program, cell: (row) => h("strong", {}, processName(row)) },
+        {
+            key: "program",
+            label: "Process",
+            value: (row) => row.program,
+            cell: (row) => h("strong", {}, processName(row)),
+        },
         { key: "end", label: "End", value: ending, cell: ending },
-        { key: "time", label: "Time", number: true, value: (row) => row.microseconds, cell: (row) => duration(row.microseconds) },
-        { key: "allocations", label: "Allocations", number: true, value: (row) => row.allocations, cell: (row) => count(row.allocations) },
-        { key: "peak", label: "Peak", number: true, value: (row) => row.peak_bytes, cell: (row) => size(row.peak_bytes) },
-        { key: "live", label: "Live at the end", number: true, value: (row) => row.live_bytes, cell: (row) => size(row.live_bytes) },
+        {
+            key: "time",
+            label: "Time",
+            number: true,
+            value: (row) => row.microseconds,
+            cell: (row) => duration(row.microseconds),
+        },
+        {
+            key: "allocations",
+            label: "Allocations",
+            number: true,
+            value: (row) => row.allocations,
+            cell: (row) => count(row.allocations),
+        },
+        {
+            key: "peak",
+            label: "Peak",
+            number: true,
+            value: (row) => row.peak_bytes,
+            cell: (row) => size(row.peak_bytes),
+        },
+        {
+            key: "live",
+            label: "Live at the end",
+            number: true,
+            value: (row) => row.live_bytes,
+            cell: (row) => size(row.live_bytes),
+        },
     ];
 }

@@ -31,7 +31,10 @@ function categoryOf(kind, flags) {
 
 // The sentences of the reference audit, one a line.
 function readAudit(text) {
-    return (text ?? "").split("\n").map((line) => visible(line.trim())).filter(Boolean);
+    return (text ?? "")
+        .split("\n")
+        .map((line) => visible(line.trim()))
+        .filter(Boolean);
 }
 
 function readLeak(row) {
@@ -55,7 +58,21 @@ function readLeak(row) {
 }
 
 function readChange(row) {
-    const [change, kind, flags, oldBlocks, oldBytes, newBlocks, newBytes, domain, type, fingerprint, node, rule, audit] = row;
+    const [
+        change,
+        kind,
+        flags,
+        oldBlocks,
+        oldBytes,
+        newBlocks,
+        newBytes,
+        domain,
+        type,
+        fingerprint,
+        node,
+        rule,
+        audit,
+    ] = row;
     return {
         category: change,
         kind: flags & KNOWN ? kind : "allocated",

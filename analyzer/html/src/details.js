@@ -38,7 +38,13 @@ function fingerprint(row) {
 
 export function leakDetails(document, row, showInGraph) {
     if (row.rest)
-        return h("p", { class: "quiet" }, "The smallest leaks have no rows of their own here. ", h("code", {}, "memshim report --top 0"), " writes them all.");
+        return h(
+            "p",
+            { class: "quiet" },
+            "The smallest leaks have no rows of their own here. ",
+            h("code", {}, "memshim report --top 0"),
+            " writes them all.",
+        );
     return h(
         "div",
         { class: "details" },
@@ -49,8 +55,18 @@ export function leakDetails(document, row, showInGraph) {
             "dl",
             {},
             fact("Processes", processesOf(document, row)),
-            fact("Before", row.oldBytes === undefined ? null : `${plural(row.oldBytes, "byte")} in ${plural(row.oldBlocks, "block")}`),
-            fact("After", row.newBytes === undefined ? null : `${plural(row.newBytes, "byte")} in ${plural(row.newBlocks, "block")}`),
+            fact(
+                "Before",
+                row.oldBytes === undefined
+                    ? null
+                    : `${plural(row.oldBytes, "byte")} in ${plural(row.oldBlocks, "block")}`,
+            ),
+            fact(
+                "After",
+                row.newBytes === undefined
+                    ? null
+                    : `${plural(row.newBytes, "byte")} in ${plural(row.newBlocks, "block")}`,
+            ),
             fact("Standard error", row.error > 0 ? plural(row.error, "byte") : null),
             fact("Suppressed by", row.rule ? h("code", {}, row.rule) : null),
             fact("Fingerprint", fingerprint(row)),
@@ -60,7 +76,7 @@ export function leakDetails(document, row, showInGraph) {
 }
 
 export function errorDetails(document, row) {
-    const part = (title, node) => (node ? [h("h4", {}, title), stackList(document, node)] : []);
+    const part = (title, node) => (node ? [h("h2", {}, title), stackList(document, node)] : []);
     return h(
         "div",
         { class: "details" },

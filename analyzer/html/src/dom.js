@@ -16,7 +16,9 @@ export function h(name, properties = {}, ...children) {
 }
 
 export function replace(element, ...children) {
-    element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    element.replaceChildren(
+        ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+    );
 }
 
 // Runs `action` once, some time after the last call.

@@ -8,14 +8,16 @@ const key = (process, kind, fingerprint) => `${process} ${kind} ${fingerprint}`;
 
 // Texts by process, kind and fingerprint, made when they are first asked for.
 function textsOf(document) {
-    document.explanations ??= new Map(document.why.map(([process, kind, fingerprint, text]) => [key(process, kind, fingerprint), text]));
+    document.explanations ??= new Map(
+        document.why.map(([process, kind, fingerprint, text]) => [key(process, kind, fingerprint), text]),
+    );
     return document.explanations;
 }
 
 // Titles end in a colon; the lines below them go from the root, or the first lost block, to the block itself.
 function lineElement(line) {
     const text = visible(line.trim());
-    if (text.endsWith(":")) return h("h4", {}, text[0].toUpperCase() + text.slice(1, -1));
+    if (text.endsWith(":")) return h("h2", {}, text[0].toUpperCase() + text.slice(1, -1));
     return h("p", { class: "link" }, text);
 }
 

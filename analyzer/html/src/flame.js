@@ -34,7 +34,11 @@ export function createFlame({ document, rows, state }) {
     const info = h("p", { class: "info" });
     const caption = h("p", { class: "quiet caption" });
     const matches = h("output", { class: "matches" });
-    const reset = h("button", { type: "button", class: "reset", disabled: true, onclick: () => resetZoom() }, "Reset zoom");
+    const reset = h(
+        "button",
+        { type: "button", class: "reset", disabled: true, onclick: () => resetZoom() },
+        "Reset zoom",
+    );
     const direction = choice({
         label: "Direction",
         options: [
@@ -77,14 +81,22 @@ export function createFlame({ document, rows, state }) {
     function describe({ data, parent }) {
         const parts = [measures.amount(data)];
         if (parent) parts.push(`${percent(data.value, root().data.value)} of all`);
-        if (parent?.parent) parts.push(`${percent(data.value, parent.data.value)} of its ${state.get("direction") === "inverted" ? "callee" : "caller"}`);
+        if (parent?.parent)
+            parts.push(
+                `${percent(data.value, parent.data.value)} of its ${state.get("direction") === "inverted" ? "callee" : "caller"}`,
+            );
         return parts.join(" \u00b7 ");
     }
 
     const sayLabel = (node) => `${node.data.name}, ${describe(node)}`;
 
     function tell(node) {
-        replace(info, h("code", {}, node.data.name), ` ${describe(node)} `, h("span", { class: "place" }, placeOf(node.data)));
+        replace(
+            info,
+            h("code", {}, node.data.name),
+            ` ${describe(node)} `,
+            h("span", { class: "place" }, placeOf(node.data)),
+        );
     }
 
     function drawn(node) {
@@ -96,7 +108,8 @@ export function createFlame({ document, rows, state }) {
 
     function resetZoom() {
         chart.resetZoom();
-        if (canvas.contains(window.document.activeElement) || window.document.activeElement === window.document.body) focusBox(svg(), root());
+        if (canvas.contains(window.document.activeElement) || window.document.activeElement === window.document.body)
+            focusBox(svg(), root());
     }
 
     function createChart(depth) {
@@ -195,7 +208,9 @@ export function createFlame({ document, rows, state }) {
         const path = state.get("direction") === "inverted" ? frames : frames.reverse();
         let box = root();
         for (const frame of path) {
-            const next = box.children?.find(({ data }) => data.frame && data.frame.name === frame.name && data.frame.file === frame.file);
+            const next = box.children?.find(
+                ({ data }) => data.frame && data.frame.name === frame.name && data.frame.file === frame.file,
+            );
             if (next) box = next;
         }
         chart.zoomTo(box);

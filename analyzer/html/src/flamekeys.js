@@ -51,7 +51,11 @@ export function listenToKeys(svg, options) {
             ArrowLeft: () => neighbour(svg, node, -1),
             ArrowRight: () => neighbour(svg, node, 1),
         };
-        const actions = { Enter: () => options.zoom(node), " ": () => options.zoom(node), Escape: () => options.reset() };
+        const actions = {
+            Enter: () => options.zoom(node),
+            " ": () => options.zoom(node),
+            Escape: () => options.reset(),
+        };
         if (!moves[event.key] && !actions[event.key]) return;
         event.preventDefault();
         const next = moves[event.key]?.();

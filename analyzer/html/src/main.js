@@ -15,7 +15,9 @@ import { createViews } from "./views.js";
 
 function titleOf({ processes, isDiff }) {
     const first = processes[0];
-    const command = first ? first.argv.map((word, i) => (i === 0 ? baseName(word) : word)).join(" ") || baseName(first.program) : "no process";
+    const command = first
+        ? first.argv.map((word, i) => (i === 0 ? baseName(word) : word)).join(" ") || baseName(first.program)
+        : "no process";
     const others = processes.length > 1 ? ` and ${plural(processes.length - 1, "more process", "more processes")}` : "";
     return `${isDiff ? "Difference: " : ""}${command}${others}`;
 }
@@ -41,7 +43,8 @@ function factsText(processes) {
 }
 
 function hiddenText({ leaks, hidden, errorsHidden, sums }) {
-    if (sums?.hidden) return `Left out: ${plural(sums.hidden, "smaller difference")} (memshim diff --top 0 writes all).`;
+    if (sums?.hidden)
+        return `Left out: ${plural(sums.hidden, "smaller difference")} (memshim diff --top 0 writes all).`;
     const small = sumUp(leaks.filter(({ rest }) => rest)).stacks;
     const summed = small > 0 ? `The ${plural(small, "smallest leak")} are summed up by kind. ` : "";
     const parts = [];
@@ -52,7 +55,8 @@ function hiddenText({ leaks, hidden, errorsHidden, sums }) {
 
 function processTabs(document, rows, state, panel) {
     if (document.processes.length < 2 || document.isDiff) return null;
-    const lost = (process) => rows.leaks(process).filter(({ category }) => leakCategories.find(({ key }) => key === category).lost);
+    const lost = (process) =>
+        rows.leaks(process).filter(({ category }) => leakCategories.find(({ key }) => key === category).lost);
     const note = (process) => {
         const stacks = sumUp(lost(process)).stacks;
         return stacks + rows.errors(process).length || undefined;
@@ -94,7 +98,9 @@ function start() {
 
     function showProcess() {
         const process = state.get("process");
-        const { text, mood } = document.isDiff ? diffVerdict(document) : verdict(rows.leaks(process), rows.errors(process));
+        const { text, mood } = document.isDiff
+            ? diffVerdict(document)
+            : verdict(rows.leaks(process), rows.errors(process));
         said.className = `verdict ${mood}`;
         said.textContent = text;
         facts.textContent = factsText(process === null ? document.processes : [document.processes[process]]);
@@ -109,9 +115,13 @@ function start() {
     replace(
         window.document.getElementById("app"),
         h("header", {}, h("span", { class: "brand" }, "memshim"), h("h1", { title }, title), themeButton()),
-        processes?.element,
+        processes && h("nav", { "aria-label": "Processes" }, processes.element),
         main,
-        h("footer", { class: "quiet" }, `memshim ${document.version}. This page is complete: it loads nothing and sends nothing.`),
+        h(
+            "footer",
+            { class: "quiet" },
+            `memshim ${document.version}. This page is complete: it loads nothing and sends nothing.`,
+        ),
     );
     state.watch(["process"], showProcess);
     state.watch(["process", "kinds"], showBoxes);

@@ -32,7 +32,8 @@ function reportMeasures(rows, state) {
                 ],
             },
         ],
-        items: () => (isCalls() ? rows.allocations(state.get("process")).map(callItem) : pick(rows, state).map(leakItem)),
+        items: () =>
+            isCalls() ? rows.allocations(state.get("process")).map(callItem) : pick(rows, state).map(leakItem),
         format,
         amount: (box) => format(box.value),
         caption(tree) {
@@ -41,7 +42,8 @@ function reportMeasures(rows, state) {
                 : "Blocks of the kinds that are pressed above.";
             return what + prunedText(tree);
         },
-        emptyText: () => (isCalls() ? "The report has no numbers of allocations." : "Nothing of the kinds that are pressed above."),
+        emptyText: () =>
+            isCalls() ? "The report has no numbers of allocations." : "Nothing of the kinds that are pressed above.",
     };
 }
 

@@ -21,10 +21,17 @@ export function notesOf(process) {
 export function notesElement(processes) {
     const several = processes.length > 1;
     const items = processes.flatMap((process) =>
-        notesOf(process).map((note) => h("li", {}, several ? h("strong", {}, `${processName(process)}: `) : null, note)),
+        notesOf(process).map((note) =>
+            h("li", {}, several ? h("strong", {}, `${processName(process)}: `) : null, note),
+        ),
     );
     if (items.length === 0) return null;
-    return h("details", { class: "notes", open: items.length <= 3 }, h("summary", {}, plural(items.length, "note")), h("ul", {}, items));
+    return h(
+        "details",
+        { class: "notes", open: items.length <= 3 },
+        h("summary", {}, plural(items.length, "note")),
+        h("ul", {}, items),
+    );
 }
 
 export function processDetails(process) {
@@ -38,6 +45,8 @@ export function processDetails(process) {
         ["Live at the end", `${plural(process.live_bytes, "byte")} in ${plural(process.live_blocks, "block")}`],
         ["Peak", plural(process.peak_bytes, "byte")],
     ];
-    const list = facts.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+    const list = facts
+        .filter(([, value]) => value)
+        .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
     return h("div", { class: "details" }, h("dl", {}, list), notesElement([process]));
 }

@@ -16,7 +16,9 @@ function frameItem(frame, number) {
         h("span", { class: `language ${language}`, title: language === "py" ? "Python" : "native" }, language),
         h("code", {}, frame.name),
         h("span", { class: "place", title: fullPlace(frame) }, fullPlace(frame)),
-        frame.file && frame.module ? h("span", { class: "module", title: frame.module }, `in ${place({ module: frame.module })}`) : null,
+        frame.file && frame.module
+            ? h("span", { class: "module", title: frame.module }, `in ${place({ module: frame.module })}`)
+            : null,
         frame.bits & INLINED ? h("span", { class: "module" }, "inlined") : null,
     );
 }
@@ -38,7 +40,7 @@ export function stackList(document, node) {
     if (frames.length === 0) return h("p", { class: "quiet" }, "No stack was recorded.");
     const list = h("ol", { class: "stack" });
     const folds = frames.some((frame) => !(frame.bits & RUNTIME)) || frames.length > UNFOLDED_MAX;
-    for (let i = 0; i < frames.length; ) {
+    for (let i = 0; i < frames.length;) {
         let end = i;
         while (folds && end < frames.length && frames[end].bits & RUNTIME) end++;
         if (end > i) fold(frames.slice(i, end), i, list);
@@ -54,7 +56,7 @@ export function interesting(document, node) {
     const own = frames.filter((frame) => !(frame.bits & (RUNTIME | CUT)));
     const first = own[0] ?? frames.find((frame) => !(frame.bits & CUT)) ?? null;
     const python = own.find((frame) => frame.bits & PYTHON) ?? null;
-    return { first, caller: python === first ? own[own.indexOf(first) + 1] ?? null : python };
+    return { first, caller: python === first ? (own[own.indexOf(first) + 1] ?? null) : python };
 }
 
 export function whereCell(document, row) {
@@ -62,6 +64,13 @@ export function whereCell(document, row) {
     const { first, caller } = (row.place ??= interesting(document, row.node));
     if (!first) return h("span", { class: "quiet" }, "no stack recorded");
     const line = (frame, words) =>
-        h("span", { class: "line" }, words, h("code", {}, frame.name), " ", h("span", { class: "place" }, place(frame)));
+        h(
+            "span",
+            { class: "line" },
+            words,
+            h("code", {}, frame.name),
+            " ",
+            h("span", { class: "place" }, place(frame)),
+        );
     return h("span", { class: "where" }, line(first, ""), caller ? line(caller, "from ") : null);
 }

@@ -40,9 +40,14 @@ export function verdict(leaks, errors) {
 }
 
 export function diffVerdict({ sums }) {
-    const counts = ["new", "grown", "shrunk", "gone"].filter((key) => sums[key] > 0).map((key) => `${count(sums[key])} ${key}`);
+    const counts = ["new", "grown", "shrunk", "gone"]
+        .filter((key) => sums[key] > 0)
+        .map((key) => `${count(sums[key])} ${key}`);
     const moreErrors = sums.new_errors > sums.old_errors;
-    const errors = sums.old_errors || sums.new_errors ? `; errors: ${count(sums.old_errors)} \u2192 ${count(sums.new_errors)}` : "";
+    const errors =
+        sums.old_errors || sums.new_errors
+            ? `; errors: ${count(sums.old_errors)} \u2192 ${count(sums.new_errors)}`
+            : "";
     if (counts.length === 0) return { text: `No difference${errors}`, mood: moreErrors ? "bad" : "good" };
     const bytes = signed(sums.new_bytes - sums.old_bytes, count);
     const blocks = signed(sums.new_blocks - sums.old_blocks, count);
@@ -76,7 +81,11 @@ export function createBoxes({ categories, state, isDiff }) {
             },
             h("span", { class: "label" }, category.label),
             h("span", { class: "amount" }, number(sum.bytes)),
-            h("span", { class: "quiet" }, `${plural(Math.abs(sum.blocks), "block")} \u00b7 ${plural(sum.stacks, "stack")}`),
+            h(
+                "span",
+                { class: "quiet" },
+                `${plural(Math.abs(sum.blocks), "block")} \u00b7 ${plural(sum.stacks, "stack")}`,
+            ),
         );
     }
 
@@ -84,8 +93,14 @@ export function createBoxes({ categories, state, isDiff }) {
         element,
         show(rows) {
             const focused = document.activeElement?.dataset?.kind;
-            const filled = categories.map((category) => [category, rows.filter((row) => row.category === category.key)]);
-            replace(element, filled.filter(([, found]) => found.length > 0).map(([category, found]) => box(category, found)));
+            const filled = categories.map((category) => [
+                category,
+                rows.filter((row) => row.category === category.key),
+            ]);
+            replace(
+                element,
+                filled.filter(([, found]) => found.length > 0).map(([category, found]) => box(category, found)),
+            );
             if (focused) element.querySelector(`[data-kind="${focused}"]`)?.focus();
         },
     };

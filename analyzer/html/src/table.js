@@ -21,7 +21,11 @@ export function createTable({ label, columns, sort, details, opened }) {
         "table",
         {},
         h("caption", { class: "unseen" }, label),
-        h("thead", {}, h("tr", {}, h("th", { class: "opener" }, h("span", { class: "unseen" }, "Stack")), ...headers.values())),
+        h(
+            "thead",
+            {},
+            h("tr", {}, h("th", { class: "opener" }, h("span", { class: "unseen" }, "Stack")), ...headers.values()),
+        ),
         body,
     );
     const element = h("div", { class: "table" }, table, more);
@@ -52,13 +56,28 @@ export function createTable({ label, columns, sort, details, opened }) {
         const isOpen = open.has(row);
         const button = h(
             "button",
-            { type: "button", class: "open", "aria-expanded": isOpen, "aria-label": "Show the stack", "aria-controls": id },
+            {
+                type: "button",
+                class: "open",
+                "aria-expanded": String(isOpen),
+                "aria-label": "Show the stack",
+                "aria-controls": id,
+            },
             "\u203a",
         );
         const cells = columns.map((column) =>
-            h("td", { class: `${column.key} ${column.number ? "number" : ""}`, "data-label": column.label }, column.cell(row)),
+            h(
+                "td",
+                { class: `${column.key} ${column.number ? "number" : ""}`, "data-label": column.label },
+                column.cell(row),
+            ),
         );
-        const element = h("tr", { class: "row", "data-fingerprint": row.fingerprint }, h("td", { class: "opener" }, button), ...cells);
+        const line = h(
+            "tr",
+            { class: "row", "data-fingerprint": row.fingerprint },
+            h("td", { class: "opener" }, button),
+            ...cells,
+        );
         const detail = h("tr", { class: "detail", id, hidden: !isOpen }, h("td", { colspan: columns.length + 1 }));
         const toggle = () => {
             const opening = detail.hidden;
@@ -68,12 +87,13 @@ export function createTable({ label, columns, sort, details, opened }) {
             else open.delete(row);
             if (opening) fill(detail, row);
         };
-        element.addEventListener("click", (event) => {
+        line.addEventListener("click", (event) => {
             const selecting = String(getSelection()) !== "";
-            if (event.target.closest("button") === button || (!event.target.closest("button, a") && !selecting)) toggle();
+            if (event.target.closest("button") === button || (!event.target.closest("button, a") && !selecting))
+                toggle();
         });
         if (isOpen) fill(detail, row);
-        return [element, detail];
+        return [line, detail];
     }
 
     function fill(detail, row) {

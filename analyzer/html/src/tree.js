@@ -45,7 +45,7 @@ function smallBox(items, sum) {
 // What stands in a box: "<module>" alone would say nothing, and the tag of an extension's ABI says nothing more.
 function boxName({ name, file }) {
     const short = name.replace(/\.(cpython-\w+|abi3)(-[\w-]+)?\.so/, ".so");
-    return name.startsWith("<") && file ? `${short} (${baseName(file)})` : short;
+    return name.startsWith("<") && file ? `${baseName(file)} ${short}` : short;
 }
 
 function largestFirst(a, b) {
@@ -82,7 +82,14 @@ export function createTreeBuilder(document) {
                 continue;
             }
             const { box, frame, lines } = group;
-            result.push({ name: boxName(frame), ...sum, box, frame, lines, children: children(group.items, depth + 1, smallest) });
+            result.push({
+                name: boxName(frame),
+                ...sum,
+                box,
+                frame,
+                lines,
+                children: children(group.items, depth + 1, smallest),
+            });
         }
         result.sort(largestFirst);
         if (small.length > 0) result.push(smallBox(small, sumOf(small)));

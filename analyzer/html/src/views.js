@@ -67,7 +67,9 @@ export function createViews({ document, rows, state }) {
         if (state.get("query")) return "No leak of these kinds matches.";
         const others = rows.leaks(state.get("process")).filter((row) => !state.get("kinds").has(row.category));
         const sum = sumUp(others);
-        return others.length === 0 ? "Nothing is left." : `Nothing of the kinds that are pressed above. Of others there are ${plural(sum.blocks, "block")}, ${size(sum.bytes)}.`;
+        return others.length === 0
+            ? "Nothing is left."
+            : `Nothing of the kinds that are pressed above. Of others there are ${plural(sum.blocks, "block")}, ${size(sum.bytes)}.`;
     }
 
     function sumText(found) {
@@ -109,18 +111,22 @@ export function createViews({ document, rows, state }) {
                 sort: { key: "live", down: true },
                 details: processDetails,
             }),
-            rowsOf: () => document.processes.filter(({ index, program, pid, argv }) => {
-                const text = `${program} ${pid} ${argv.join(" ")}`.toLowerCase();
-                const chosen = state.get("process") === null || state.get("process") === index;
-                return chosen && text.includes(state.get("query").trim().toLowerCase());
-            }),
+            rowsOf: () =>
+                document.processes.filter(({ index, program, pid, argv }) => {
+                    const text = `${program} ${pid} ${argv.join(" ")}`.toLowerCase();
+                    const chosen = state.get("process") === null || state.get("process") === index;
+                    return chosen && text.includes(state.get("query").trim().toLowerCase());
+                }),
             emptyText: () => "No process matches.",
             summaryText: () => "",
         }),
     };
 
     const search = h("input", { type: "search", class: "search", autocomplete: "off", spellcheck: "false" });
-    search.addEventListener("input", debounced(() => state.set({ query: search.value }), TYPING));
+    search.addEventListener(
+        "input",
+        debounced(() => state.set({ query: search.value }), TYPING),
+    );
     const panel = h("section", { role: "tabpanel", class: "panel" });
     const tabs = tabList({
         label: "Views",
@@ -159,7 +165,8 @@ export function createViews({ document, rows, state }) {
             state.watch(["view", "process", "kinds", "metric", "side", "direction", "runtime"], show);
             state.watch(["query"], () => (state.get("view") === "flame" ? flame.search() : show()));
             window.document.addEventListener("keydown", (event) => {
-                if (event.key !== "/" || event.target.closest("input, textarea") || event.ctrlKey || event.metaKey) return;
+                if (event.key !== "/" || event.target.closest("input, textarea") || event.ctrlKey || event.metaKey)
+                    return;
                 event.preventDefault();
                 search.focus();
             });
