@@ -26,9 +26,9 @@ PROTO = HERE.parent / "analyzer" / "pprof" / "profile.proto"
 SCHEMA = HERE.parent / "include" / "memshim" / "report.schema.json"
 DH_VIEW = pathlib.Path("/usr/libexec/valgrind/dh_view.js")
 FORMATS = ["text", "json", "markdown", "sarif", "junit", "github", "gitlab", "collapsed", "speedscope", "dhat",
-           "openmetrics", "csv", "pprof"]
-# Compared with golden files; text and json have tests of their own, and pprof's bytes are zlib's.
-GOLDEN = [name for name in FORMATS if name not in ("text", "json", "pprof")]
+           "openmetrics", "csv", "pprof", "html"]
+# Compared with golden files; text, json and html have tests of their own, and pprof's bytes are zlib's.
+GOLDEN = [name for name in FORMATS if name not in ("text", "json", "pprof", "html")]
 skipped = set()
 
 # Runs dh_view.js without a browser up to the tree that it shows, and prints the sum of its bytes.
@@ -278,6 +278,21 @@ def check_csv(data):
         need(not any(cell[:1] in tuple("=+-@\t\r") and cell[:1] for cell in row), f"a formula: {row}")
 
 
+def check_html(data):
+    """The page itself is tested in a browser (tests/html); here its data, against the other formats' numbers."""
+    page = data.decode()
+    need(page.startswith("<!DOCTYPE html>") and page.endswith("</html>\n"), "a whole page")
+    need(not re.search(r"<(script|link|img)[^>]*(src|href)=\"(?!data:)", page), "it loads nothing")
+    document = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    nodes, frames = document["nodes"], document["frames"]
+    for node, (parent, frame) in enumerate(zip(nodes[::2], nodes[1::2]), 1):
+        need(parent < node and frame < len(frames), f"node {node}")
+    for row in document["leaks"]:
+        need(row[0] < len(document["processes"]) and row[10] <= len(nodes) // 2, f"leak: {row}")
+    for row in document["errors"]:
+        need(row[0] < len(document["processes"]) and max(row[7:10]) <= len(nodes) // 2, f"error: {row}")
+
+
 def varint(data, at):
     value, shift = 0, 0
     while True:
@@ -356,13 +371,13 @@ def stable(data):
 
 
 def formats_there():
-    """The formats of this build: pprof may be missing."""
+    """The formats of this build: some may be missing."""
     there = []
     for name in FORMATS:
         done = subprocess.run([MEMSHIM, "report", "--format", name, str(HERE / "golden" / "clean" / "one.jsonl")],
                               capture_output=True, check=False)
-        if name == "pprof" and done.returncode != 0:
-            skipped.add("pprof (not in this build)")
+        if name in ("pprof", "html") and done.returncode != 0:
+            skipped.add(f"{name} (not in this build)")
         else:
             there.append(name)
     return there

@@ -82,6 +82,7 @@ static void put_process(FILE *out, const struct process *process)
     put_number(out, "live_bytes", totals->live_bytes);
     put_number(out, "peak_bytes", totals->peak_bytes);
     put_number(out, "dropped", totals->dropped);
+    put_number(out, "suppressed_errors", process->suppressed_errors);
     put_number(out, "sample", totals->sample);
     put_number(out, "error_bytes", totals->error_bytes);
     fputc('}', out);

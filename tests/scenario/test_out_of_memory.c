@@ -90,6 +90,14 @@ Test(out_of_memory, formats)
         ASSERT_ALL_END_WELL("export", "--format", formats[i], golden("one.jsonl"));
 }
 
+Test(out_of_memory, html)
+{
+    if (!getenv("TEST_HTML"))
+        cr_skip_test("this build has no html");
+    ASSERT_ALL_END_WELL("report", "--format", "html", golden("one.jsonl"));
+    ASSERT_ALL_END_WELL("diff", "--format", "html", golden("one.jsonl"), golden("two.jsonl"));
+}
+
 Test(out_of_memory, gate)
 {
     ASSERT_ALL_END_WELL("gate", golden("one.jsonl"));

@@ -38,7 +38,7 @@ function reportMeasures(rows, state) {
         amount: (box) => format(box.value),
         caption(tree) {
             const what = isCalls()
-                ? "All allocations, freed since or not, of the stacks that are in the report: those that hold blocks at the end."
+                ? "All allocations, freed since or not, of the stacks that are in the report: the busiest, and those that hold blocks at the end."
                 : "Blocks of the kinds that are pressed above.";
             return what + prunedText(tree);
         },

@@ -9,6 +9,8 @@ export function notesOf(process) {
     const notes = process.lacks.slice();
     if (process.truncated) notes.unshift("The report is truncated: what was lost with its end is not counted.");
     if (process.dropped > 0) notes.push(`${plural(process.dropped, "event")} could not be recorded.`);
+    if (process.suppressed_errors > 0)
+        notes.push(`Memory errors that rules suppress: ${count(process.suppressed_errors)}.`);
     if (process.sample > 0)
         notes.push(
             `Sampled every ${plural(process.sample, "byte")}: numbers are estimates; ${size(process.live_bytes)} live, standard error ${size(process.error_bytes)}.`,
