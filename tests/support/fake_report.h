@@ -150,6 +150,27 @@ static inline uint32_t add_code(const char *name)
     return fake_add(&fake, LEDGER_CODES, &code);
 }
 
+/* A block that another holds, which a variable of /lib/a.so points to. */
+static inline void fake_links(uint32_t trace, uint32_t type)
+{
+    struct ledger_link link = {.role = LINK_BLOCK,
+                               .subject = 1,
+                               .trace = trace,
+                               .type = type,
+                               .kind = BLOCK_DEFINITE,
+                               .domain = DOMAIN_OBJ,
+                               .size = 16,
+                               .offset = UINT64_MAX};
+
+    fake_add(&fake, LEDGER_LINKS, &link);
+    link.role = LINK_HOLDER;
+    link.offset = 24;
+    link.name = fake_text(&fake, "cache");
+    fake_add(&fake, LEDGER_LINKS, &link);
+    fake_add(&fake, LEDGER_LINKS,
+             &(struct ledger_link){.role = LINK_ROOT, .subject = 1, .root = LINK_ROOT_DATA, .offset = 0x10300});
+}
+
 /* A ledger with some of everything; two blocks of one stack, one of another. */
 static inline void fill(void)
 {
@@ -184,6 +205,18 @@ static inline void fill(void)
         &(struct ledger_thread){.used = 1, .allocations = 20, .frees = 17, .dropped = 1, .balance = 64, .high = 300});
     fake_add(&fake, LEDGER_TALLIES, &(struct ledger_tally){.trace = other, .allocations = 2, .bytes = 20});
     fake_add(&fake, LEDGER_THREADS, &(struct ledger_thread){.used = 1, .allocations = 2, .frees = 2, .balance = -10});
+    fake_add(&fake, LEDGER_REFERENCES,
+             &(struct ledger_reference){.used = 1,
+                                        .trace = trace,
+                                        .type = type,
+                                        .kind = BLOCK_DEFINITE,
+                                        .confidence = CONFIDENCE_HIGH,
+                                        .least = 1,
+                                        .most = 3,
+                                        .objects = 2,
+                                        .bytes = 64,
+                                        .surplus = 4});
+    fake_links(trace, type);
     fake_header(&fake)->live_bytes = 1000;
     fake_header(&fake)->peak_bytes = 1200;
 }

@@ -551,3 +551,52 @@ Test(load, the_launcher_knows_better_how_a_process_ended)
     cr_expect_str_eq(model.processes[0]->ended, "killed");
     cr_expect_eq(model.processes[0]->status, 9);
 }
+
+Test(load, audit_and_explanations)
+{
+    const struct process *process = sample_process(
+        &model, SAMPLE_HEAD SAMPLE_BODY
+        "{\"audit\":1, \"trace\":1, \"type\":\"list\", \"kind\":\"reachable\", \"confidence\":\"medium\", "
+        "\"startup\":false, \"interpreter\":true, \"objects\":3, \"bytes\":168, \"surplus\":7, \"least\":1, "
+        "\"most\":5, "
+        "\"unseen\":null}\n"
+        "{\"why\":1, \"of\":9, \"role\":\"block\", \"trace\":1, \"kind\":\"reachable\", \"domain\":\"obj\", "
+        "\"type\":\"list\", \"size\":56}\n"
+        "{\"why\":2, \"of\":9, \"role\":\"holder\", \"trace\":1, \"kind\":\"reachable\", \"domain\":\"mem\", "
+        "\"type\":null, \"size\":64, \"offset\":\"0x18\", \"name\":\"cache\"}\n"
+        "{\"why\":3, \"of\":9, \"role\":\"root\", \"root\":\"data\", \"address\":\"0x7f0000000040\", \"module\":1, "
+        "\"offset\":\"0x40\"}\n" SAMPLE_END(18));
+
+    cr_assert_not(process->truncated);
+    cr_assert_eq(process->reference_count, 1);
+    cr_expect_eq(process->references[0].confidence, CONFIDENCE_IS_MEDIUM);
+    cr_expect_eq(process->references[0].surplus, 7);
+    cr_expect(process->references[0].interpreter);
+    cr_expect_null(process->references[0].unseen);
+    cr_assert_eq(process->link_count, 3);
+    cr_expect_eq(process->links[0].role, WAY_BLOCK);
+    cr_expect_not(process->links[0].placed);
+    cr_expect_eq(process->links[1].offset, 0x18);
+    cr_expect_str_eq(process->links[1].name, "cache");
+    cr_expect_eq(process->links[2].role, WAY_ROOT);
+    cr_expect_eq(process->links[2].root, WAY_FROM_DATA);
+    cr_expect_eq(process->links[2].of, 9);
+}
+
+/* A role that is none, and a root in a module that is not there, are damage. */
+Test(load, explanations_that_are_damaged)
+{
+    static const char *const damaged[] = {
+        SAMPLE_HEAD SAMPLE_BODY "{\"why\":1, \"of\":1, \"role\":\"friend\", \"trace\":1, \"kind\":\"reachable\"}\n",
+        SAMPLE_HEAD SAMPLE_BODY "{\"why\":1, \"of\":1, \"role\":\"root\", \"root\":\"data\", \"address\":\"0x1\", "
+                                "\"module\":7, \"offset\":\"0x1\"}\n",
+        SAMPLE_HEAD SAMPLE_BODY "{\"audit\":1, \"trace\":9, \"kind\":\"reachable\", \"objects\":1, \"surplus\":1}\n",
+    };
+
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(*damaged); i++) {
+        const struct process *process = sample_process(&model, damaged[i]);
+        cr_expect(process->truncated);
+        cr_expect_eq(process->link_count + process->reference_count, 0);
+        model_clear(&model);
+    }
+}

@@ -194,6 +194,39 @@ Test(report_writer, tallies_belong_to_their_trace)
     free_report(&report);
 }
 
+Test(report_writer, audit_and_explanations)
+{
+    struct report report;
+    json_t *line;
+
+    fill();
+    report_of_fake(&report);
+    cr_assert_eq(count_with(&report, "audit"), 1);
+    line = line_with(&report, "audit", 0);
+    cr_expect_eq(number_of(line, "trace"), 1);
+    cr_expect_str_eq(text_of(line, "type"), "list");
+    cr_expect_str_eq(text_of(line, "kind"), "definite");
+    cr_expect_str_eq(text_of(line, "confidence"), "high");
+    cr_expect_eq(number_of(line, "objects"), 2);
+    cr_expect_eq(number_of(line, "surplus"), 4);
+    cr_expect(json_is_null(json_object_get(line, "unseen")));
+    cr_assert_eq(count_with(&report, "why"), 3);
+    line = line_with(&report, "why", 0);
+    cr_expect_str_eq(text_of(line, "role"), "block");
+    cr_expect_null(json_object_get(line, "offset"));
+    cr_expect_eq(number_of(line, "size"), 16);
+    line = line_with(&report, "why", 1);
+    cr_expect_str_eq(text_of(line, "role"), "holder");
+    cr_expect_str_eq(text_of(line, "offset"), "0x18");
+    cr_expect_str_eq(text_of(line, "name"), "cache");
+    line = line_with(&report, "why", 2);
+    cr_expect_str_eq(text_of(line, "role"), "root");
+    cr_expect_str_eq(text_of(line, "root"), "data");
+    cr_expect_eq(number_of(line, "module"), 1);
+    cr_expect_str_eq(text_of(line, "offset"), "0x1300");
+    free_report(&report);
+}
+
 Test(report_writer, errors_name_their_stacks)
 {
     struct report report;
