@@ -78,7 +78,7 @@ int lines_next(struct lines *lines, const char **ret, size_t *ret_length)
 
     for (;;) {
         size_t have = lines->end - lines->start;
-        char *start = lines->buffer + lines->start;
+        char *start = lines->buffer ? lines->buffer + lines->start : NULL;
         char *stop = have > searched ? memchr(start + searched, '\n', have - searched) : NULL;
         int r;
 

@@ -137,8 +137,10 @@ static const char *end_block(struct reader *reader)
     struct suppression *read = &reader->block.rule;
 
     reader->in_block = false;
-    if (reader->block.lines < 2)
+    if (reader->block.lines < 2) {
+        rule_clear(read);
         return "the block has no name or no kind";
+    }
     if (!reader->block.leak) {
         rule_clear(read);
         reader->suppressions->skipped++;

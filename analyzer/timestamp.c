@@ -26,7 +26,11 @@ int timestamp_parse(const char *text, int64_t *ret)
         return -EINVAL;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    *ret = (int64_t)timegm(&tm) * 1000000000 + fraction;
+    int64_t time;
+    if (__builtin_mul_overflow((int64_t)timegm(&tm), 1000000000, &time) ||
+        __builtin_add_overflow(time, fraction, &time)) /* beyond the years 1677 to 2262 */
+        return -EINVAL;
+    *ret = time;
     return 0;
 }
 
@@ -35,5 +39,5 @@ uint64_t timestamp_span(const char *from, const char *to)
     int64_t start, end;
     if (timestamp_parse(from, &start) < 0 || timestamp_parse(to, &end) < 0 || end < start)
         return 0;
-    return (uint64_t)(end - start) / 1000;
+    return ((uint64_t)end - (uint64_t)start) / 1000;
 }

@@ -202,3 +202,13 @@ case_privacy() {
     [ "$(find "$folder/taken" -type f -name '*.jsonl' -size +1k | wc -l)" -eq 3 ] || fail "not three reports: $(ls -l "$folder/taken")"
     echo "$(ls "$folder/taken" | wc -l) names"
 }
+
+# A real report cut at every byte and a real ledger cut at every page and at its first bytes: what is left is read, or refused in
+# one line, and nothing else.
+case_truncated_files() {
+    preloaded verbosity=0 "$(target leak_in_loop)"
+    cp "$folder/reports/"*.jsonl "$folder/whole.jsonl"
+    preloaded verbosity=0 "$(target end_variants)" kill
+    cp "$(readlink -f "$folder/reports/"*.ledger)" "$folder/whole.ledger"
+    python3 "$root/tests/torture/truncate.py" "$TEST_MEMSHIM" "$folder/whole.jsonl" "$folder/whole.ledger" "$(rounds 1 53)"
+}

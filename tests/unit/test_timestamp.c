@@ -18,7 +18,7 @@ Test(timestamp, parses)
 Test(timestamp, refuses)
 {
     static const char *const texts[] = {
-        NULL, "", "today", "2026-01-31", "2026-01-31T12:00:01", "2026-01-31T12:00:01+01:00"};
+        NULL, "", "today", "2026-01-31", "2026-01-31T12:00:01", "2026-01-31T12:00:01+01:00", "9999-01-31T12:00:01Z"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         int64_t time = 7;
         cr_expect_eq(timestamp_parse(texts[i], &time), -EINVAL);
