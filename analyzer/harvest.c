@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
@@ -130,6 +131,24 @@ static int add_problem(struct harvest *harvest, const char *path, int error, con
     return 0;
 }
 
+/* Removes the ledger of a process that was killed between making the file and writing anything into it: it knows nothing.
+ * The file's name, which the shim gave it, says whose it is. */
+static bool remove_stillborn(const char *path)
+{
+    _cleanup_free_ char *target = realpath(path, NULL);
+    const char *name = target ? strrchr(target, '/') : NULL;
+    struct stat status;
+    int pid;
+
+    if (!name || sscanf(name, "/memshim-%d-%*[0-9a-f]-", &pid) != 1 || strcmp(path, target) == 0)
+        return false;
+    if (stat(target, &status) < 0 || status.st_size != 0 || pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH)
+        return false;
+    unlink(path);
+    unlink(target);
+    return true;
+}
+
 /* Opens the view of image->path. A file that is no ledger stays closed and is noted. */
 static int image_open(struct image *image, struct harvest *harvest)
 {
@@ -137,7 +156,7 @@ static int image_open(struct image *image, struct harvest *harvest)
     struct stat status;
     int r = ledger_view_open(&image->view, image->path, &why);
     /* Gone since: its process just ended and wrote its report. */
-    if (r == -ENOENT)
+    if (r == -ENOENT || (r < 0 && remove_stillborn(image->path)))
         return 0;
     if (r < 0)
         return r == -ENOMEM ? r : add_problem(harvest, image->path, r, why);

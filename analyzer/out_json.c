@@ -57,11 +57,13 @@ static json_t *strings(const char *const *items, size_t count)
 
 static json_t *totals_of(const struct totals *totals)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocations", out_json_number(totals->allocations),
-                     "frees", out_json_number(totals->frees), "live_blocks", out_json_number(totals->live_blocks),
-                     "live_bytes", out_json_number(totals->live_bytes), "peak_bytes",
-                     out_json_number(totals->peak_bytes), "dropped", out_json_number(totals->dropped), "sample",
-                     out_json_number(totals->sample), "error_bytes", out_json_number(totals->error_bytes));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocations",
+                     out_json_number(totals->allocations), "frees", out_json_number(totals->frees), "live_blocks",
+                     out_json_number(totals->live_blocks), "live_bytes", out_json_number(totals->live_bytes),
+                     "peak_bytes", out_json_number(totals->peak_bytes), "dropped", out_json_number(totals->dropped),
+                     "sample", out_json_number(totals->sample), "error_bytes", out_json_number(totals->error_bytes),
+                     "self_checks", out_json_number(totals->self_checks), "self_check_differences",
+                     out_json_number(totals->self_check_differences));
 }
 
 json_t *out_json_process(const struct process *process)

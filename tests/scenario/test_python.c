@@ -202,6 +202,27 @@ ParameterizedTest(struct python *python, python, exercise)
     free(script);
 }
 
+ParameterizedTestParameters(python, compared_stacks)
+{
+    return all_pythons();
+}
+
+/* One in 31 native stacks is compared with libunwind's own: recursion, callbacks of ctypes and of C, generators, coroutines,
+ * exceptions through C, threads. */
+ParameterizedTest(struct python *python, python, compared_stacks)
+{
+    char *script = script_path("stack_shapes.py");
+    struct traced traced = trace(BY_PRELOAD, "self_check=31", LIST(python->path, script), NULL);
+    json_t *process = report_process(traced.report, 0);
+
+    assert_same_text("done\n", traced.run.out, "stdout");
+    cr_assert_gt(process_total(process, "self_checks"), 1000);
+    cr_assert_eq(process_total(process, "self_check_differences"), 0, "Python %s: %lld stacks differ", python->version,
+                 process_total(process, "self_check_differences"));
+    traced_clear(&traced);
+    free(script);
+}
+
 ParameterizedTestParameters(python, allocator_variants)
 {
     return all_pythons();

@@ -202,6 +202,24 @@ Test(harvest, garbage_is_a_problem_and_the_rest_goes_on)
     cr_expect_eq(access("a.ledger", F_OK), 0, "what we do not understand we do not remove");
 }
 
+/* Killed before anything was written into the file that had just been made. */
+Test(harvest, an_empty_ledger_of_a_dead_process_is_removed)
+{
+    char dead[64], living[64];
+
+    snprintf(dead, sizeof(dead), "memshim-%d-1f2e-0.file", dead_pid());
+    snprintf(living, sizeof(living), "memshim-%d-1f2e-0.file", getpid());
+    put(dead, "", 0);
+    put(living, "", 0);
+    cr_assert_eq(symlink(dead, "a.ledger"), 0);
+    cr_assert_eq(symlink(living, "b.ledger"), 0);
+    cr_assert_eq(harvest_folder(folder, &before, &result, &harvest), 0);
+    cr_expect_eq(harvest.problem_count, 1, "of the living one");
+    cr_expect_eq(access(dead, F_OK), -1);
+    cr_expect_eq(readlink("a.ledger", dead, sizeof(dead)), -1);
+    cr_expect_eq(access(living, F_OK), 0);
+}
+
 Test(harvest, a_folder_that_is_not_there)
 {
     cr_expect_eq(harvest_folder("/nonexistent", &before, &result, &harvest), -ENOENT);
