@@ -222,7 +222,7 @@ static int describe_acceptance(const struct gate_command *gate, const struct gat
     struct memo memo;
     *ret = NULL;
     for (size_t i = 0; i < verdict->reason_count; i++) {
-        bool leak = verdict->reasons[i].rule != GATE_ERRORS;
+        bool leak = verdict->reasons[i].rule < GATE_ERRORS;
         leaks = leaks || leak;
         reachable = reachable || (leak && verdict->reasons[i].scope >= LEAK_REACHABLE);
     }
@@ -242,10 +242,11 @@ static int describe_acceptance(const struct gate_command *gate, const struct gat
 }
 
 /* A gate must not pass for what nobody looked at. */
-static void tell_blind_spots(const struct gate_command *gate)
+static void tell_blind_spots(const struct gate_command *gate, const struct gate_counts *counts)
 {
-    if (gate->limits.fail_on & GATE_GROWTH_BIT)
-        command_error("note: the reports hold no snapshots: nothing was judged by its growth");
+    if (gate->limits.fail_on & GATE_GROWTH_BIT && !counts->marked)
+        command_error("note: nothing was judged by its growth: run with --growth=SECONDS, for %d intervals at least",
+                      TREND_LEAST - 1);
 }
 
 /* `command_end`: how the command failed, or NULL. `paths`: of the reports. */
@@ -263,6 +264,10 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
         return complete == EXIT_DONE ? gate_write_baseline(gate, reading) : complete;
     }
     gate_count(&reading->model, &reading->joined, &counts);
+    if (gate_count_growth(&reading->model, reading->symbols, &counts) < 0) {
+        command_error("out of memory");
+        return EXIT_TROUBLE;
+    }
     gate_decide(&gate->limits, &counts, &verdict);
     verdict.command_end = command_end;
     if (command_end)
@@ -277,7 +282,7 @@ static int judge(struct gate_command *gate, const struct reading *reading, const
     }
     _cleanup_free_ char *accept = text;
     verdict.accept = accept;
-    tell_blind_spots(gate);
+    tell_blind_spots(gate, &counts);
     int code = gate_write(gate, &verdict, reading);
     if (view_tell_rules(&gate->view) != EXIT_DONE)
         verdict.passed = false;

@@ -15,7 +15,7 @@ static unsigned int failed_kinds(const struct gate_verdict *verdict)
 {
     unsigned int kinds = 0;
     for (size_t i = 0; i < verdict->reason_count; i++) {
-        if (verdict->reasons[i].rule == GATE_ERRORS)
+        if (verdict->reasons[i].rule >= GATE_ERRORS)
             continue;
         if (verdict->reasons[i].scope >= LEAK_KIND_COUNT)
             return 0;

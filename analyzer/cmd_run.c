@@ -14,6 +14,7 @@
 #define SUMMARY_TOP 10
 #define ERROR_EXITCODE_DEFAULT 23
 #define NAME_SIZE 64
+#define INTERVAL_DEFAULT "10" /* seconds, for --growth */
 
 enum run_option {
     RUN_FAIL_ON = VIEW_OPTION_END,
@@ -57,11 +58,12 @@ static void add_long(struct long_options *options, const char *prefix, const cha
 
 static void add_row(struct long_options *options, const struct option_row *row, int index)
 {
-    bool is_switch = row->type == OPTION_BOOL;
+    bool is_switch = row->type == OPTION_BOOL, may_be_bare = is_switch || row->type == OPTION_SECONDS;
     int spellings = strchr(row->name, '_') ? 2 : 1;
     for (int i = 0; i < spellings; i++) {
         char separator = i == 0 ? '-' : '_';
-        add_long(options, "", row->name, separator, is_switch ? optional_argument : required_argument, RUN_ROW + index);
+        add_long(options, "", row->name, separator, may_be_bare ? optional_argument : required_argument,
+                 RUN_ROW + index);
         if (is_switch)
             add_long(options, "no-", row->name, separator, no_argument, RUN_NO + index);
     }
@@ -113,6 +115,8 @@ static void help_row(FILE *out, const struct option_row *row)
     char name[NAME_SIZE], left[2 * NAME_SIZE];
     if (row->type == OPTION_BOOL)
         snprintf(left, sizeof(left), "--[no-]%s", dashed(name, row->name));
+    else if (row->type == OPTION_SECONDS)
+        snprintf(left, sizeof(left), "--%s[=%s]", dashed(name, row->name), row->argument);
     else
         snprintf(left, sizeof(left), "--%s=%s", dashed(name, row->name), row->argument);
     fprintf(out, "      %-24s %s (%s)\n", left, row->help, row->value);
@@ -179,6 +183,12 @@ static int take_exitcode(struct run *run, const char *text)
     return EXIT_DONE;
 }
 
+/* Of an option that was named without a value. */
+static const char *bare_value(const struct option_row *row)
+{
+    return row->type == OPTION_SECONDS ? INTERVAL_DEFAULT : "1";
+}
+
 static int take_option(struct run *run, int code, char *const *argv)
 {
     size_t rows;
@@ -186,7 +196,7 @@ static int take_option(struct run *run, int code, char *const *argv)
     if (code >= RUN_NO)
         return take_row(run, &table[code - RUN_NO], "0");
     if (code >= RUN_ROW)
-        return take_row(run, &table[code - RUN_ROW], optarg ? optarg : "1");
+        return take_row(run, &table[code - RUN_ROW], optarg ? optarg : bare_value(&table[code - RUN_ROW]));
     switch (code) {
     case 'o':
         run->session.folder = optarg;
@@ -270,6 +280,8 @@ static bool summarise(struct run *run, const struct session *session)
             command_error("no report appeared in %s: nothing was traced", session->shown);
     } else if ((!run->quiet || run->fail_on) && reading_finish(&reading, &run->view) == EXIT_DONE) {
         gate_count(&reading.model, &reading.leaks, &counts);
+        if (gate_count_growth(&reading.model, reading.symbols, &counts) < 0)
+            command_error("out of memory");
         if (!run->quiet) {
             print_report(run, &reading);
             print_next(session, reports);

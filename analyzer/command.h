@@ -32,7 +32,7 @@ struct command {
 };
 
 extern const struct command command_run, command_report, command_gate, command_diff, command_merge, command_export,
-    command_info;
+    command_snapshot, command_info;
 
 /* Writes "memshim: ..." and a newline to stderr; whatever could steer a terminal is escaped. */
 void command_error(const char *format, ...) _printf_format_(1, 2);

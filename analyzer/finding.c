@@ -51,6 +51,15 @@ static void put_error(FILE *out, const struct memory_error *error)
         fprintf(out, ", %s times", text_number(number, error->count));
 }
 
+static void put_growth(FILE *out, const struct growth *growth)
+{
+    char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE], c[TEXT_NUMBER_SIZE];
+    fprintf(out, "growing by %s bytes in %s blocks an interval (%s bytes a second) over %zu intervals",
+            text_number(a, (uint64_t)(growth->bytes_per_interval + 0.5)),
+            text_number(b, (uint64_t)(growth->blocks_per_interval + 0.5)),
+            text_number(c, (uint64_t)(growth->bytes_per_second + 0.5)), growth->intervals);
+}
+
 /* Says what the finding is: malloc'ed, or NULL without memory. */
 static char *describe(const struct finding *finding)
 {
@@ -60,6 +69,8 @@ static char *describe(const struct finding *finding)
         return NULL;
     if (finding->leak)
         put_leak(out, finding->leak);
+    else if (finding->growth)
+        put_growth(out, finding->growth);
     else
         put_error(out, finding->error);
     return memo_close(&memo);
@@ -112,6 +123,23 @@ int finding_from_leak(struct output_job *job, const struct leak *leak, finding_t
 {
     struct words words;
     struct finding finding = of_leak(leak);
+    int r = complete(job, &finding, &words);
+    if (r == 0)
+        r = take(job, &finding);
+    words_clear(&words);
+    return r;
+}
+
+int finding_from_growth(struct output_job *job, const struct growth *growth, finding_take take)
+{
+    struct words words;
+    struct finding finding = {
+        .process = growth->process,
+        .growth = growth,
+        .stack = &growth->stack,
+        .rule = rule_of_growth(),
+        .fingerprint = growth->fingerprint,
+    };
     int r = complete(job, &finding, &words);
     if (r == 0)
         r = take(job, &finding);
@@ -188,15 +216,20 @@ char *finding_stacks(const struct output_job *job, const struct finding *finding
 
 const char *finding_limit_name(enum gate_rule rule)
 {
-    static const char *const names[GATE_RULE_COUNT] = {
-        [GATE_BYTES] = "max-bytes", [GATE_BLOCKS] = "max-blocks", [GATE_ERRORS] = "max-errors"};
+    static const char *const names[GATE_RULE_COUNT] = {[GATE_BYTES] = "max-bytes",
+                                                       [GATE_BLOCKS] = "max-blocks",
+                                                       [GATE_ERRORS] = "max-errors",
+                                                       [GATE_GROWTH] = "fail-on"};
     return names[rule];
 }
 
 static void put_limit(FILE *out, const struct gate_reason *reason)
 {
     if (reason->by_kind) {
-        fprintf(out, " --fail-on %s", reason->rule == GATE_ERRORS ? "errors" : gate_scope_name(reason->scope));
+        fprintf(out, " --fail-on %s",
+                reason->rule == GATE_ERRORS   ? "errors"
+                : reason->rule == GATE_GROWTH ? "growth"
+                                              : gate_scope_name(reason->scope));
         return;
     }
     const char *scope = reason->rule == GATE_ERRORS ? "" : gate_scope_name(reason->scope);
@@ -212,6 +245,8 @@ static void put_reason(FILE *out, const struct gate_verdict *verdict, const stru
     if (reason->rule == GATE_ERRORS) {
         one = counts->errors == 1;
         fprintf(out, "%s memory error%s", text_number(number, counts->errors), text_plural(counts->errors));
+    } else if (reason->rule == GATE_GROWTH) {
+        fprintf(out, "%s growing stack%s", text_number(number, counts->growing), text_plural(counts->growing));
     } else if (reason->scope == GATE_STACK) {
         bool bytes = reason->rule == GATE_BYTES;
         uint64_t found = bytes ? counts->bytes[GATE_STACK] : counts->blocks[GATE_STACK];

@@ -13,6 +13,7 @@ struct finding {
     const struct process *process;
     const struct leak *leak;           /* NULL for an error */
     const struct memory_error *error;  /* NULL for a leak */
+    const struct growth *growth;       /* NULL for both; then they are NULL */
     const struct error_stacks *stacks; /* of the error */
     const struct stack *stack;         /* that of the leak, or where the error was found */
     const struct rule *rule;
@@ -26,6 +27,7 @@ typedef int (*finding_take)(struct output_job *job, const struct finding *findin
 
 /* Make a finding, hand it to `take`, release it. Return what `take` returned, or -ENOMEM. */
 int finding_from_leak(struct output_job *job, const struct leak *leak, finding_take take);
+int finding_from_growth(struct output_job *job, const struct growth *growth, finding_take take);
 int finding_from_error(struct output_job *job, const struct process *process, const struct memory_error *error,
                        const struct error_stacks *stacks, finding_take take);
 

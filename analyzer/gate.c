@@ -3,6 +3,8 @@
  * Limits and the verdict. See gate.h. */
 #include "gate.h"
 
+#include "growth.h"
+
 #include "compiler.h"
 #include "text.h"
 
@@ -100,8 +102,22 @@ void gate_count(const struct model *model, const struct leaks *leaks, struct gat
         ret->known |= leak->known;
     }
     ret->known |= ret->leaks[GATE_TOTAL] == 0;
-    for (size_t i = 0; i < model->process_count; i++)
+    for (size_t i = 0; i < model->process_count; i++) {
         ret->errors += model->processes[i]->error_count;
+        ret->marked |= model->processes[i]->mark_count >= TREND_LEAST;
+    }
+}
+
+int gate_count_growth(const struct model *model, struct symbols *symbols, struct gate_counts *counts)
+{
+    struct growths growths;
+    int r = counts->marked ? growths_build(model, symbols, &growths) : 0;
+
+    if (r < 0 || !counts->marked)
+        return r;
+    counts->growing = growths.count;
+    growths_clear(&growths);
+    return 0;
 }
 
 static void add_reason(struct gate_verdict *verdict, const struct gate_reason *reason)
@@ -156,6 +172,12 @@ static void judge_errors(const struct gate_limits *limits, struct gate_verdict *
                                                   .by_kind = strict});
 }
 
+static void judge_growth(const struct gate_limits *limits, struct gate_verdict *verdict)
+{
+    if (limits->fail_on & GATE_GROWTH_BIT && verdict->counts.growing > 0)
+        add_reason(verdict, &(struct gate_reason){.rule = GATE_GROWTH, .scope = GATE_TOTAL, .by_kind = true});
+}
+
 bool gate_covers_reachable(const struct gate_limits *limits)
 {
     return is_limited(limits, LEAK_REACHABLE) || is_limited(limits, GATE_TOTAL) || is_limited(limits, GATE_STACK) ||
@@ -166,6 +188,7 @@ void gate_decide(const struct gate_limits *limits, const struct gate_counts *cou
 {
     *ret = (struct gate_verdict){.passed = true, .counts = *counts};
     judge_errors(limits, ret);
+    judge_growth(limits, ret);
     for (size_t scope = 0; scope < GATE_SCOPES; scope++)
         judge_scope(limits, scope, ret);
     ret->blind = ret->passed && !counts->known && !gate_covers_reachable(limits);
@@ -178,5 +201,7 @@ unsigned int gate_findings(const struct gate_counts *counts, unsigned int wanted
         if (counts->blocks[kind] > 0)
             found |= 1u << kind;
     }
+    if (counts->growing > 0)
+        found |= GATE_GROWTH_BIT;
     return found & wanted;
 }

@@ -10,9 +10,9 @@
 #define GATE_STACK (LEAK_KIND_COUNT + 1) /* and of "the largest single leak" */
 #define GATE_SCOPES (LEAK_KIND_COUNT + 2)
 #define GATE_ERRORS_BIT (1u << LEAK_KIND_COUNT)       /* of --fail-on, beside 1 << enum leak_kind */
-#define GATE_GROWTH_BIT (1u << (LEAK_KIND_COUNT + 1)) /* likewise: what grew from snapshot to snapshot */
+#define GATE_GROWTH_BIT (1u << (LEAK_KIND_COUNT + 1)) /* likewise: stacks that grow (growth.h) */
 
-enum gate_rule { GATE_BYTES, GATE_BLOCKS, GATE_ERRORS, GATE_RULE_COUNT };
+enum gate_rule { GATE_BYTES, GATE_BLOCKS, GATE_ERRORS, GATE_GROWTH, GATE_RULE_COUNT };
 
 struct gate_limit {
     bool set;
@@ -32,7 +32,9 @@ struct gate_counts {
     const struct leak
         *first[GATE_SCOPES]; /* where to look: the first in order; of GATE_STACK the one with most bytes */
     uint64_t errors;
-    bool known; /* at least one leak has a kind that is not a guess, or there are no leaks */
+    uint64_t growing; /* stacks */
+    bool marked;      /* a process has enough marks to tell what grows */
+    bool known;       /* at least one leak has a kind that is not a guess, or there are no leaks */
 };
 
 struct gate_reason {
@@ -47,7 +49,7 @@ struct gate_verdict {
     bool passed;
     bool blind; /* passed, but only because no scan ran and no limit was set for blocks of unknown kind */
     struct gate_counts counts;
-    struct gate_reason reasons[GATE_ERRORS * GATE_SCOPES + 1];
+    struct gate_reason reasons[GATE_ERRORS * GATE_SCOPES + 2];
     size_t reason_count;
     const char *command_end; /* how the command failed that was to be judged, or NULL; set by who ran it, with passed */
     const char *accept;      /* the command that accepts what failed, or NULL; set by the command */
@@ -65,6 +67,9 @@ const char *gate_scope_name(size_t scope);
 
 /* Counts. For limits on a single leak, `leaks` are those joined across processes. They must outlive *ret. */
 void gate_count(const struct model *model, const struct leaks *leaks, struct gate_counts *ret);
+
+/* Adds what grows. Returns 0 or -ENOMEM. */
+int gate_count_growth(const struct model *model, struct symbols *symbols, struct gate_counts *counts);
 
 /* Decides. With limits->fail_on there must be none of these kinds, unless a kind has a limit of its own; else no definite
  * and no possible leak that no limit covers, and no more errors than allowed (0). */

@@ -368,7 +368,8 @@ static int collect(const char *folder, const struct names *before, struct harves
     struct names found = {0};
     int r = names_read(folder, &found);
     for (size_t i = 0; r == 0 && i < found.count; i++) {
-        if (text_ends_with(found.items[i], MEMSHIM_LEDGER_SUFFIX) || names_have(before, found.items[i]))
+        if (text_ends_with(found.items[i], MEMSHIM_LEDGER_SUFFIX) || names_have(before, found.items[i]) ||
+            text_is_snapshot(found.items[i], NULL, NULL))
             continue;
         _cleanup_free_ char *path = NULL;
         if (asprintf(&path, "%s/%s", folder, found.items[i]) < 0) {

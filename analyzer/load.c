@@ -12,6 +12,7 @@
 #include "progress.h"
 #include "rows.h"
 #include "tee.h"
+#include "text.h"
 #include "zst.h"
 
 #include <dirent.h>
@@ -293,17 +294,41 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Is `name` the ledger of a report that is there too? */
-static bool is_superseded(const char *name, struct dirent **names, size_t count)
+static bool is_there(struct dirent **names, size_t count, const char *stem, size_t length, const char *suffix)
 {
-    size_t stem = strlen(name) - strlen(MEMSHIM_LEDGER_SUFFIX);
-
-    if (!has_suffix(name, MEMSHIM_LEDGER_SUFFIX))
-        return false;
     for (size_t i = 0; i < count; i++)
-        if (strncmp(names[i]->d_name, name, stem) == 0 && strcmp(names[i]->d_name + stem, MEMSHIM_REPORT_SUFFIX) == 0)
+        if (strncmp(names[i]->d_name, stem, length) == 0 && strcmp(names[i]->d_name + length, suffix) == 0)
             return true;
     return false;
+}
+
+/* The number of the newest snapshot of this stem, 0 = none. */
+static unsigned long newest_snapshot(struct dirent **names, size_t count, const char *stem, size_t length)
+{
+    unsigned long newest = 0, number;
+    size_t other;
+
+    for (size_t i = 0; i < count; i++)
+        if (text_is_snapshot(names[i]->d_name, &other, &number) && other == length &&
+            strncmp(names[i]->d_name, stem, length) == 0)
+            newest = number > newest ? number : newest;
+    return newest;
+}
+
+/* Is there something later of the same process? Its report comes after all, then the newest snapshot, then the ledger, which
+ * does not know what is lost. */
+static bool is_superseded(const char *name, struct dirent **names, size_t count)
+{
+    size_t stem;
+    unsigned long number;
+
+    if (text_is_snapshot(name, &stem, &number))
+        return is_there(names, count, name, stem, MEMSHIM_REPORT_SUFFIX) ||
+               newest_snapshot(names, count, name, stem) > number;
+    if (!has_suffix(name, MEMSHIM_LEDGER_SUFFIX))
+        return false;
+    stem = strlen(name) - strlen(MEMSHIM_LEDGER_SUFFIX);
+    return is_there(names, count, name, stem, MEMSHIM_REPORT_SUFFIX) || newest_snapshot(names, count, name, stem) > 0;
 }
 
 static int load_names(struct model *model, const char *folder, struct dirent **names, size_t count,

@@ -17,7 +17,7 @@ struct load_error {
 };
 
 /* Adds what is at `path`: a report, a ledger, "-" (a report on stdin), or a folder, of which every file that ends in
- * .jsonl or .ledger is read (a ledger whose report is there too is skipped). Returns 0; -ENOMEM; or -EINVAL/-errno with
+ * .jsonl or .ledger is read (what is there in a later state, too, is skipped: a ledger or snapshot whose report is there). Returns 0; -ENOMEM; or -EINVAL/-errno with
  * *error filled: unreadable, not a report, another version, an empty folder. A report without its end, or damaged below a
  * readable first line, is kept up to the damage with process.truncated set. */
 int load_path(struct model *model, const char *path, struct load_error *error);

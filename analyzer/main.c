@@ -13,8 +13,8 @@
 #define MEMSHIM_FEATURES "+libunwind +libdw +debuginfod" MEMSHIM_ZSTD
 #endif
 
-static const struct command *const commands[] = {&command_run,   &command_report, &command_gate, &command_diff,
-                                                 &command_merge, &command_export, &command_info};
+static const struct command *const commands[] = {&command_run,   &command_report, &command_gate,     &command_diff,
+                                                 &command_merge, &command_export, &command_snapshot, &command_info};
 
 static const struct command *find_command(const char *name)
 {

@@ -29,6 +29,8 @@ void process_free(struct process *process)
     free(process->references);
     free(process->symbols);
     free(process->links);
+    free(process->marks);
+    free(process->series);
     text_pool_free(process->texts);
     free(process);
 }

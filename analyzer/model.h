@@ -120,11 +120,24 @@ struct totals {
     uint64_t error_bytes; /* standard error of live_bytes */
 };
 
+/* A moment at which live blocks were counted by stack. */
+struct mark {
+    double seconds; /* since the epoch */
+    uint64_t live_blocks, live_bytes;
+};
+
+/* Live blocks of one stack at each mark. */
+struct series {
+    uint32_t trace;
+    const uint64_t *blocks, *bytes; /* as many as there are marks */
+};
+
 /* One report: one image of one process. */
 struct process {
     const char *path; /* of the report or ledger it came from */
     int pid, ppid, sequence, status;
     unsigned int run; /* of a command that was run several times (runs.h), from 0 */
+    int snapshot;     /* the n-th of a process that ran on, 0 = the report of its end */
     const char *program, *python, *started, *ended, *ended_at, *options, *version; /* python, ended_at: may be NULL */
     const char **argv;
     size_t argc;
@@ -143,6 +156,9 @@ struct process {
     struct memory_error *errors;
     struct reference *references;
     struct link *links;
+    struct mark *marks;
+    struct series *series;
+    size_t mark_count, series_count;
     size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count,
         link_count;
 

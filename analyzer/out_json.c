@@ -70,12 +70,13 @@ json_t *out_json_process(const struct process *process)
 {
     json_t *argv = process->argc > 0 ? strings(process->argv, process->argc) : json_null();
     return json_pack(
-        "{s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:b, s:b, s:o, s:o, s:{s:o, s:o}}", "pid", process->pid,
-        "ppid", process->ppid, "sequence", process->sequence, "program", out_json_string(process->program), "argv",
-        argv, "python", out_json_string(process->python), "started", out_json_string(process->started), "ended_at",
-        out_json_string(process->ended_at), "ended", out_json_string(process->ended ? process->ended : "unknown"),
-        "status", process->status, "forked", process->forked, "truncated", process->truncated, "totals",
-        totals_of(&process->totals), "lacks", strings(process->lacks, process->lacks_count), "startup", "blocks",
+        "{s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:b, s:b, s:o, s:o, s:{s:o, s:o}}", "pid",
+        process->pid, "ppid", process->ppid, "sequence", process->sequence, "snapshot", process->snapshot, "program",
+        out_json_string(process->program), "argv", argv, "python", out_json_string(process->python), "started",
+        out_json_string(process->started), "ended_at", out_json_string(process->ended_at), "ended",
+        out_json_string(process->ended ? process->ended : "unknown"), "status", process->status, "forked",
+        process->forked, "truncated", process->truncated, "totals", totals_of(&process->totals), "lacks",
+        strings(process->lacks, process->lacks_count), "startup", "blocks",
         out_json_number(process->totals.startup_blocks), "bytes", out_json_number(process->totals.startup_bytes));
 }
 
@@ -190,6 +191,29 @@ static int json_leak(struct output_job *job, const struct leak *leak)
     return out_json_item(job->out, job->leaks_written, out_json_leak(job->options, leak));
 }
 
+static void begin_growth(struct output_job *job)
+{
+    if (job->leaks_written == 0)
+        begin_leaks(job);
+    fputs("],\n\"growth\":[", job->out);
+}
+
+static int json_growth(struct output_job *job, const struct growth *growth)
+{
+    if (job->growing_written == 1)
+        begin_growth(job);
+    return out_json_item(
+        job->out, job->growing_written,
+        json_pack("{s:i, s:s, s:i, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:f, s:o}", "pid", growth->process->pid,
+                  "fingerprint", growth->fingerprint, "intervals", (int)growth->intervals, "blocks_per_interval",
+                  growth->blocks_per_interval, "bytes_per_interval", growth->bytes_per_interval, "blocks_per_second",
+                  growth->blocks_per_second, "bytes_per_second", growth->bytes_per_second, "first_blocks",
+                  out_json_number(growth->first_blocks), "first_bytes", out_json_number(growth->first_bytes),
+                  "last_blocks", out_json_number(growth->last_blocks), "last_bytes",
+                  out_json_number(growth->last_bytes), "confidence", growth->confidence, "stack",
+                  out_json_stack(job->options, &growth->stack)));
+}
+
 static json_t *sum_of(const struct output_sum *sum)
 {
     return json_pack("{s:o, s:o, s:o}", "leaks", out_json_number(sum->leaks), "blocks", out_json_number(sum->blocks),
@@ -198,8 +222,8 @@ static json_t *sum_of(const struct output_sum *sum)
 
 static int json_end(struct output_job *job)
 {
-    if (job->leaks_written == 0)
-        begin_leaks(job);
+    if (job->growing_written == 0)
+        begin_growth(job);
     json_t *summary =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "all", sum_of(&job->all), "suppressed", sum_of(&job->suppressed),
                   "startup", sum_of(&job->startup), "interpreter", sum_of(&job->interpreter), "hidden",
@@ -225,6 +249,7 @@ const struct output out_json = {
     .begin = json_begin,
     .error = json_error,
     .leak = json_leak,
+    .growth = json_growth,
     .end = json_end,
     .diff = out_json_diff,
     .gate = out_json_gate,

@@ -60,9 +60,10 @@ int out_json_diff(struct output_job *job, const struct diff *diff)
 static json_t *gate_reason(const struct gate_verdict *verdict, const struct gate_reason *reason)
 {
     const struct gate_counts *counts = &verdict->counts;
-    uint64_t found = reason->rule == GATE_ERRORS  ? counts->errors
-                     : reason->rule == GATE_BYTES ? counts->bytes[reason->scope]
-                                                  : counts->blocks[reason->scope];
+    uint64_t found = reason->rule == GATE_ERRORS   ? counts->errors
+                     : reason->rule == GATE_GROWTH ? counts->growing
+                     : reason->rule == GATE_BYTES  ? counts->bytes[reason->scope]
+                                                   : counts->blocks[reason->scope];
     json_t *kind = reason->scope == GATE_TOTAL ? json_null() : json_string(gate_scope_name(reason->scope));
     return json_pack("{s:s, s:o, s:o, s:o, s:b}", "rule", finding_limit_name(reason->rule), "kind", kind, "limit",
                      out_json_number(reason->limit), "found", out_json_number(found), "default", reason->by_default);

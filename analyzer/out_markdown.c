@@ -203,6 +203,13 @@ static int markdown_error(struct output_job *job, const struct process *process,
     return finding_from_error(job, process, error, stacks, put_finding);
 }
 
+static int markdown_growth(struct output_job *job, const struct growth *growth)
+{
+    if (job->growing_written == 1)
+        fputs("### Growth\n\n", job->out);
+    return finding_from_growth(job, growth, put_finding);
+}
+
 static int markdown_end(struct output_job *job)
 {
     char number[TEXT_NUMBER_SIZE];
@@ -293,6 +300,7 @@ const struct output out_markdown = {
     .begin = markdown_begin,
     .error = markdown_error,
     .leak = markdown_leak,
+    .growth = markdown_growth,
     .end = markdown_end,
     .diff = markdown_diff,
     .gate = markdown_gate,

@@ -52,6 +52,8 @@ void out_text_ended(FILE *out, const struct process *process)
         fputs("replaced itself by another program", out);
     } else if (strcmp(ended, "killed") == 0) {
         fputs("killed, or ended without a word", out);
+    } else if (process->snapshot) {
+        fprintf(out, "snapshot %d of the running process", process->snapshot);
     } else {
         fputs("still running, or its end is not known", out);
     }
@@ -351,6 +353,25 @@ static int text_leak(struct output_job *job, const struct leak *leak)
     return 0;
 }
 
+static int text_growth(struct output_job *job, const struct growth *growth)
+{
+    char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE], c[TEXT_NUMBER_SIZE], d[TEXT_NUMBER_SIZE];
+
+    fprintf(job->out, "\n%sgrowing by %s bytes in %s blocks an interval%s (%s bytes a second)", style(job, STYLE_WARN),
+            text_number(a, (uint64_t)(growth->bytes_per_interval + 0.5)),
+            text_number(b, (uint64_t)(growth->blocks_per_interval + 0.5)), style(job, STYLE_NONE),
+            text_number(c, (uint64_t)(growth->bytes_per_second + 0.5)));
+    fprintf(job->out, ", #%" PRIu64 " of %" PRIu64, job->growing_written, job->growing);
+    put_process(job, growth->process, 1);
+    fprintf(job->out, "\n    from %s to %s bytes, %s to %s blocks, ", text_number(a, growth->first_bytes),
+            text_number(b, growth->last_bytes), text_number(c, growth->first_blocks),
+            text_number(d, growth->last_blocks));
+    fprintf(job->out, "over %zu intervals (confidence: %.1f %%)\n", growth->intervals,
+            100 * (growth->confidence < 0.999 ? growth->confidence : 0.999));
+    out_text_stack(job, &growth->stack);
+    return 0;
+}
+
 static void put_leak_sums(struct output_job *job)
 {
     char number[TEXT_NUMBER_SIZE];
@@ -426,6 +447,8 @@ static int text_end(struct output_job *job)
     if (job->errors > 0)
         fprintf(out, "%s error%s, ", text_number(a, job->errors), text_plural(job->errors));
     put_leak_sums(job);
+    if (job->growing)
+        fprintf(out, ", %s growing stack%s", text_number(a, job->growing), text_plural(job->growing));
     if (any_truncated(job->model))
         fputs(" in the part that could be read", out);
     put_background(job, "still reachable", &job->reachable, SHOW_REACHABLE);
@@ -449,6 +472,7 @@ const struct output out_text = {
     .begin = text_begin,
     .error = text_error,
     .leak = text_leak,
+    .growth = text_growth,
     .end = text_end,
     .diff = out_text_diff,
     .gate = out_text_gate,

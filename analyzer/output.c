@@ -198,6 +198,21 @@ static int write_leaks(struct output_job *job, const struct output *output, cons
     return 0;
 }
 
+static int write_growths(struct output_job *job, const struct output *output, struct symbols *symbols)
+{
+    struct growths growths = {0};
+    int r = symbols ? growths_build(job->model, symbols, &growths) : 0;
+
+    job->growing = growths.count;
+    for (size_t i = 0; r == 0 && output->growth && i < growths.count && job->growing_written < job->top; i++) {
+        job->growing_written++;
+        errno = 0;
+        r = stream_result(job, output->growth(job, &growths.items[i]));
+    }
+    growths_clear(&growths);
+    return r;
+}
+
 int output_report(struct output_job *job, const struct output *output, const struct leaks *leaks,
                   struct symbols *symbols)
 {
@@ -208,6 +223,8 @@ int output_report(struct output_job *job, const struct output *output, const str
         r = write_errors(job, output, symbols);
     if (r == 0)
         r = write_leaks(job, output, leaks);
+    if (r == 0)
+        r = write_growths(job, output, symbols);
     errno = 0;
     if (r == 0)
         r = stream_result(job, output->end(job));

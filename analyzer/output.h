@@ -8,6 +8,7 @@
 
 #include "diff.h"
 #include "gate.h"
+#include "growth.h"
 #include "leaks.h"
 #include "model.h"
 #include "symbols.h"
@@ -57,6 +58,7 @@ struct output_job {
     struct output_sum hidden;                 /* left out by top, min_bytes or kinds */
     uint64_t matching, listed;                /* leaks that pass the options, and those of them within top */
     uint64_t errors, errors_hidden;
+    uint64_t growing, growing_written;      /* stacks that grow */
     uint64_t errors_written, leaks_written; /* so far, the one being written included: its number */
     bool quiet_reachable;                   /* the format leaves out what was found reachable */
     bool marks_suppressed;                  /* the format writes suppressed leaks, too */
@@ -93,6 +95,7 @@ struct output {
     int (*error)(struct output_job *job, const struct process *process, const struct memory_error *error,
                  const struct error_stacks *stacks);
     int (*leak)(struct output_job *job, const struct leak *leak);
+    int (*growth)(struct output_job *job, const struct growth *growth); /* after the leaks */
     int (*end)(struct output_job *job);
     void (*done)(struct output_job *job);
 

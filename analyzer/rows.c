@@ -26,7 +26,8 @@ static const size_t entry_sizes[] = {
     [ROWS_FRAMES] = sizeof(struct raw_frame),    [ROWS_NODES] = sizeof(struct node),
     [ROWS_TRACES] = sizeof(struct trace),        [ROWS_GROUPS] = sizeof(struct group),
     [ROWS_ERRORS] = sizeof(struct memory_error), [ROWS_REFERENCES] = sizeof(struct reference),
-    [ROWS_LINKS] = sizeof(struct link),
+    [ROWS_LINKS] = sizeof(struct link),          [ROWS_MARKS] = sizeof(struct mark),
+    [ROWS_SERIES] = sizeof(struct series),
 };
 _Static_assert(sizeof(entry_sizes) / sizeof(entry_sizes[0]) == ROWS_TABLE_COUNT, "a size for every table");
 
@@ -54,6 +55,8 @@ static void **table_of(struct process *process, enum rows_table table, size_t **
         [ROWS_ERRORS] = {(void **)&process->errors, &process->error_count},
         [ROWS_REFERENCES] = {(void **)&process->references, &process->reference_count},
         [ROWS_LINKS] = {(void **)&process->links, &process->link_count},
+        [ROWS_MARKS] = {(void **)&process->marks, &process->mark_count},
+        [ROWS_SERIES] = {(void **)&process->series, &process->series_count},
     };
 
     *ret_count = tables[table].count;
@@ -338,6 +341,23 @@ static int add_link(struct rows *rows, struct line *line)
     return table_append(rows, ROWS_LINKS, &link);
 }
 
+static int add_mark(struct rows *rows, struct line *line)
+{
+    struct mark mark;
+    int r =
+        rows->process->series_count ? -EINVAL : rows_read_mark(line, &mark); /* series have a number for each mark */
+
+    return r < 0 ? r : table_append(rows, ROWS_MARKS, &mark);
+}
+
+static int add_series(struct rows *rows, struct line *line)
+{
+    struct series series;
+    int r = rows_read_series(rows->process, line, &series);
+
+    return r < 0 ? r : table_append(rows, ROWS_SERIES, &series);
+}
+
 static int add_totals(struct rows *rows, struct line *line)
 {
     struct totals *totals = &rows->process->totals;
@@ -385,9 +405,10 @@ static const struct {
     int (*add)(struct rows *rows, struct line *line);
 } row_kinds[] = {
     /* the frequent ones first */
-    {"stack", add_node}, {"trace", add_trace},     {"group", add_group}, {"frame", add_frame},
-    {"code", add_code},  {"module", add_module},   {"error", add_error}, {"totals", add_totals},
-    {"end", add_end},    {"audit", add_reference}, {"why", add_link},
+    {"stack", add_node},    {"trace", add_trace},     {"group", add_group}, {"frame", add_frame},
+    {"code", add_code},     {"module", add_module},   {"error", add_error}, {"totals", add_totals},
+    {"end", add_end},       {"audit", add_reference}, {"why", add_link},    {"mark", add_mark},
+    {"growth", add_series},
 };
 
 int rows_add(struct rows *rows, struct line *line)
@@ -410,6 +431,7 @@ static int read_first(struct rows *rows, struct line *line)
     process->ppid = get_int(line, "ppid", 0);
     process->sequence = get_int(line, "sequence", 0);
     process->forked = get_bool(line, "forked");
+    process->snapshot = get_int(line, "snapshot", 0);
     process->ended = "unknown";
     r = get_text(rows, line, "version", "?", &process->version);
     if (r == 0)

@@ -20,6 +20,8 @@ enum rows_table {
     ROWS_ERRORS,
     ROWS_REFERENCES,
     ROWS_LINKS,
+    ROWS_MARKS,
+    ROWS_SERIES,
     ROWS_TABLE_COUNT
 };
 
@@ -41,5 +43,9 @@ int rows_add(struct rows *rows, struct line *line);
 
 /* Hands out the process, truncated unless its end was seen. */
 struct process *rows_end(struct rows *rows);
+
+/* rows_growth.c: what a line says that begins with "mark", and one that begins with "growth". Return 0, -ENOMEM or -EINVAL. */
+int rows_read_mark(struct line *line, struct mark *ret);
+int rows_read_series(const struct process *process, struct line *line, struct series *ret);
 
 #endif

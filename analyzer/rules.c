@@ -74,6 +74,9 @@ static const struct rule rules[] = {
      "Unlock the handle as often as it was locked, then resize or free it."},
     {"unbalanced-unlock", "unbalanced unlock", LEVEL_ERROR, "A handle was unlocked more often than locked.",
      "There was no lock left to release: the call failed.", "Unlock a handle once for each lock."},
+    {"growth", "growth", LEVEL_WARNING, "A stack keeps more and more blocks.",
+     "At each mark more blocks of this stack were alive than at the one before, to the end.",
+     "Bound the cache, list or table that keeps them, or remove entries when they are no longer needed."},
     {"memory-error", "memory error", LEVEL_ERROR, "Memory was used wrongly.", "See the detail of the finding.",
      "Look at the stacks of the finding."},
 };
@@ -95,6 +98,11 @@ const struct rule *rule_of_error(const char *kind)
     while (i + 1 < ARRAY_SIZE(rules) && strcmp(rules[i].id, kind) != 0)
         i++;
     return &rules[i];
+}
+
+const struct rule *rule_of_growth(void)
+{
+    return rule_of_error("growth");
 }
 
 const char *level_name(enum finding_level level)

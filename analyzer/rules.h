@@ -25,6 +25,8 @@ const struct rule *rule_of_leak(enum leak_kind kind, bool known);
 /* The rule for errors of this kind; for kinds of newer versions the one for all errors. */
 const struct rule *rule_of_error(const char *kind);
 
+const struct rule *rule_of_growth(void);
+
 /* "note", "warning", "error". */
 const char *level_name(enum finding_level level);
 

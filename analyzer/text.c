@@ -3,6 +3,8 @@
  * Numbers, sizes, escaping and paths for people. See text.h. */
 #include "text.h"
 
+#include "memshim/report.h"
+
 #include "compiler.h"
 
 #include <errno.h>
@@ -179,4 +181,23 @@ bool text_ends_with(const char *text, const char *suffix)
 {
     size_t length = text ? strlen(text) : 0, tail = strlen(suffix);
     return length >= tail && strcmp(text + length - tail, suffix) == 0;
+}
+
+bool text_is_snapshot(const char *name, size_t *ret_stem, unsigned long *ret_number)
+{
+    const char *infix = name, *last = NULL;
+
+    while ((infix = strstr(infix, MEMSHIM_SNAPSHOT_INFIX)) != NULL)
+        last = infix++;
+    if (!last)
+        return false;
+    const char *digits = last + strlen(MEMSHIM_SNAPSHOT_INFIX);
+    size_t count = strspn(digits, "0123456789");
+    if (count == 0 || count > 9 || strcmp(digits + count, MEMSHIM_REPORT_SUFFIX) != 0)
+        return false;
+    if (ret_stem)
+        *ret_stem = (size_t)(last - name);
+    if (ret_number)
+        *ret_number = strtoul(digits, NULL, 10);
+    return true;
 }

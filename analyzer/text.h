@@ -41,6 +41,10 @@ const char *text_below(const char *path, const char *folder);
 /* The part of `path` after its last slash. */
 const char *text_base(const char *path);
 
+/* True for the name of a report of a process that ran on: STEM.snapshot-N.jsonl. *ret_stem, *ret_number (may be NULL) receive the
+ * length of STEM and N. */
+bool text_is_snapshot(const char *name, size_t *ret_stem, unsigned long *ret_number);
+
 /* True if `text` (may be NULL) ends in `suffix`. */
 bool text_ends_with(const char *text, const char *suffix);
 

@@ -36,6 +36,8 @@ enum ledger_kind {
     LEDGER_TALLIES,    /* struct ledger_tally: what threads have counted lately */
     LEDGER_LINKS,      /* struct ledger_link: why blocks are still there */
     LEDGER_REFERENCES, /* struct ledger_reference: what the reference audit found */
+    LEDGER_MARKS,      /* struct ledger_mark: moments at which live blocks were counted */
+    LEDGER_GROWTH,     /* struct ledger_growth: what was counted then */
     LEDGER_KIND_COUNT
 };
 
@@ -254,6 +256,22 @@ struct ledger_link {
     uint64_t offset; /* of the pointer in the block of this link, UINT64_MAX = not known; of a root: its address */
 };
 
+/* A moment at which the live blocks of each stack were counted, the id being its number. Published by `time`. */
+struct ledger_mark {
+    int64_t time;  /* nanoseconds since the epoch */
+    uint32_t name; /* LEDGER_TEXT ref, 0 = none: the clock has set it */
+    uint32_t rows; /* LEDGER_GROWTH ids below this one were there at its end */
+    uint64_t live_blocks, live_bytes;
+};
+
+/* Live blocks of one stack at a mark. Marks at which a stack's numbers are as they were have no row for it. In the order of the
+ * marks. Published by `mark`. */
+struct ledger_growth {
+    uint32_t mark;  /* LEDGER_MARKS id */
+    uint32_t trace; /* LEDGER_TRACES id */
+    uint64_t blocks, bytes;
+};
+
 /* A byte string. A ref counts units of LEDGER_TEXT_UNIT bytes through all text segments; a string too long for one
  * segment goes on at `next`. Published by `length` + 1 (so that an empty string is not 0). */
 #define LEDGER_TEXT_UNIT 8u
@@ -281,6 +299,8 @@ enum ledger_lack {                             /* what the report has to say it 
                        1u << 6, /* the interpreter replaced its allocators too often: no more MEM and OBJ blocks */
                    LACK_SCAN = 1u << 7,      /* memory could not be scanned: the kinds of live blocks are not known */
                    LACK_SCAN_PART = 1u << 8, /* some of the memory could not be scanned */
+                   LACK_REGISTERS = 1u << 9, /* a snapshot without the registers of threads that were running */
+                   LACK_MARKS = 1u << 10,    /* at some marks not all blocks could be counted */
 };
 
 #define LEDGER_PATH_MAX 4096
@@ -316,6 +336,14 @@ struct ledger_header {
     uint32_t forked;          /* 1: this process began as a fork of a traced one */
     uint64_t sample;          /* mean bytes between recorded blocks, 0 = all are (sampling.h) */
     uint32_t leak_check;      /* 0: live blocks are only counted, no groups are written */
+    uint32_t snapshots;       /* taken so far, failed ones included */
+    uint32_t snapshot;        /* this is the copy that the n-th of them was made from; 0 = the ledger itself */
+    uint32_t snapshot_signal; /* asks for one, 0 = none does */
+    /* Written by others: how many snapshots were asked for. The process looks now and then, and at each signal. */
+    uint32_t requested;
+    uint32_t answered;    /* requests served; release-stored after the two below */
+    uint32_t answer;      /* number of the snapshot that the last one got */
+    int32_t answer_error; /* 0 or -errno */
     uint32_t argc;
     uint32_t argv_size;
     char program[256];                      /* name of the program, without folder */
@@ -337,6 +365,7 @@ _Static_assert(sizeof(struct ledger_module) == 64, "a power of two");
 _Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
 _Static_assert(sizeof(struct ledger_reference) == 64, "fixed width");
 _Static_assert(sizeof(struct ledger_link) == 40, "fixed width");
+_Static_assert(sizeof(struct ledger_mark) == 32 && sizeof(struct ledger_growth) == 24, "fixed width");
 
 /* False for a record that stands for no memory of the process's own allocators. */
 static inline int ledger_is_block(enum block_domain domain)
@@ -353,7 +382,8 @@ static inline uint32_t ledger_entry_size(enum ledger_kind kind)
         [LEDGER_MODULES] = sizeof(struct ledger_module), [LEDGER_THREADS] = sizeof(struct ledger_thread),
         [LEDGER_ERRORS] = sizeof(struct ledger_error),   [LEDGER_TEXT] = LEDGER_TEXT_UNIT,
         [LEDGER_TALLIES] = sizeof(struct ledger_tally),  [LEDGER_REFERENCES] = sizeof(struct ledger_reference),
-        [LEDGER_LINKS] = sizeof(struct ledger_link),
+        [LEDGER_LINKS] = sizeof(struct ledger_link),     [LEDGER_MARKS] = sizeof(struct ledger_mark),
+        [LEDGER_GROWTH] = sizeof(struct ledger_growth),
     };
     return sizes[kind];
 }

@@ -17,6 +17,8 @@ enum option_type {
     OPTION_NUMBER,  /* decimal */
     OPTION_SIZE,    /* decimal bytes with an optional k, M or G (times 1024) */
     OPTION_DOMAINS, /* names of enum block_domain joined by ',', or 'all' or 'none': bit mask of 1 << domain */
+    OPTION_SECONDS, /* decimal with up to 3 digits after the point; kept in milliseconds */
+    OPTION_SIGNAL,  /* name or number of a signal, 0 = none */
 };
 
 #define OPTION_TEXT_MAX 3072
@@ -45,6 +47,9 @@ enum option_type {
     X(abort_on_error, OPTION_BOOL, "0", 0, 1, "0|1", "stop the program with SIGABRT at the first memory error") \
     X(error_limit, OPTION_NUMBER, "1000", 1, 1000000, "N", "distinct memory errors kept in the report") \
     X(self_check, OPTION_NUMBER, "0", 0, UINT32_MAX, "N", "compare every Nth stack with a full unwind, 0 = never") \
+    X(snapshot_signal, OPTION_SIGNAL, "0", 0, 0, "SIGNAL", "signal that asks for a snapshot, such as USR2, 0 = none") \
+    X(snapshot_collect, OPTION_BOOL, "0", 0, 1, "0|1", "let Python collect garbage before a snapshot") \
+    X(growth, OPTION_SECONDS, "0", 0, 86400000, "SECONDS", "look every so often which stacks' blocks grow, 0 = never") \
     X(record_argv, OPTION_BOOL, "0", 0, 1, "0|1", "keep the whole command line in the report, not only the program") \
     X(verbosity, OPTION_NUMBER, "0", 0, 2, "0..2", "messages of the shim on stderr: 0 problems only, 2 everything")
 
@@ -54,6 +59,8 @@ struct options {
 #define OPTION_FIELD_OPTION_NUMBER(name) uint64_t name;
 #define OPTION_FIELD_OPTION_SIZE(name) uint64_t name;
 #define OPTION_FIELD_OPTION_DOMAINS(name) uint64_t name;
+#define OPTION_FIELD_OPTION_SECONDS(name) uint64_t name;
+#define OPTION_FIELD_OPTION_SIGNAL(name) uint64_t name;
 #define OPTION_FIELD(name, type, value, low, high, argument, help) OPTION_FIELD_##type(name)
     OPTION_TABLE(OPTION_FIELD)
 #undef OPTION_FIELD

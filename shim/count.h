@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+#define COUNT_LOOK_SHIFT 9 /* once in so many allocations a thread looks whether something is wanted of it */
 #define COUNT_BALANCE_FLUSH (64 << 10) /* bytes a thread may be ahead of header.live_bytes */
 
 /* Adds the balance to the header. */
@@ -20,6 +21,9 @@ void count_flush_balance(struct ledger_thread *counters);
 void count_sampled_allocation(struct thread *thread, struct ledger_tally *tally, size_t size);
 void count_sampled_free(struct thread *thread, size_t size);
 
+/* Notes what thread_leave has to do. */
+void count_look(void);
+
 /* An event from a signal handler inside the shim, or without room for the thread's state. */
 void count_dropped(void);
 
@@ -28,7 +32,10 @@ static _always_inline_ void count_add(struct ledger_thread *counters, struct led
 {
     int64_t balance = counters->balance + (int64_t)bytes;
 
-    counters->allocations += blocks;
+    uint64_t allocations = counters->allocations + blocks;
+    if (unlikely((allocations ^ counters->allocations) >> COUNT_LOOK_SHIFT))
+        count_look();
+    counters->allocations = allocations;
     counters->allocated_bytes += bytes;
     tally->allocations += blocks;
     tally->bytes += bytes;

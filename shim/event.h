@@ -57,7 +57,7 @@ static inline bool event_is_python(enum block_domain domain)
 /* False: the block is from before a fork, and its record is in the parent's ledger. */
 static inline bool event_is_own(uint64_t ref)
 {
-    return block_process(ref) == (uint16_t)*thread_generation;
+    return block_process(ref) == (uint16_t)thread_current_generation();
 }
 
 /* Whether the function of the hook with `frame` was called by the interpreter's own code. */

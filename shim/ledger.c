@@ -232,3 +232,67 @@ void ledger_remove(void)
 {
     ledger_file_remove(&file);
 }
+
+/* ---- a private copy ---- */
+
+static uint8_t *place_of(uint32_t segment, uint32_t ordinals[LEDGER_KIND_COUNT])
+{
+    unsigned kind = segment ? ledger_header->directory[segment] : LEDGER_HEADER;
+
+    if (kind == LEDGER_HEADER)
+        return segment ? NULL : (uint8_t *)ledger_header;
+    return kind < LEDGER_KIND_COUNT && kind != LEDGER_FREE ? ledger_segments[kind][ordinals[kind]++] : NULL;
+}
+
+/* Copies one segment to the same offset of `fd`, and maps it in its place. */
+static int move_segment(int fd, uint32_t segment, uint8_t *place)
+{
+    off_t offset = (off_t)segment << LEDGER_SEGMENT_SHIFT;
+
+    for (size_t done = 0; done < LEDGER_SEGMENT_SIZE;) {
+        ssize_t written = pwrite(fd, place + done, LEDGER_SEGMENT_SIZE - done, offset + (off_t)done);
+        if (written <= 0)
+            return written < 0 ? -errno : -ENOSPC;
+        done += (size_t)written;
+    }
+    return mmap(place, LEDGER_SEGMENT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED
+               ? -errno
+               : 0;
+}
+
+/* What changes with each allocation. Everything else only grows, and who refers to it was there later. */
+static bool fits_memory(unsigned kind)
+{
+    return kind == LEDGER_RECORDS || kind == LEDGER_ERRORS;
+}
+
+static int move_segments(int fd, bool fitting)
+{
+    uint32_t ordinals[LEDGER_KIND_COUNT] = {0}, count = ledger_header->segments;
+    int result = 0;
+
+    for (uint32_t i = 1; i < count && result == 0; i++) {
+        uint8_t *place = place_of(i, ordinals);
+        if (place && fits_memory(ledger_header->directory[i]) == fitting)
+            result = move_segment(fd, i, place);
+    }
+    return result;
+}
+
+int ledger_detach(void (*taken)(void))
+{
+    int fd = memfd_create("memshim", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    spare_count = 0;
+    segment_count = ledger_header->segments;
+    int result = move_segment(fd, 0, (uint8_t *)ledger_header);
+    if (result == 0)
+        result = move_segments(fd, true);
+    taken();
+    if (result == 0)
+        result = move_segments(fd, false);
+    if (result == 0)
+        result = ledger_file_adopt(&file, fd);
+    return result;
+}

@@ -25,6 +25,10 @@ int ledger_create(const char *output);
 /* Gives up the ledger of the parent process in a forked child, without touching its contents, and frees the locks. */
 void ledger_abandon(void);
 
+/* In a copy of the process (snapshot.h): goes on with a private copy of the ledger, in the same places. Calls taken() when
+ * those parts are copied that must fit the memory of the process, so that recording may go on. Returns 0 or -errno. */
+int ledger_detach(void (*taken)(void));
+
 /* Removes the ledger's file and link (the mapping stays usable). */
 void ledger_remove(void);
 

@@ -63,6 +63,18 @@ int ledger_file_descriptor(struct ledger_file *file)
     return file->fd;
 }
 
+int ledger_file_adopt(struct ledger_file *file, int fd)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    file->fd = fd;
+    file->device = status.st_dev;
+    file->inode = status.st_ino;
+    return 0;
+}
+
 void ledger_file_close(struct ledger_file *file)
 {
     if (is_ledger(file, file->fd))

@@ -25,6 +25,9 @@ int ledger_file_create(struct ledger_file *file, const char *output);
 /* file->fd if it still is the ledger, else a new one; -errno when it cannot be opened. */
 int ledger_file_descriptor(struct ledger_file *file);
 
+/* Goes on with the file that `fd` has open, which has no name. Returns 0 or -errno. */
+int ledger_file_adopt(struct ledger_file *file, int fd);
+
 /* Closes the descriptor (if it still is the ledger). */
 void ledger_file_close(struct ledger_file *file);
 

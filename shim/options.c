@@ -5,6 +5,7 @@
 #include "options.h"
 
 #include "ledger_format.h"
+#include "signal_names.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -165,6 +166,37 @@ static const char *set_domains(uint64_t *field, struct slice value)
     return error;
 }
 
+static const char *set_seconds(uint64_t *field, const struct option_row *row, struct slice value)
+{
+    const char *point = memchr(value.start, '.', value.length);
+    size_t whole = point ? (size_t)(point - value.start) : value.length, digits = point ? value.length - whole - 1 : 0;
+    uint64_t number = 0;
+
+    if (!whole || whole > 9 || digits > 3 || (point && !digits))
+        return "not a number of seconds";
+    for (size_t i = 0; i < value.length; i++) {
+        if (i != whole && (value.start[i] < '0' || value.start[i] > '9'))
+            return "not a number of seconds";
+        number = i == whole ? number : number * 10 + (uint64_t)(value.start[i] - '0');
+    }
+    for (; digits < 3; digits++)
+        number *= 10;
+    if (number > row->high)
+        return "too large";
+    *field = number;
+    return NULL;
+}
+
+static const char *set_signal(uint64_t *field, struct slice value)
+{
+    int number = signal_number(value.start, value.length);
+
+    if (number < 0)
+        return "not a signal that can be used";
+    *field = (uint64_t)number;
+    return NULL;
+}
+
 const char *option_set(struct options *options, const struct option_row *row, const char *value, size_t length)
 {
     struct slice slice = {value, length};
@@ -179,6 +211,10 @@ const char *option_set(struct options *options, const struct option_row *row, co
         return set_number(number_field(options, row), row, slice);
     case OPTION_DOMAINS:
         return set_domains(number_field(options, row), slice);
+    case OPTION_SECONDS:
+        return set_seconds(number_field(options, row), row, slice);
+    case OPTION_SIGNAL:
+        return set_signal(number_field(options, row), slice);
     }
     return "of an unknown type";
 }
@@ -196,6 +232,10 @@ int option_expected(const struct option_row *row, char *buffer, size_t size)
         return snprintf(buffer, size, "a number of bytes, or one with k, M or G");
     case OPTION_DOMAINS:
         return snprintf(buffer, size, "'all', 'none', or any of malloc,raw,mem,obj,mmap");
+    case OPTION_SECONDS:
+        return snprintf(buffer, size, "a number of seconds up to %" PRIu64, row->high / 1000);
+    case OPTION_SIGNAL:
+        return snprintf(buffer, size, "a signal such as USR2 or RTMIN+3, or 0");
     }
     return snprintf(buffer, size, "nothing");
 }
@@ -436,6 +476,11 @@ static int format_value(const struct options *options, const struct option_row *
     memcpy(&number, field, sizeof(number));
     if (row->type == OPTION_DOMAINS)
         return format_domains(number, buffer, size);
+    if (row->type == OPTION_SECONDS)
+        return snprintf(buffer, size, number % 1000 ? "%" PRIu64 ".%03u" : "%" PRIu64, number / 1000,
+                        (unsigned)(number % 1000));
+    if (row->type == OPTION_SIGNAL)
+        return signal_name((int)number, buffer, size);
     return snprintf(buffer, size, "%" PRIu64, number);
 }
 

@@ -14,9 +14,12 @@ static _always_inline_ struct thread *plain_enter(void)
 {
     struct thread_local_state *state = &thread_local_state;
 
-    if (unlikely(state->generation != *thread_generation || state->busy))
+    if (unlikely(!thread_raise(BUSY_NESTED)))
         return NULL;
-    state->busy = BUSY_NESTED;
+    if (unlikely(state->generation != *thread_generation)) {
+        state->busy = 0;
+        return NULL;
+    }
     return state->self;
 }
 
@@ -60,20 +63,20 @@ static _always_inline_ bool plain_leave(void *p, uint64_t of, uint64_t allocator
 {
     const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
     struct thread_local_state *state = &thread_local_state;
-    uint32_t generation = *thread_generation;
     uint64_t *prefix = (uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
 
-    if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < BLOCK_PREFIX))
+    if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < BLOCK_PREFIX || !thread_raise(BUSY_SHIM)))
         return false;
+    uint32_t generation = *thread_generation;
     uint64_t ref = prefix[0];
     of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
-    if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p)))
+    if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p) || !block_record(ref) ||
+                 state->generation != generation)) {
+        state->busy = 0;
         return false;
-    if (unlikely(!block_record(ref) || state->generation != generation || state->busy))
-        return false;
+    }
     struct thread *thread = state->self;
     struct ledger_record *record = records_get(block_record(ref));
-    state->busy = BUSY_SHIM;
     uint32_t size = (uint32_t)prefix[1];
     count_subtract(thread->counters, 1, likely(size != BLOCK_SIZE_UNKNOWN) ? size : record->size);
     records_give_entry(&thread->records, block_record(ref), record);

@@ -35,8 +35,12 @@ struct pyapi {
     int (*is_initialized)(void);
     void *(*current_thread_state)(void); /* PyThreadState_GetUnchecked or _PyThreadState_UncheckedGet */
     void *(*own_thread_state)(void); /* PyGILState_GetThisThreadState: also of a thread without the GIL; may be NULL */
-    const uint8_t *runtime;          /* _PyRuntime, NULL if the build does not export it */
-    const uint8_t *type_type;        /* PyType_Type and other type objects; NULL if not exported */
+    /* For a snapshot that garbage is to be collected for; may be NULL. */
+    int (*holds_lock)(void);                                     /* PyGILState_Check */
+    long (*collect)(void);                                       /* PyGC_Collect */
+    int (*add_pending_call)(int (*call)(void *), void *context); /* Py_AddPendingCall */
+    const uint8_t *runtime;                                      /* _PyRuntime, NULL if the build does not export it */
+    const uint8_t *type_type; /* PyType_Type and other type objects; NULL if not exported */
     const uint8_t *code_type;
     const uint8_t *frame_type;
     const uint8_t *unicode_type;

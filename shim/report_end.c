@@ -26,6 +26,10 @@ static const struct lack_text lack_texts[] = {
     {LACK_PYTHON_RESTARTS,
      "the interpreter replaced its allocators too often: later blocks of the domains mem and obj are not recorded"},
     {LACK_SCAN, "memory could not be scanned at the end: which blocks are lost is not known"},
+    {LACK_REGISTERS,
+     "the registers of running threads cannot be seen: where few blocks of one stack seem lost, they are called "
+     "possibly lost"},
+    {LACK_MARKS, "no memory was left to count all blocks at each mark: some growth may be missing"},
     {LACK_SCAN_PART, "some memory could not be scanned: blocks may seem lost that are not"},
 };
 

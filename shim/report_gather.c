@@ -406,6 +406,17 @@ static void gather_links(struct gathered *gathered)
     }
 }
 
+static void gather_growth(struct gathered *gathered)
+{
+    if (growth_init(&gathered->growth, gathered->view) < 0)
+        fail(gathered);
+    for (uint32_t n = 1; n <= gathered->growth.series.count; n++) {
+        const struct growth_series *series = table_row(&gathered->growth.series, n);
+        if (series->first_point)
+            gather_trace(gathered, (uint32_t)series->key.a);
+    }
+}
+
 /* Totals */
 
 static void gather_live(struct gathered *gathered)
@@ -527,6 +538,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
     }
     gather_errors(gathered);
     gather_busy(gathered);
+    gather_growth(gathered);
     gather_live(gathered);
     gather_threads(gathered);
     gather_tallies(gathered);
@@ -541,6 +553,7 @@ void gathered_done(struct gathered *gathered)
 
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         table_done(tables[i]);
+    growth_done(&gathered->growth);
     id_map_done(&gathered->trace_numbers);
     id_map_done(&gathered->node_numbers);
     bytes_done(&gathered->path);

@@ -6,6 +6,7 @@
 #define SHIM_REPORT_GATHER_H
 
 #include "ledger_view.h"
+#include "report_growth.h"
 #include "report_tables.h"
 
 /* The key of a group: a = trace << 32 | type (ids of the ledger), b = enum group_bits. */
@@ -79,6 +80,7 @@ struct gathered {
     bool leak_check;  /* false: the options ask for no groups */
     uint64_t damaged; /* entries skipped and references not followed */
     struct table groups, errors, references, links;
+    struct growth growth;
     struct table traces, nodes, frames, codes, modules;
     struct id_map trace_numbers, node_numbers;
     struct totals totals;

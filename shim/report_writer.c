@@ -111,15 +111,17 @@ static void write_head(struct writer *writer)
     const struct ledger_header *header = writer->view->header;
     json_t *started = header->started_at ? text_json_time(header->started_at) : text_json_time(1);
 
-    sink_object(&writer->sink,
-                json_pack("{s:i, s:s, s:s, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "memshim",
-                          MEMSHIM_REPORT_VERSION, "schema", MEMSHIM_REPORT_SCHEMA, "version", MEMSHIM_VERSION, "pid",
-                          header->pid, "ppid", header->ppid, "sequence", number(header->sequence), "program",
-                          text_json_field(&writer->space, header->program, sizeof(header->program)), "argv",
-                          arguments(writer), "python", field_or_null(writer, header->python, sizeof(header->python)),
-                          "started", started, "options",
-                          text_json_field(&writer->space, header->options, sizeof(header->options)), "forked",
-                          header->forked != 0));
+    json_t *head = json_pack(
+        "{s:i, s:s, s:s, s:i, s:i, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "memshim", MEMSHIM_REPORT_VERSION, "schema",
+        MEMSHIM_REPORT_SCHEMA, "version", MEMSHIM_VERSION, "pid", header->pid, "ppid", header->ppid, "sequence",
+        number(header->sequence), "program", text_json_field(&writer->space, header->program, sizeof(header->program)),
+        "argv", arguments(writer), "python", field_or_null(writer, header->python, sizeof(header->python)), "started",
+        started, "options", text_json_field(&writer->space, header->options, sizeof(header->options)), "forked",
+        header->forked != 0);
+
+    if (head && header->snapshot && json_object_set_new(head, "snapshot", json_integer(header->snapshot)))
+        sink_fail(&writer->sink, -ENOMEM);
+    sink_object(&writer->sink, head);
 }
 
 static void write_module(struct writer *writer, uint32_t n, uint32_t id)
@@ -347,6 +349,55 @@ static void write_link(struct writer *writer, uint32_t n, const struct link_row 
     sink_object(&writer->sink, object);
 }
 
+static void write_mark(struct writer *writer, uint32_t n)
+{
+    struct ledger_mark mark;
+
+    memcpy(&mark, ledger_view_entry(writer->view, LEDGER_MARKS, n), sizeof(mark));
+    sink_object(&writer->sink, json_pack("{s:I, s:o, s:o, s:I, s:I}", "mark", number(n), "name",
+                                         text_json_ref(&writer->space, writer->view, mark.name, NULL), "time",
+                                         text_json_time(mark.time), "live_blocks", number(mark.live_blocks),
+                                         "live_bytes", number(mark.live_bytes)));
+}
+
+/* The numbers at each mark: those of the last point that is not later. */
+static void write_series(struct writer *writer, uint32_t n, const struct growth_series *series)
+{
+    const struct growth *growth = &writer->gathered.growth;
+    const struct growth_point *point = growth_point(growth, series->first_point);
+    json_t *blocks = json_array(), *bytes = json_array();
+    uint64_t now_blocks = 0, now_bytes = 0;
+    int error = 0;
+
+    for (uint32_t mark = 1; mark <= growth->marks && !error; mark++) {
+        for (; point && point->mark <= mark; point = growth_point(growth, point->next)) {
+            now_blocks = point->blocks;
+            now_bytes = point->bytes;
+        }
+        error = json_array_append_new(blocks, json_integer(number(now_blocks))) |
+                json_array_append_new(bytes, json_integer(number(now_bytes)));
+    }
+    if (error)
+        sink_fail(&writer->sink, -ENOMEM);
+    sink_object(&writer->sink, json_pack("{s:I, s:I, s:o, s:o}", "growth", number(n), "trace",
+                                         number(gathered_trace(&writer->gathered, (uint32_t)series->key.a)), "blocks",
+                                         blocks, "bytes", bytes));
+}
+
+static void write_growth(struct writer *writer)
+{
+    const struct growth *growth = &writer->gathered.growth;
+    uint32_t written = 0;
+
+    for (uint32_t n = 1; n <= growth->marks; n++)
+        write_mark(writer, n);
+    for (uint32_t n = 1; n <= growth->series.count && !writer->sink.error; n++) {
+        const struct growth_series *series = table_row(&growth->series, n);
+        if (series->first_point)
+            write_series(writer, ++written, series);
+    }
+}
+
 static void write_findings(struct writer *writer)
 {
     const struct gathered *g = &writer->gathered;
@@ -402,6 +453,7 @@ static int write_report(const struct ledger_view *view, const struct report_end 
         write_head(&writer);
         write_tables(&writer);
         write_findings(&writer);
+        write_growth(&writer);
         write_totals(&writer);
         write_end(&writer);
     }

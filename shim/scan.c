@@ -79,7 +79,45 @@ static void store_kind(struct scan *scan, uint32_t number)
         scan_why_note(scan, number, record);
 }
 
-static int classify(struct scan *scan, bool look)
+/* ---- what registers may hold ---- */
+
+struct trace_counts {
+    const struct scan *scan;
+    uint32_t *lost; /* definite blocks of each trace */
+};
+
+static uint32_t trace_of(const struct scan *scan, uint32_t number)
+{
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, scan->index.blocks[number].record);
+    return record->trace;
+}
+
+static int is_weak(void *context, uint32_t number)
+{
+    const struct trace_counts *counts = context;
+    return counts->lost[trace_of(counts->scan, number)] <= counts->scan->threads->registers;
+}
+
+/* Each register that cannot be seen may hold the only pointer to a block: as many blocks as there are may be in use. Where one
+ * stack has lost more than that, some of them surely are lost. */
+static int weaken(struct scan *scan, const struct scan_graph *graph)
+{
+    uint32_t traces = 0;
+
+    for (uint32_t i = 0; i < scan->index.count; i++)
+        traces = MAX(traces, trace_of(scan, i) + 1);
+    size_t size = ((size_t)traces + 1) * sizeof(uint32_t);
+    struct trace_counts counts = {scan, arena_map(size)};
+    if (!counts.lost)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < scan->index.count; i++)
+        counts.lost[trace_of(scan, i)] += scan->kinds[i] == BLOCK_DEFINITE;
+    int result = scan_graph_weaken(graph, scan->kinds, is_weak, &counts);
+    arena_unmap(counts.lost, size);
+    return result;
+}
+
+static int classify(struct scan *scan, const struct scan_options *options)
 {
     struct scan_graph graph = {
         .count = scan->index.count,
@@ -98,9 +136,13 @@ static int classify(struct scan *scan, bool look)
     };
     int result = scan_graph_classify(&graph, scan->kinds);
 
+    if (result == 0 && options->threads && scan->threads->registers) {
+        ledger_lacks(LACK_REGISTERS);
+        result = weaken(scan, &graph);
+    }
     if (result < 0)
         return result;
-    if (look) {
+    if (options->look) {
         scan_look_remember(scan);
         return 0;
     }
@@ -172,7 +214,7 @@ static int run(struct scan *scan, const struct scan_options *options)
     if (result < 0)
         return result;
     scan_resolve(scan);
-    result = classify(scan, options->look);
+    result = classify(scan, options);
     if (result == 0 && !options->look) {
         scan_references_audit(scan);
         scan_why_write(scan);
@@ -187,14 +229,19 @@ static int run(struct scan *scan, const struct scan_options *options)
 static _cold_ int run_from(uintptr_t stack, const struct scan_options *options)
 {
     struct scan *scan = arena_map(sizeof(*scan));
+    struct scan_threads threads = {0};
     int result = -ENOMEM;
 
     if (scan) {
         scan->stack = stack;
+        scan->threads = options->threads ? options->threads : &threads;
+        if (!options->threads)
+            scan_threads_read(&threads, NULL);
         result = run(scan, options);
         if (scan->skipped && !options->look)
             ledger_lacks(LACK_SCAN_PART);
         clean_up(scan);
+        scan_threads_done(&threads);
         arena_unmap(scan, sizeof(*scan));
     }
     if (result < 0 && !options->look) {

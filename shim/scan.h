@@ -10,18 +10,36 @@
  *   scan_graph    pointers -> kinds
  *
  * Memory is read by system calls (scan_memory.h), so that nothing here can fault; other threads may go on meanwhile. Takes no
- * lock that the program could hold, calls no malloc, gives its memory back. */
+ * lock that the program could hold, calls no malloc, gives its memory back.
+ *
+ * In a copy of the process (snapshot.h) the threads are missing: what the scan has to know of them is read before. */
 #ifndef SHIM_SCAN_H
 #define SHIM_SCAN_H
+
+#include "scan_memory.h"
 
 #include <stdbool.h>
 
 struct pyapi;
 
+/* The threads of the process but for the one that reads this. */
+struct scan_threads {
+    long caller;                /* thread id of that one */
+    struct scan_array pointers; /* uintptr_t: stack pointers, as far as they are known */
+    uint32_t registers;         /* words in registers of other threads, which nobody can see */
+};
+
+/* Returns false when there is no memory. `waiting`: threads that wait at this address have their registers on their stacks. */
+bool scan_threads_read(struct scan_threads *threads, const volatile void *waiting);
+void scan_threads_done(struct scan_threads *threads);
+
 struct scan_options {
     const struct pyapi *python; /* NULL: no interpreter */
     bool types;                 /* write the names of Python types */
     bool look;                  /* only remember what is there before the interpreter takes itself down (scan_look.c) */
+    /* In a copy of the process, else NULL. Of a stack that has lost no more blocks than there are registers unseen, it is then
+     * only said that it is possible. */
+    const struct scan_threads *threads;
 };
 
 /* At the start of the process, before the program runs: learns how the C library marks chunks that it keeps for later. */

@@ -10,6 +10,7 @@
 
 #define RESIDENT_FROM (1u << 20) /* bytes from which on it pays to ask which pages are there */
 #define VTABLE_WORDS 20u
+#define HEADERS_MAX 65536u /* system calls; what is left out is possibly lost at worst */
 #define ROOT_CHECK (1ULL << 63)
 
 _Static_assert(SCAN_PIECE % 4096 == 0, "pieces are whole pages");
@@ -52,6 +53,18 @@ static void note_place(struct scan *scan, uintptr_t place)
         scan->failed = true;
 }
 
+/* Whether a pointer `offset` bytes into a block may be to a base of a C++ object, or to a header that a library keeps behind what
+ * it hands out (SQLite's pages): both are told by the word there. */
+static _always_inline_ bool may_be_part(const struct scan *scan, const struct scan_block *block, uint64_t offset,
+                                        enum scan_hit hit)
+{
+    if (!offset || offset % 8 || offset >= UINT32_MAX)
+        return false;
+    return block->domain == DOMAIN_NEW ||
+           (block->domain == DOMAIN_MALLOC && hit == HIT_MIDDLE && block->size - offset >= 8 &&
+            scan->bases.used < HEADERS_MAX * sizeof(struct scan_base_check));
+}
+
 static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t target)
 {
     const struct scan_block *block = &scan->index.blocks[target];
@@ -65,7 +78,7 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
         return; /* the C library's pointer to the next chunk, which begins with the last 8 bytes of this one */
     if (word->exact && hit != HIT_START && (block->domain != DOMAIN_OBJ || (hit != HIT_16 && hit != HIT_32)))
         return;
-    if (unlikely(block->domain == DOMAIN_NEW && offset && offset % 8 == 0 && offset < UINT32_MAX))
+    if (unlikely(may_be_part(scan, block, offset, hit)))
         note_base(scan, array->used / sizeof(uint32_t) | (root ? ROOT_CHECK : 0), offset, target);
     uint32_t *edge = scan_array_push(array, sizeof(*edge));
     if (unlikely(!edge)) {
@@ -277,7 +290,14 @@ static uint32_t resolve(const struct scan_index *index, uint32_t edge)
     return target | SCAN_EDGE_INTERIOR;
 }
 
-/* The second and later bases of a C++ object begin with pointers to vtables, as the object does. */
+/* The second and later bases of a C++ object begin with pointers to vtables, as the object does. A header behind a block begins
+ * with a pointer to the block. */
+static bool is_part(struct scan *scan, const struct scan_block *block, uint64_t word)
+{
+    return word == block->start || (word == block->start + 8 && block->facts & FACT_LENGTH64) ||
+           (block->facts & FACT_BASES && is_vtable(scan, word));
+}
+
 static void resolve_bases(struct scan *scan)
 {
     const struct scan_base_check *checks = (const void *)scan->bases.data;
@@ -286,8 +306,8 @@ static void resolve_bases(struct scan *scan)
     for (size_t i = 0; i < count; i++) {
         const struct scan_block *block = &scan->index.blocks[checks[i].target];
         uint64_t word;
-        if (!(block->facts & FACT_BASES) ||
-            !scan_copy(&scan->reader, &word, block->start + checks[i].offset, sizeof(word)) || !is_vtable(scan, word))
+        if (!scan_copy(&scan->reader, &word, block->start + checks[i].offset, sizeof(word)) ||
+            !is_part(scan, block, word))
             continue;
         struct scan_array *array = checks[i].edge & ROOT_CHECK ? &scan->roots : &scan->edges;
         ((uint32_t *)(void *)array->data)[checks[i].edge & ~ROOT_CHECK] = checks[i].target; /* HIT_START */

@@ -29,9 +29,11 @@ struct garbage {
     uint8_t *marks;
 };
 
+/* While the interpreter runs, more stale pointers to the middle of garbage lie about. */
 static bool is_lost(const struct garbage *garbage, uint32_t block)
 {
-    return garbage->kinds[block] == BLOCK_UNKNOWN;
+    return garbage->kinds[block] == BLOCK_UNKNOWN ||
+           (garbage->kinds[block] == BLOCK_POSSIBLE && garbage->scan->python.running);
 }
 
 /* What an extension's objects hold that take no part in collection is held for the collector. */

@@ -314,3 +314,26 @@ int scan_graph_classify(const struct scan_graph *graph, uint8_t *kinds)
     arena_unmap(queue.blocks, size);
     return result;
 }
+
+int scan_graph_weaken(const struct scan_graph *graph, uint8_t *kinds, int (*is_weak)(void *context, uint32_t block),
+                      void *context)
+{
+    size_t size = ((size_t)graph->count + 1) * sizeof(uint32_t);
+    struct queue queue = {.blocks = arena_map(size)};
+
+    if (!queue.blocks)
+        return -ENOMEM;
+    for (uint32_t block = 0; block < graph->count; block++)
+        if (kinds[block] == BLOCK_DEFINITE && is_weak(context, block))
+            visit(&queue, kinds, block, BLOCK_POSSIBLE, SCAN_PARENT_NONE);
+    while (queue.used) {
+        uint32_t block = queue.blocks[--queue.used];
+        for (uint64_t i = graph->first[block]; i < graph->first[block + 1]; i++) {
+            uint32_t edge = graph->edges[i], target = edge & SCAN_EDGE_TARGET;
+            if (edge != SCAN_EDGE_NONE && kinds[target] == BLOCK_INDIRECT)
+                visit(&queue, kinds, target, BLOCK_POSSIBLE, SCAN_PARENT_NONE);
+        }
+    }
+    arena_unmap(queue.blocks, size);
+    return 0;
+}

@@ -44,6 +44,11 @@ struct scan_graph {
     void *context;
 };
 
+/* Of the definite blocks for which is_weak says so, and of what they lead to, it is only possible that they are lost. Returns 0 or
+ * -ENOMEM. */
+int scan_graph_weaken(const struct scan_graph *graph, uint8_t *kinds, int (*is_weak)(void *context, uint32_t block),
+                      void *context);
+
 /* Writes enum block_kind for each block. Returns 0 or -ENOMEM. */
 int scan_graph_classify(const struct scan_graph *graph, uint8_t *kinds);
 

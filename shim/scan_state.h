@@ -76,6 +76,7 @@ struct scan {
     struct scan_vtable vtables[SCAN_VTABLES];
     struct scan_word pending[SCAN_PENDING];
     uint32_t pending_count;
+    const struct scan_threads *threads;
     uintptr_t stack;     /* where the stack of the calling thread begins to count */
     uint64_t tcache_key; /* 0 = not known */
     uint64_t skipped;    /* bytes of mappings that were left out */

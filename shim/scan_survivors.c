@@ -118,6 +118,15 @@ static bool is_constant(const struct scan_block *block, const struct ledger_trac
     return block->facts & FACT_CONSTANT && scan_is_importing(trace);
 }
 
+/* Nobody refers to it, but its memory is there: the running interpreter keeps it to make another object of the type from (free
+ * lists, which are linked by words of the objects that otherwise own nothing). */
+static bool is_parked(const struct scan *scan, const struct scan_block *block)
+{
+    uint32_t references;
+    return scan->python.running &&
+           scan_copy(&scan->reader, &references, block->start + block->object, sizeof(references)) && references == 0;
+}
+
 int scan_is_survivor(void *context, uint32_t number)
 {
     const struct scan *scan = context;
@@ -130,6 +139,7 @@ int scan_is_survivor(void *context, uint32_t number)
         return true;
     if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
         return false;
-    return is_early_namespace(scan, block) || (trace && (is_early_module(block, trace) || is_constant(block, trace) ||
-                                                         is_library_type(scan, block, trace)));
+    return is_early_namespace(scan, block) || is_parked(scan, block) ||
+           (trace &&
+            (is_early_module(block, trace) || is_constant(block, trace) || is_library_type(scan, block, trace)));
 }

@@ -2,6 +2,7 @@
  *
  * Stacks: what lies below the stack pointer of a thread is no root, nor is the stack that the C library keeps of a thread
  * that has ended. The stack pointers of waiting threads are in /proc; where one is not known its whole stack counts. */
+#include "scan.h"
 #include "scan_state.h"
 
 #include <errno.h>
@@ -19,25 +20,42 @@
 
 /* ---- stack pointers ---- */
 
+#define KEPT_REGISTERS 6u /* whose values a function of the C library may have left in them */
+#define ALL_REGISTERS 16u
+
 /* /proc/self/task/TID/syscall: "running", or number, six arguments, stack pointer, instruction pointer. */
-static uintptr_t stack_pointer(const char *tid)
+static bool read_syscall(const char *tid, char *text, size_t size)
 {
-    char path[64], text[256];
+    char path[64];
     _cleanup_close_ int fd = -1;
 
     snprintf(path, sizeof(path), "/proc/self/task/%s/syscall", tid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
     if (length <= 0 || text[0] == 'r')
-        return 0;
+        return false;
     text[length] = '\0';
+    return true;
+}
+
+/* The last word but one. */
+static uintptr_t stack_pointer(const char *text)
+{
     const char *last = strrchr(text, ' ');
+
     if (!last || last == text)
         return 0;
     const char *before = last - 1;
     while (before > text && *before != ' ')
         before--;
     return strtoul(before, NULL, 16);
+}
+
+/* The second word. */
+static uintptr_t first_argument(const char *text)
+{
+    const char *space = strchr(text, ' ');
+    return space ? strtoul(space, NULL, 16) : 0;
 }
 
 struct directory_entry {
@@ -48,32 +66,53 @@ struct directory_entry {
     char name[];
 };
 
-static void add_pointer(struct scan_array *pointers, uintptr_t pointer)
+static bool add_pointer(struct scan_array *pointers, uintptr_t pointer)
 {
     uintptr_t *place = pointer ? scan_array_push(pointers, sizeof(*place)) : NULL;
 
     if (place)
         *place = pointer;
+    return place || !pointer;
 }
 
-/* The stack pointers of the other threads, as far as they are known. */
-static void read_pointers(struct scan_array *pointers)
+static bool add_thread(struct scan_threads *threads, const char *tid, const volatile void *waiting)
+{
+    char text[256];
+
+    if (!read_syscall(tid, text, sizeof(text))) {
+        threads->registers += ALL_REGISTERS;
+        return true;
+    }
+    if (!waiting || first_argument(text) != (uintptr_t)waiting)
+        threads->registers += KEPT_REGISTERS;
+    return add_pointer(&threads->pointers, stack_pointer(text));
+}
+
+bool scan_threads_read(struct scan_threads *threads, const volatile void *waiting)
 {
     _Alignas(struct directory_entry) char buffer[4096];
     _cleanup_close_ int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    long own = syscall(SYS_gettid), got;
-    unsigned threads = 0;
+    unsigned count = 0;
+    bool done = true;
+    long got;
 
+    *threads = (struct scan_threads){.caller = syscall(SYS_gettid)};
     while (fd >= 0 && (got = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
-        for (long at = 0; at < got && threads < THREADS_MAX;) {
+        for (long at = 0; at < got && count < THREADS_MAX;) {
             const struct directory_entry *entry = (const void *)(buffer + at);
             at += entry->length;
-            if (entry->name[0] < '0' || entry->name[0] > '9' || strtol(entry->name, NULL, 10) == own)
+            if (entry->name[0] < '0' || entry->name[0] > '9' || strtol(entry->name, NULL, 10) == threads->caller)
                 continue;
-            threads++;
-            add_pointer(pointers, stack_pointer(entry->name));
+            count++;
+            done &= add_thread(threads, entry->name, waiting);
         }
     }
+    return done;
+}
+
+void scan_threads_done(struct scan_threads *threads)
+{
+    scan_array_done(&threads->pointers);
 }
 
 /* ---- stacks ---- */
@@ -113,7 +152,7 @@ static bool is_lowest(const struct scan *scan, const uintptr_t *pointers, size_t
 static size_t tid_offset(const struct scan *scan)
 {
     static const size_t usual = 0x2d0;
-    uint32_t words[TID_OFFSET_LAST / 4], own = (uint32_t)syscall(SYS_gettid);
+    uint32_t words[TID_OFFSET_LAST / 4], own = (uint32_t)scan->threads->caller;
 
     if (!scan_copy(&scan->reader, words, (uintptr_t)pthread_self(), sizeof(words)))
         return 0;
@@ -160,10 +199,13 @@ static void cut_dead_stacks(struct scan *scan)
 
 void scan_stacks(struct scan *scan)
 {
+    const struct scan_array *others = &scan->threads->pointers;
     struct scan_array pointers = {0};
 
-    add_pointer(&pointers, scan->stack + RED_ZONE);
-    read_pointers(&pointers);
+    if (!add_pointer(&pointers, scan->stack + RED_ZONE))
+        scan->failed = true;
+    for (size_t i = 0; i < others->used / sizeof(uintptr_t); i++)
+        add_pointer(&pointers, ((const uintptr_t *)(const void *)others->data)[i]);
     const uintptr_t *list = (const void *)pointers.data;
     size_t count = pointers.used / sizeof(*list);
     for (size_t i = 0; i < count; i++)

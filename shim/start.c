@@ -12,11 +12,13 @@
 #include "ledger.h"
 #include "ledger_view.h"
 #include "log.h"
+#include "marks.h"
 #include "memshim/report.h"
 #include "modules.h"
 #include "objects.h"
 #include "own_stack.h"
 #include "pages.h"
+#include "pause.h"
 #include "predecessor.h"
 #include "pycompat.h"
 #include "pyframes.h"
@@ -28,6 +30,7 @@
 #include "scan.h"
 #include "side_table.h"
 #include "signals.h"
+#include "snapshot.h"
 #include "stacks.h"
 #include "thread.h"
 #include "unwind.h"
@@ -82,6 +85,24 @@ void start_main_begins(void)
         start_program_begins();
     dlerror();
     thread_local_state.busy = busy;
+}
+
+bool start_recording(bool on)
+{
+    static uint64_t wanted; /* domains, while it is off */
+    static int off;
+    bool was_off = __atomic_exchange_n(&off, !on, __ATOMIC_ACQ_REL);
+
+    if (was_off == !on)
+        return !was_off;
+    if (!on) {
+        wanted = start_options.domains;
+        start_options.domains = 0;
+    } else {
+        start_options.domains = wanted;
+    }
+    event_settle();
+    return !was_off;
 }
 
 /* ---- the beginning ---- */
@@ -212,6 +233,7 @@ static void fork_child(void)
 {
     signals_fork_child();
     own_stack_fork_child();
+    pause_fork_child();
     if (*thread_generation != THREAD_INACTIVE)
         *thread_generation = 0;
 }
@@ -293,6 +315,8 @@ static void begin(void)
     if (start_options.native)
         init_unwinder();
     pages_init(start_options.guard_pages);
+    marks_init(start_options.growth);
+    snapshot_init((int)start_options.snapshot_signal);
     pymem_start(RTLD_DEFAULT);
     thread_activate(++generation);
 }
@@ -338,6 +362,8 @@ static uint32_t begin_forked_child(void)
         unwind_fork_child();
     pymem_fork_child();
     modules_fork_child();
+    marks_fork_child();
+    snapshot_fork_child();
     thread_activate(++generation);
     return generation;
 }

@@ -38,4 +38,7 @@ extern int start_quick_status;
 /* The process is about to be replaced (replaced = true), or that failed (false). */
 void start_process_replaced(bool replaced);
 
+/* Switches the recording of new blocks off and on. Returns whether it was on. Thread-safe. */
+bool start_recording(bool on);
+
 #endif

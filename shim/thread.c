@@ -6,7 +6,10 @@
 #include "ledger.h"
 #include "loader.h"
 #include "lock.h"
+#include "marks.h"
+#include "pause.h"
 #include "pyframes.h"
+#include "snapshot.h"
 #include "start.h"
 #include "unwind.h"
 
@@ -21,6 +24,9 @@ _Thread_local struct thread_local_state thread_local_state = {.generation = GENE
 
 static uint32_t inactive = THREAD_INACTIVE;
 volatile uint32_t *thread_generation = &inactive;
+
+static uint32_t current = THREAD_INACTIVE; /* *thread_generation, but for pauses and forks */
+static int entering;                       /* threads in thread_enter_slow, which the lists may not show yet */
 
 static struct lock lock; /* of the two lists */
 static struct thread *free_threads, *all_threads;
@@ -62,9 +68,12 @@ static struct thread *take(uint32_t generation)
         free_threads = thread->next_free;
     else
         thread = thread_new();
+    if (thread)
+        thread->local = &thread_local_state;
     lock_give(&lock);
     if (thread && !give_counters(thread, generation)) {
         lock_take(&lock);
+        thread->local = NULL;
         thread->next_free = free_threads;
         free_threads = thread;
         lock_give(&lock);
@@ -82,21 +91,40 @@ static void give(struct thread *thread)
     if (thread->python)
         pyframes_thread_reset(thread->python);
     lock_take(&lock);
+    thread->local = NULL;
     thread->next_free = free_threads;
     free_threads = thread;
     lock_give(&lock);
+}
+
+/* The generation, once events need not wait. From then on until thread_entered the thread is seen to be inside. */
+static uint32_t entering_generation(struct thread_local_state *state)
+{
+    for (;;) {
+        __atomic_add_fetch(&entering, 1, __ATOMIC_SEQ_CST);
+        uint32_t generation = *thread_generation;
+        if (likely(generation != THREAD_PAUSED))
+            return generation;
+        __atomic_sub_fetch(&entering, 1, __ATOMIC_SEQ_CST);
+        state->busy = 0;
+        pause_wait();
+        state->busy = BUSY_NESTED;
+    }
+}
+
+static void entered(void)
+{
+    __atomic_sub_fetch(&entering, 1, __ATOMIC_SEQ_CST);
 }
 
 /* pthread_setspecific may allocate (calloc): the guard is up, so that passes through. */
 _cold_ struct thread *thread_enter_slow(void)
 {
     struct thread_local_state *state = &thread_local_state;
-    uint32_t generation = *thread_generation;
     int saved = errno;
 
-    if (state->busy || generation == THREAD_INACTIVE)
-        return NULL;
     state->busy = BUSY_NESTED;
+    uint32_t generation = entering_generation(state);
     if (generation == 0)
         generation = start_forked_child();
     if (generation != THREAD_INACTIVE && state->generation != generation) {
@@ -105,6 +133,7 @@ _cold_ struct thread *thread_enter_slow(void)
         if (state->self && !(state->after & AFTER_ENDING))
             pthread_setspecific(key, state->self);
     }
+    entered();
     errno = saved;
     bool ready = generation != THREAD_INACTIVE && state->self;
     state->busy = ready ? BUSY_SHIM : 0;
@@ -129,6 +158,14 @@ _cold_ void thread_leave_slow(void)
     state->busy = BUSY_NESTED;
     if (state->after & AFTER_LOAD && loader_look_again())
         state->after &= (uint8_t)~AFTER_LOAD;
+    if (state->after & AFTER_MARK) {
+        state->after &= (uint8_t)~AFTER_MARK;
+        marks_take_due();
+    }
+    if (state->after & AFTER_SNAPSHOT) {
+        state->after &= (uint8_t)~AFTER_SNAPSHOT;
+        snapshot_serve();
+    }
     if (state->after & AFTER_ENDING)
         return_self(state);
     state->busy = 0;
@@ -170,12 +207,32 @@ int thread_init(void)
 void thread_activate(uint32_t generation)
 {
     block_process_max = (uint16_t)MIN(generation, UINT16_MAX);
-    *thread_generation = generation;
+    current = *thread_generation = generation;
 }
 
 void thread_deactivate(void)
 {
-    *thread_generation = THREAD_INACTIVE;
+    current = *thread_generation = THREAD_INACTIVE;
+}
+
+/* In a forked child the word is 0 until its own ledger is made. */
+uint32_t thread_current_generation(void)
+{
+    uint32_t generation = *thread_generation;
+    return likely(generation != THREAD_PAUSED) ? generation : current;
+}
+
+/* A structure with `local` belongs to a living thread: it is given back, with the lock, before the thread's memory is. */
+bool thread_others_are_out(void)
+{
+    bool out = __atomic_load_n(&entering, __ATOMIC_SEQ_CST) == 0;
+
+    lock_take(&lock);
+    for (struct thread *thread = all_threads; thread && out; thread = thread->next_all)
+        out = !thread->local || thread->local == &thread_local_state ||
+              !__atomic_load_n(&thread->local->busy, __ATOMIC_ACQUIRE);
+    lock_give(&lock);
+    return out;
 }
 
 /* All structures are free but that of the caller, which begins anew with the new ledger. */
@@ -184,8 +241,10 @@ void thread_fork_child(void)
     struct thread_local_state *state = &thread_local_state;
 
     free_threads = NULL;
+    entering = 1; /* the caller, in thread_enter_slow */
     for (struct thread *thread = all_threads; thread; thread = thread->next_all) {
         thread->generation = 0;
+        thread->local = NULL;
         thread->records.count = 0;
         if (thread->unwind)
             unwind_thread_reset(thread->unwind);

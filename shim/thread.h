@@ -29,6 +29,7 @@ struct thread {
     uint64_t serial, serial_end;        /* numbers for new blocks' guard bytes */
     uint64_t pages_random;              /* with guard_pages=N (pages.h) */
     uint32_t pages_left;                /* recorded blocks up to the next one against a page */
+    struct thread_local_state *local;   /* of the thread that has this structure, NULL = none; with the lists' lock */
     struct thread *next_free;
     struct thread *next_all;
 };
@@ -50,8 +51,10 @@ enum thread_busy {
 };
 
 enum thread_after {
-    AFTER_ENDING = 1, /* the thread's destructors have run: `self` is borrowed for one event at a time */
-    AFTER_LOAD = 2,   /* this thread has called dlopen in a way that left nobody to look at the result (loader.c) */
+    AFTER_ENDING = 1,   /* the thread's destructors have run: `self` is borrowed for one event at a time */
+    AFTER_SNAPSHOT = 4, /* one is wanted (snapshot.h) */
+    AFTER_MARK = 8,     /* it is time for one (marks.h) */
+    AFTER_LOAD = 2,     /* this thread has called dlopen in a way that left nobody to look at the result (loader.c) */
 };
 
 struct thread_local_state {
@@ -70,6 +73,7 @@ extern _Thread_local struct thread_local_state thread_local_state _initial_exec_
 /* Number of the ledger in use: 0 = this process is a fork whose ledger is not made yet (the kernel wipes the word), or
  * THREAD_INACTIVE. */
 #define THREAD_INACTIVE UINT32_MAX
+#define THREAD_PAUSED (UINT32_MAX - 2) /* events wait (pause.h) */
 extern _hidden_ volatile uint32_t *thread_generation;
 
 /* Prepares for threads: the generation word and the key whose destructor ends them. Returns 0 or -errno. */
@@ -84,17 +88,38 @@ void thread_deactivate(void);
 /* In a forked child: only the calling thread lives on. */
 void thread_fork_child(void);
 
+/* The number of the ledger in use, also while events wait. */
+uint32_t thread_current_generation(void);
+
+/* True: no other thread is inside an event. */
+bool thread_others_are_out(void);
+
+/* Continues thread_enter with `busy` set. */
 struct thread *thread_enter_slow(void);
 void thread_leave_slow(void);
+
+/* Raises the guard unless it is up. First that, then a look at the generation: whoever changes the generation, makes all
+ * threads see that, and then finds a guard down, knows that the thread will see the new one (pause.h). */
+static inline bool thread_raise(uint8_t busy)
+{
+    struct thread_local_state *state = &thread_local_state;
+
+    if (unlikely(state->busy))
+        return false;
+    state->busy = busy;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return true;
+}
 
 /* Opens the guard. Returns NULL when the event must pass through; otherwise thread_leave must follow. */
 static inline struct thread *thread_enter(void)
 {
     struct thread_local_state *state = &thread_local_state;
 
-    if (unlikely(state->generation != *thread_generation || state->busy))
+    if (unlikely(!thread_raise(BUSY_SHIM)))
+        return NULL;
+    if (unlikely(state->generation != *thread_generation))
         return thread_enter_slow();
-    state->busy = BUSY_SHIM;
     return state->self;
 }
 

@@ -17,7 +17,7 @@ except ImportError:
     sys.exit(77)
 
 SCHEMAS = pathlib.Path(__file__).resolve().parent.parent / "include" / "memshim"
-ORDER = ["memshim", "module", "code", "frame", "stack", "trace", "group", "error", "audit", "why", "totals", "end"]
+ORDER = ["memshim", "module", "code", "frame", "stack", "trace", "group", "error", "audit", "why", "mark", "growth", "totals", "end"]
 # Which keys of which lines hold the id of a line above.
 REFERENCES = {
     "frame": {"module": "module", "code": "code"},
@@ -25,6 +25,7 @@ REFERENCES = {
     "trace": {"native": "stack", "python": "stack"},
     "group": {"trace": "trace"},
     "audit": {"trace": "trace"},
+    "growth": {"trace": "trace"},
     "why": {"trace": "trace", "module": "module"},
     "error": {"trace": "trace", "alloc_trace": "trace", "free_trace": "trace"},
 }

@@ -8,7 +8,8 @@
  *
  *   {"memshim":1, "schema":"memshim-report-lines/1", "version":"0.1.0", "pid":1, "ppid":0, "sequence":0,
  *    "program":"python3", "argv":["python3"], "python":"3.11.2" or null, "started":"2026-01-31T12:00:00.000000Z",
- *    "options":"stack_depth=32", "forked":false}
+ *    "options":"stack_depth=32", "forked":false, "snapshot":1}     "snapshot" (left out otherwise): the n-th of a process
+ *        that ran on
  *   {"module":1, "path":"/usr/lib/x.so", "start":"0x7f..", "end":"0x7f..", "bias":"0x7f..", "build_id":"hex" or null}
  *   {"code":1, "file":"x.py", "name":"f", "qualname":"C.f", "first_line":3,
  *    "table_kind":"lnotab"|"linetable-3.10"|"locations-3.11", "table":"hex"}
@@ -40,6 +41,10 @@
  *   {"why":3, "of":1, "role":"root", "root":"data"|"stack"|"memory", "address":"0x..", "module":1 or 0, "offset":"0x1234"}     The
  *        lines with one "of" explain why a block of these groups is there: the block, the chain of those that hold it, from
  *        the nearest to the root or (of a lost one) to the block that it was lost with, and up to 4 lost referrers.
+ *   {"mark":1, "name":"text" or null, "time":"2026-01-31T12:00:00.000000Z", "live_blocks":0, "live_bytes":0}     a moment at
+ *        which live blocks were counted by stack; in the order of their numbers, from 1
+ *   {"growth":1, "trace":1, "blocks":[0, ..], "bytes":[0, ..]}     the counts of one stack at each of the marks; of those stacks only
+ *        that may be growing, and not of all blocks that are in a group (they may be gone at the end)
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
  *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "refused":0, "threads":1, "self_checks":0,
  *    "self_check_differences":0, "sample":0, "error_bytes":0}     "refused": requests that an option let fail. "sample": mean
@@ -61,7 +66,8 @@
 #define MEMSHIM_JSON_SCHEMA "memshim-report/1" /* of `memshim report --format json` */
 
 #define MEMSHIM_REPORT_SUFFIX ".jsonl"
-#define MEMSHIM_POOL_SUFFIX ".pool"     /* a link to a shared pool (memshim/pool.h) that a traced process used */
-#define MEMSHIM_LEDGER_SUFFIX ".ledger" /* replaces MEMSHIM_REPORT_SUFFIX while the process runs */
+#define MEMSHIM_SNAPSHOT_INFIX ".snapshot-" /* and a number, before the suffix: of a process that ran on */
+#define MEMSHIM_POOL_SUFFIX ".pool"         /* a link to a shared pool (memshim/pool.h) that a traced process used */
+#define MEMSHIM_LEDGER_SUFFIX ".ledger"     /* replaces MEMSHIM_REPORT_SUFFIX while the process runs */
 
 #endif

@@ -295,7 +295,7 @@ Test(ci, limits_of_the_gate)
     assert_shell(&checkout, "memshim gate --fail-on errors r", NULL, 0, NULL);
     assert_shell(&checkout, "memshim gate --fail-on definite r", NULL, 1,
                  "definitely lost: --fail-on definite; see app.py:4");
-    assert_shell(&checkout, "memshim gate --fail-on growth r", NULL, 0, "note: the reports hold no snapshots");
+    assert_shell(&checkout, "memshim gate --fail-on growth r", NULL, 0, "note: nothing was judged by its growth");
     assert_shell(&checkout, "memshim gate --fail-on all r", NULL, 2, "--fail-on");
     assert_shell(&checkout, "memshim report --list leaks r", NULL, 0, "  app.py:4");
     assert_shell(&checkout, "memshim report --list leaks --source-root .. r", NULL, 0, "/app.py:4");

@@ -13,30 +13,6 @@
 
 TestSuite(leak_kinds);
 
-/* Blocks of one kind whose stack has `function` in it (NULL: any). */
-static long long count_kind(const json_t *report, const char *kind, const char *function)
-{
-    long long blocks = 0;
-    size_t i, k;
-    json_t *leak, *frame;
-
-    json_array_foreach(json_object_get(report, "leaks"), i, leak)
-    {
-        bool found = !function;
-        if (strcmp(json_string_value(json_object_get(leak, "kind")), kind) != 0 ||
-            json_is_true(json_object_get(leak, "suppressed")))
-            continue;
-        json_array_foreach(json_object_get(leak, "stack"), k, frame)
-        {
-            const char *name = json_string_value(json_object_get(frame, "function"));
-            found = found || (name && strcmp(name, function) == 0);
-        }
-        if (found)
-            blocks += json_integer_value(json_object_get(leak, "blocks"));
-    }
-    return blocks;
-}
-
 struct shape {
     char name[32];
     int definite, indirect, possible, reachable;
@@ -59,10 +35,10 @@ ParameterizedTest(struct shape *shape, leak_kinds, shapes)
     const char *argv[] = {program, shape->name, NULL};
     struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
 
-    cr_assert_eq(count_kind(traced.report, "definite", "make"), shape->definite, "%s", shape->name);
-    cr_assert_eq(count_kind(traced.report, "indirect", "make"), shape->indirect, "%s", shape->name);
-    cr_assert_eq(count_kind(traced.report, "possible", "make"), shape->possible, "%s", shape->name);
-    cr_assert_eq(count_kind(traced.report, "reachable", "make"), shape->reachable, "%s", shape->name);
+    cr_assert_eq(report_blocks(traced.report, "definite", "make"), shape->definite, "%s", shape->name);
+    cr_assert_eq(report_blocks(traced.report, "indirect", "make"), shape->indirect, "%s", shape->name);
+    cr_assert_eq(report_blocks(traced.report, "possible", "make"), shape->possible, "%s", shape->name);
+    cr_assert_eq(report_blocks(traced.report, "reachable", "make"), shape->reachable, "%s", shape->name);
     traced_clear(&traced);
     free(program);
 }
@@ -120,7 +96,7 @@ ParameterizedTest(struct clean_case *test, leak_kinds, clean_programs)
     char *leaks = report_describe(traced.report);
 
     cr_assert_eq(traced.run.status, 0, "%s %s", test->python, test->script);
-    cr_assert_eq(count_kind(traced.report, "definite", NULL) + count_kind(traced.report, "possible", NULL), 0,
+    cr_assert_eq(report_blocks(traced.report, "definite", NULL) + report_blocks(traced.report, "possible", NULL), 0,
                  "%s %s\n%s", test->python, test->script, leaks);
     cr_assert_eq(count_accused(traced.report), 0, "%s %s", test->python, test->script);
     free(leaks);
@@ -147,10 +123,10 @@ ParameterizedTest(struct python *python, leak_kinds, lost_objects)
     struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
 
     for (size_t i = 0; i < sizeof(losses) / sizeof(*losses); i++)
-        cr_assert_eq(count_kind(traced.report, "definite", losses[i].function), losses[i].definite, "%s: %s",
+        cr_assert_eq(report_blocks(traced.report, "definite", losses[i].function), losses[i].definite, "%s: %s",
                      python->path, losses[i].function);
     /* The address of the newest one may still lie about, in the int that the call returned. */
-    long long raw = count_kind(traced.report, "definite", "lose_raw");
+    long long raw = report_blocks(traced.report, "definite", "lose_raw");
     cr_assert(raw == 4 || raw == 3, "%s: %lld raw blocks", python->path, raw);
     const char *type = "__main__.Thing";
     size_t i;

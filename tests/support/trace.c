@@ -279,3 +279,26 @@ const char *process_text(const json_t *process, const char *key)
     cr_assert(json_is_string(text), "the report has no text \"%s\"", key);
     return json_string_value(text);
 }
+
+long long report_blocks(const json_t *report, const char *kind, const char *function)
+{
+    long long blocks = 0;
+    size_t i, k;
+    json_t *leak, *frame;
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        bool found = !function;
+        if (strcmp(json_string_value(json_object_get(leak, "kind")), kind) != 0 ||
+            json_is_true(json_object_get(leak, "suppressed")))
+            continue;
+        json_array_foreach(json_object_get(leak, "stack"), k, frame)
+        {
+            const char *name = json_string_value(json_object_get(frame, "function"));
+            found = found || (name && strcmp(name, function) == 0);
+        }
+        if (found)
+            blocks += json_integer_value(json_object_get(leak, "blocks"));
+    }
+    return blocks;
+}

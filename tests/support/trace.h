@@ -71,6 +71,9 @@ json_t *report_leak(const json_t *report, const struct query *query);
 /* The first 20 leaks that are not of the start-up, one line each with up to 6 frames. The caller frees it. */
 char *report_describe(const json_t *report);
 
+/* Blocks of one kind whose stack has `function` in it (NULL: any), those of the start-up included, suppressed ones not. */
+long long report_blocks(const json_t *report, const char *kind, const char *function);
+
 size_t report_process_count(const json_t *report);
 json_t *report_process(const json_t *report, size_t index);
 

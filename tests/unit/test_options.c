@@ -6,6 +6,7 @@
 #include "ledger_format.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <string.h>
 
 #define MESSAGE_MAX 512
@@ -69,6 +70,49 @@ Test(options, pairs)
     cr_expect_eq(options.domains, 1u << DOMAIN_OBJ | 1u << DOMAIN_MMAP);
     cr_expect_eq(options.native, 0);
     cr_expect_str_eq(options.output, "/tmp/%p.jsonl");
+}
+
+Test(options, signals)
+{
+    parse("snapshot_signal=USR2");
+    cr_expect_eq(options.snapshot_signal, SIGUSR2);
+    parse("snapshot_signal=sigusr1");
+    cr_expect_eq(options.snapshot_signal, SIGUSR1);
+    parse("snapshot_signal=RTMIN+3");
+    cr_expect_eq(options.snapshot_signal, (unsigned)SIGRTMIN + 3);
+    parse("snapshot_signal=RTMAX-1");
+    cr_expect_eq(options.snapshot_signal, (unsigned)SIGRTMAX - 1);
+    parse("snapshot_signal=10");
+    cr_expect_eq(options.snapshot_signal, 10);
+    parse("snapshot_signal=none");
+    cr_expect_eq(options.snapshot_signal, 0);
+    cr_expect_eq(messages.count, 0, "%s", messages.last);
+    static const char *const bad[] = {"KILL",    "STOP",    "SEGV",     "9", "11", "1000",
+                                      "RTMIN-1", "RTMAX+1", "RTMIN+99", "",  "x"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "snapshot_signal=%s", bad[i]);
+        parse(text);
+        cr_expect_eq(options.snapshot_signal, 0, "%s", bad[i]);
+        cr_expect_eq(messages.count, 1, "%s", bad[i]);
+    }
+}
+
+Test(options, seconds)
+{
+    parse("growth=10");
+    cr_expect_eq(options.growth, 10000);
+    parse("growth=0.25");
+    cr_expect_eq(options.growth, 250);
+    cr_expect_eq(messages.count, 0, "%s", messages.last);
+    static const char *const bad[] = {".5", "1.", "1.2345", "-1", "1s", "", "86401", "99999999999"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "growth=%s", bad[i]);
+        parse(text);
+        cr_expect_eq(options.growth, 0, "%s", bad[i]);
+        cr_expect_eq(messages.count, 1, "%s", bad[i]);
+    }
 }
 
 Test(options, the_last_one_counts)

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Lines about marks and about what was counted at them. See rows.h. */
+#include "rows.h"
+#include "text_pool.h"
+#include "timestamp.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TIME_SIZE 64
+
+int rows_read_mark(struct line *line, struct mark *ret)
+{
+    struct value time = line_get(line, "time");
+    int64_t blocks, bytes, nanoseconds;
+    char text[TIME_SIZE];
+
+    if (time.kind != VALUE_TEXT || time.length >= sizeof(text))
+        return -EINVAL;
+    memcpy(text, time.text, time.length);
+    text[time.length] = '\0';
+    if (timestamp_parse(text, &nanoseconds) < 0 ||
+        !value_number(line_get(line, "live_blocks"), 0, INT64_MAX, &blocks) ||
+        !value_number(line_get(line, "live_bytes"), 0, INT64_MAX, &bytes))
+        return -EINVAL;
+    *ret = (struct mark){(double)nanoseconds / 1e9, (uint64_t)blocks, (uint64_t)bytes};
+    return 0;
+}
+
+/* A list of `count` numbers. Returns NULL: it is not, or (*ret_error -ENOMEM) there is no memory. */
+static const uint64_t *read_numbers(const struct process *process, struct value value, size_t count, int *ret_error)
+{
+    *ret_error = -EINVAL;
+    if (value.kind != VALUE_LIST || json_array_size(value.list) != count)
+        return NULL;
+    uint64_t *numbers = text_pool_take(process->texts, (count + 1) * sizeof(*numbers));
+    if (!numbers) {
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(value.list, i);
+        if (!json_is_integer(item) || json_integer_value(item) < 0)
+            return NULL;
+        numbers[i] = (uint64_t)json_integer_value(item);
+    }
+    *ret_error = 0;
+    return numbers;
+}
+
+int rows_read_series(const struct process *process, struct line *line, struct series *ret)
+{
+    int64_t trace;
+    int error;
+
+    if (!value_number(line_get(line, "trace"), 0, (int64_t)process->trace_count - 1, &trace))
+        return -EINVAL;
+    ret->trace = (uint32_t)trace;
+    ret->blocks = read_numbers(process, line_get(line, "blocks"), process->mark_count, &error);
+    if (ret->blocks)
+        ret->bytes = read_numbers(process, line_get(line, "bytes"), process->mark_count, &error);
+    return error;
+}
