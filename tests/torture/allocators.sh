@@ -44,7 +44,7 @@ END
 case_python_over_allocators() {
     local library count=0 options
     for library in $(other_allocators); do
-        for options in verbosity=0 guard=1; do
+        for options in verbosity=0 $(rounds guard=1 ""); do
             LD_PRELOAD=$library bare python3 "$root/tests/targets/exercise.py"
             LD_PRELOAD=$library preloaded $options python3 "$root/tests/targets/exercise.py"
             same_as_bare || exit 1

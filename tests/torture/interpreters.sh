@@ -53,7 +53,7 @@ case_subinterpreters() {
             readable_reports >/dev/null || fail "$python $options"
             count=$((count + 1))
         done
-        [ -z "$TORTURE_SHORT" ] || [ $count -lt 6 ] || break
+        [ -z "$TORTURE_SHORT" ] || [ $count -lt 3 ] || break
     done
     echo "$count runs"
 }

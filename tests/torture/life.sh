@@ -80,7 +80,7 @@ case_killed() {
 case_smashed_stack() {
     local what bytes count=0
     for what in text zeroes self; do
-        for bytes in 64 72 80 88 96 104 200 1000; do
+        for bytes in $(rounds "64 72 80 88 96 104 200 1000" "96 1000"); do
             bare "$(target smashed_stack)" $what $bytes
             traced -- "$(target smashed_stack)" $what $bytes
             expect "$bare_status"
@@ -95,7 +95,7 @@ case_smashed_stack() {
 case_out_of_memory() {
     local how megabytes
     for how in exit abort; do
-        for megabytes in 16 100 300; do
+        for megabytes in $(rounds "16 100 300" 16); do
             traced -- "$(target out_of_memory)" $megabytes $how
             expect "$([ $how = exit ] && echo 0 || echo 134)"
             grep -qx 'took 1' "$folder/out" || fail "no memory at all"
@@ -108,7 +108,7 @@ if totals["live_blocks"] + totals["dropped"] < 10_000:
 END
         done
     done
-    echo "3 limits, 2 ends"
+    echo "limits of address space, 2 ends"
 }
 
 # The kernel ends a process that has more memory than its control group.
