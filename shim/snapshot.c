@@ -26,15 +26,18 @@
 #include <time.h>
 
 #define COPY_PATIENCE 30  /* seconds for the copy of the ledger */
+#define TRIES 3           /* each may cost a second, in which other threads wait */
 #define LOOK_NS 20000000L /* whether the copy is still there */
 
 /* One at a time: taken without waiting, because a signal handler may have interrupted its holder. */
 static int busy;
 static struct snapshot *current;
-static pid_t unreaped;  /* copy whose end nobody has waited for; invisible to the program's own waits */
-static uint32_t served; /* request of another process */
-static bool signalled;  /* a signal has asked, and it could not be done then */
-static bool queued;     /* serve_between will run */
+static pid_t unreaped;    /* copy whose end nobody has waited for; invisible to the program's own waits */
+static uint32_t served;   /* request of another process */
+static bool installed;    /* the handler of the signal */
+static unsigned failures; /* of one request, one after the other */
+static bool signalled;    /* a signal has asked, and it could not be done then */
+static bool queued;       /* serve_between will run */
 
 /* ---- names ---- */
 
@@ -61,7 +64,8 @@ static int name_report(struct snapshot *snapshot, const char *path)
 static pid_t copy_process(void)
 {
     long pid = syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
-    return pid < 0 ? -errno : (pid_t)pid;
+    /* -EAGAIN says that it is worth while to try again soon; a limit of processes does not go away. */
+    return pid >= 0 ? (pid_t)pid : errno == EAGAIN ? -ENOMEM : -errno;
 }
 
 /* Reaps the copy. Returns its status as -errno. */
@@ -163,8 +167,7 @@ static int take(const char *path, uint32_t request, int *ret_number)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    if (unreaped > 0 && waitpid(unreaped, NULL, __WCLONE | WNOHANG) != 0)
-        unreaped = 0;
+    snapshot_reap();
     if (make_room())
         own_stack_run(place_order, &order);
     if (order.result >= 0)
@@ -218,6 +221,16 @@ int snapshot_take(const char *path)
 
 /* ---- by request ---- */
 
+void snapshot_reap(void)
+{
+    pid_t pid = __atomic_load_n(&unreaped, __ATOMIC_RELAXED);
+    int saved = errno;
+
+    if (pid > 0 && waitpid(pid, NULL, __WCLONE | WNOHANG) != 0)
+        __atomic_compare_exchange_n(&unreaped, &pid, 0, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    errno = saved;
+}
+
 bool snapshot_is_wanted(void)
 {
     return !queued && (__atomic_load_n(&ledger_header->requested, __ATOMIC_RELAXED) != served || signalled);
@@ -239,8 +252,9 @@ static int serve(void)
     int number;
 
     int pid = take(NULL, requested != served ? requested : 0, &number);
-    if (pid == -EAGAIN || pid == -EBUSY)
+    if (pid == -EBUSY || (pid == -EAGAIN && ++failures < TRIES))
         return -EAGAIN;
+    failures = 0;
     if (pid < 0)
         answer_failure(requested != served ? requested : 0, pid);
     else
@@ -262,15 +276,15 @@ static int serve_between(void *context)
     const struct pyapi *api = pymem_api();
 
     (void)context;
-    queued = false;
     if (api && api->collect)
         api->collect();
-    if (!thread_enter())
-        return 0;
-    thread_local_state.busy = BUSY_NESTED;
-    if (serve() < 0)
-        serve_later();
-    thread_leave();
+    if (thread_enter()) {
+        thread_local_state.busy = BUSY_NESTED;
+        if (serve() < 0)
+            serve_later();
+        thread_leave();
+    }
+    queued = false;
     return 0;
 }
 
@@ -321,12 +335,14 @@ void snapshot_init(int number)
     sigfillset(&action.sa_mask);
     if (real.sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_DFL &&
         real.sigaction(number, &action, NULL) == 0)
-        ledger_header->snapshot_signal = (uint32_t)number;
+        installed = true;
+    ledger_header->snapshot_signal = installed ? (uint32_t)number : 0;
 }
 
 void snapshot_fork_child(void)
 {
     busy = 0;
+    failures = 0;
     unreaped = 0;
     served = 0;
     signalled = queued = false;
@@ -334,5 +350,5 @@ void snapshot_fork_child(void)
         munmap(current->taken, 4096);
     if (current)
         current->taken = NULL;
-    ledger_header->snapshot_signal = (uint32_t)start_options.snapshot_signal;
+    ledger_header->snapshot_signal = installed ? (uint32_t)start_options.snapshot_signal : 0;
 }

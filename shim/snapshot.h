@@ -19,6 +19,9 @@ int snapshot_take(const char *path);
 /* From the constructor: the handler of the signal. */
 void snapshot_init(int signal);
 
+/* Waits for a copy that has ended, if there is one. Thread-safe. */
+void snapshot_reap(void);
+
 /* Whether another process has asked for one. */
 bool snapshot_is_wanted(void);
 
