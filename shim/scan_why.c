@@ -118,6 +118,8 @@ static void choose(struct scan_why *why, struct group *group)
 
 /* ---- links ---- */
 
+#define MARKED 0x80u /* in a kind: the block is explained, and lost */
+
 static struct ledger_link *add_link(struct scan *scan, enum link_role role)
 {
     uint32_t id = ledger_take(LEDGER_LINKS, 1);
@@ -141,7 +143,7 @@ static struct ledger_link *add_block(struct scan *scan, enum link_role role, uin
         return NULL;
     link->trace = record->trace;
     link->type = block->object == SCAN_NOT_OBJECT ? 0 : record->type;
-    link->kind = scan->kinds[number];
+    link->kind = scan->kinds[number] & (uint8_t)~MARKED;
     link->domain = block->domain;
     link->size = block->size;
     return link;
@@ -246,8 +248,6 @@ static void add_way(struct scan *scan, uint32_t block)
         block = parent;
     }
 }
-
-#define MARKED 0x80u /* in a kind: the block is explained, and lost */
 
 /* The place of `block` among those that are explained. */
 static struct group *chosen_of(struct scan_why *why, uint32_t block)

@@ -64,7 +64,9 @@ static struct traced trace_shape(const char *shape)
     char *program = target_path("leak_kinds");
     const char *argv[] = {program, shape, NULL};
     struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+    const json_t *process = json_array_get(json_object_get(traced.report, "processes"), 0);
 
+    cr_assert_eq(json_array_size(json_object_get(process, "lacks")), 0, "the report lacks something");
     free(program);
     return traced;
 }
