@@ -48,9 +48,10 @@ VISIBLE static void keep(void)
 
 static void plant(void)
 {
-    keep();
-    lose_many();
+    /* What was lost last may have its address lie about somewhere. */
     lose_few();
+    lose_many();
+    keep();
     char wiped[4096];
     use(memset(wiped, 0, sizeof(wiped))); /* no pointers are left on the stack */
 }
