@@ -34,20 +34,6 @@ PyObject *module_add_type(PyObject *module, PyType_Spec *spec, const char *name)
     return type;
 }
 
-/* ---- the shim ---- */
-
-PyDoc_STRVAR(check_doc,
-             "check() -> int\n\n"
-             "With guard=1: look at the guard bytes of all blocks. Returns the number of errors that were not\n"
-             "known before; 0 while memshim is not loaded.");
-
-static PyObject *py_check(PyObject *module, PyObject *unused)
-{
-    (void)module;
-    (void)unused;
-    return PyLong_FromLong(&memshim_check ? memshim_check() : 0);
-}
-
 PyDoc_STRVAR(kinds_doc, "_set_kinds(enum)\n\nThe enum whose members alloc_type() returns.");
 
 static PyObject *py_set_kinds(PyObject *module, PyObject *kinds)
@@ -60,7 +46,6 @@ static PyObject *py_set_kinds(PyObject *module, PyObject *kinds)
 }
 
 static PyMethodDef methods[] = {
-    {"check", py_check, METH_NOARGS, check_doc},
     {"_set_kinds", py_set_kinds, METH_O, kinds_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -120,8 +105,8 @@ PyMODINIT_FUNC PyInit__memshim(void)
 {
     PyObject *module = PyModule_Create(&definition);
 
-    if (module && (add_exceptions(module) < 0 || add_facts(module) < 0 || module_add_handles(module) < 0 ||
-                   module_add_pools(module) < 0 || module_add_scopes(module) < 0)) {
+    if (module && (add_exceptions(module) < 0 || add_facts(module) < 0 || module_add_process(module) < 0 ||
+                   module_add_handles(module) < 0 || module_add_pools(module) < 0 || module_add_scopes(module) < 0)) {
         Py_DECREF(module);
         return NULL;
     }

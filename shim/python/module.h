@@ -25,6 +25,7 @@ struct module_state *module_state(void);
 PyObject *module_error(PyObject *exception, const char *what, int error);
 
 /* Adds the functions and types of each part. 0 or -1. */
+int module_add_process(PyObject *module);
 int module_add_handles(PyObject *module);
 int module_add_pools(PyObject *module);
 int module_add_scopes(PyObject *module);

@@ -72,7 +72,9 @@ def without_shim():
     assert not result.measured and not scope.measured and not result and result.leaks == []
     assert "not loaded" in str(result), str(result)
     assert len(caught) == 1 and caught[0].category is RuntimeWarning, caught
-    assert memshim.check() == 0
+    assert memshim.check() == 0 and memshim.mark() == 0 and memshim.snapshot() == 0 and memshim.report() is None
+    assert memshim.recording(True) is False
+    assert set(memshim.get_memory_stats()) == {"handle_count", "total_size", "loaded"}
 
 
 def clean_functions():

@@ -31,6 +31,9 @@ from ._memshim import (
     PoolError,
     check,
     loaded,
+    mark,
+    recording,
+    snapshot,
     version,
 )
 
@@ -53,15 +56,46 @@ _memshim._set_kinds(AllocType)
 
 
 def get_memory_stats():
-    """handle_count: memory handles not freed; total_size: their bytes; loaded: whether memshim is."""
+    """handle_count: memory handles not freed; total_size: their bytes; loaded: whether memshim is.
+
+    If it is, also what the process has allocated: allocations, frees, live_blocks, live_bytes and others."""
     stats = AEGP_GetMemStats()
     stats["loaded"] = loaded
+    stats.update(_memshim._counts())
     return stats
 
 
 def enable_memory_reporting(enable):
     """Turn the reporting of handles on (as it is at the start) or off."""
     AEGP_SetMemReportingOn(enable)
+
+
+# ---- the process ----
+
+
+def report():
+    """The leak report of this process as it is now: an object with processes, leaks and errors, as in the JSON report.
+
+    A snapshot is taken and read by the program memshim. None while memshim is not loaded."""
+    import json
+    import os
+    import subprocess
+    import tempfile
+    import types
+
+    from .__main__ import find_program
+
+    program = find_program()
+    if not loaded or program is None:
+        return None
+    environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "MEMSHIM_OPTIONS")}
+    with tempfile.TemporaryDirectory(prefix="memshim-") as folder:
+        path = os.path.join(folder, "now.jsonl")
+        if not snapshot(path):
+            return None
+        command = [program, "report", "--format", "json", path]
+        text = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
+    return json.loads(text.decode(), object_hook=lambda fields: types.SimpleNamespace(**fields))
 
 
 # ---- scopes ----
@@ -200,6 +234,10 @@ __all__ = [
     "enable_memory_reporting",
     "get_memory_stats",
     "loaded",
+    "mark",
+    "recording",
+    "report",
+    "snapshot",
     "version",
 ]
 
