@@ -16,6 +16,7 @@ enum memshim_object_domain {
     MEMSHIM_OBJECT_LOCK,       /* a lock of one */
     MEMSHIM_OBJECT_POOL,       /* an allocation in a shared pool */
     MEMSHIM_OBJECT_ATTACHMENT, /* a process's use of a pool, or of an allocation in it */
+    MEMSHIM_OBJECT_BUFFER,     /* a buffer that a Python object has given out */
 };
 
 enum memshim_object_fault {

@@ -11,10 +11,9 @@
 #define FUNCTIONS_MAX 8u
 
 static const enum block_domain domains[] = {
-    [MEMSHIM_OBJECT_HANDLE] = DOMAIN_HANDLE,
-    [MEMSHIM_OBJECT_LOCK] = DOMAIN_HANDLE_LOCK,
-    [MEMSHIM_OBJECT_POOL] = DOMAIN_POOL,
-    [MEMSHIM_OBJECT_ATTACHMENT] = DOMAIN_ATTACHMENT,
+    [MEMSHIM_OBJECT_HANDLE] = DOMAIN_HANDLE, [MEMSHIM_OBJECT_LOCK] = DOMAIN_HANDLE_LOCK,
+    [MEMSHIM_OBJECT_POOL] = DOMAIN_POOL,     [MEMSHIM_OBJECT_ATTACHMENT] = DOMAIN_ATTACHMENT,
+    [MEMSHIM_OBJECT_BUFFER] = DOMAIN_BUFFER,
 };
 
 static const enum error_kind faults[] = {
@@ -153,6 +152,13 @@ _exported_ size_t memshim_output(char *buffer, size_t size)
     return strlen(buffer);
 }
 
+/* An interpreter that is not finalized (os._exit) still uses its buffers. */
+static bool is_in_use(enum block_domain domain)
+{
+    const struct pyapi *api = domain == DOMAIN_BUFFER ? pymem_api() : NULL;
+    return api && api->is_initialized();
+}
+
 /* Nobody can release them any more, whatever memory says: no pointer leads to an object. */
 void objects_end(void)
 {
@@ -161,7 +167,7 @@ void objects_end(void)
     for (uint32_t id = 1; id < limit; id++) {
         struct ledger_record *record = records_get(id);
         uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
-        if (!owner || ledger_is_block(ledger_owner_domain(owner)))
+        if (!owner || ledger_is_block(ledger_owner_domain(owner)) || is_in_use(ledger_owner_domain(owner)))
             continue;
         uint64_t lost = (owner & ~(uint64_t)RECORD_KIND_MASK) | (uint64_t)BLOCK_DEFINITE << RECORD_KIND_SHIFT;
         __atomic_compare_exchange_n(&record->owner, &owner, lost, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);

@@ -36,8 +36,9 @@ struct type_row {
     size_t offset, length; /* in writer.quoted */
 };
 
-static const char *const domain_names[] = {
-    "malloc", "raw", "mem", "obj", "new", "new[]", "mmap", "handle", "handle-lock", "pool", "pool-attachment"};
+static const char *const domain_names[] = {"malloc",          "raw",   "mem",    "obj",         "new",
+                                           "new[]",           "mmap",  "handle", "handle-lock", "pool",
+                                           "pool-attachment", "buffer"};
 _Static_assert(ARRAY_SIZE(domain_names) == DOMAIN_COUNT, "a name for each domain");
 
 /* Until a scan has run, a block may be reachable: nobody is accused. */

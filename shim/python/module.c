@@ -18,20 +18,41 @@ struct module_state *module_state(void)
 
 PyObject *module_error(PyObject *exception, const char *what, int error)
 {
-    if (error == -ENOMEM && exception == PyExc_MemoryError)
-        return PyErr_NoMemory();
-    return PyErr_Format(exception, "%s: %s", what, strerror(-error));
+    return PyErr_Format(module_exception(exception), "%s: %s", what, strerror(-error));
+}
+
+PyObject *module_exception(PyObject *exception)
+{
+    return exception ? exception : PyExc_RuntimeError;
+}
+
+PyObject *module_object(PyObject *type)
+{
+    if (!type) {
+        PyErr_SetString(PyExc_RuntimeError, "the interpreter is about to end");
+        return NULL;
+    }
+    allocfunc allocate = (allocfunc)PyType_GetSlot((PyTypeObject *)type, Py_tp_alloc);
+    return allocate((PyTypeObject *)type, 0);
+}
+
+int module_keep_type(PyObject *module, PyObject *type, const char *name)
+{
+    Py_INCREF(type);
+    if (PyModule_AddObject(module, name, type) == 0)
+        return 0;
+    Py_DECREF(type);
+    return -1;
 }
 
 PyObject *module_add_type(PyObject *module, PyType_Spec *spec, const char *name)
 {
     PyObject *type = PyType_FromSpec(spec);
 
-    if (!type || PyModule_AddObject(module, name, type) < 0) {
-        Py_XDECREF(type);
-        return NULL;
-    }
-    return type;
+    if (type && module_keep_type(module, type, name) == 0)
+        return type;
+    Py_XDECREF(type);
+    return NULL;
 }
 
 PyDoc_STRVAR(kinds_doc, "_set_kinds(enum)\n\nThe enum whose members alloc_type() returns.");
@@ -94,9 +115,20 @@ static int add_facts(PyObject *module)
                : 0;
 }
 
+/* At the end of the interpreter. What is called after that finds exceptions, and no types. */
+static void module_free(void *module)
+{
+    PyObject **references[] = {&state.pool_error, &state.create_error,    &state.attach_error,     &state.leak_error,
+                               &state.pool_type,  &state.allocation_type, &state.allocations_type, &state.kinds};
+
+    (void)module;
+    for (size_t i = 0; i < ARRAY_SIZE(references); i++)
+        Py_CLEAR(*references[i]);
+}
+
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, .m_name = "_memshim", .m_doc = "The C part of the package memshim.",
-    .m_size = -1,          .m_methods = methods,
+    .m_size = -1,          .m_methods = methods, .m_free = module_free,
 };
 
 _exported_ PyObject *PyInit__memshim(void);
@@ -106,7 +138,8 @@ PyMODINIT_FUNC PyInit__memshim(void)
     PyObject *module = PyModule_Create(&definition);
 
     if (module && (add_exceptions(module) < 0 || add_facts(module) < 0 || module_add_process(module) < 0 ||
-                   module_add_handles(module) < 0 || module_add_pools(module) < 0 || module_add_scopes(module) < 0)) {
+                   module_add_handles(module) < 0 || module_add_pools(module) < 0 || module_add_scopes(module) < 0 ||
+                   module_add_buffers(module) < 0)) {
         Py_DECREF(module);
         return NULL;
     }

@@ -28,9 +28,19 @@ PyObject *module_error(PyObject *exception, const char *what, int error);
 int module_add_process(PyObject *module);
 int module_add_handles(PyObject *module);
 int module_add_pools(PyObject *module);
+int module_add_buffers(PyObject *module);
 int module_add_scopes(PyObject *module);
 
-/* Makes a type from its spec and adds it under its name; borrowed, NULL on failure. */
+/* The exception, also when the module is gone. */
+PyObject *module_exception(PyObject *exception);
+
+/* Adds a type under its name. 0 or -1; the reference stays the caller's. */
+int module_keep_type(PyObject *module, PyObject *type, const char *name);
+
+/* An object of a type of this module, all zero. NULL: no memory, or the module is gone. */
+PyObject *module_object(PyObject *type);
+
+/* Makes a type from its spec and adds it under its name; new reference, NULL on failure. */
 PyObject *module_add_type(PyObject *module, PyType_Spec *spec, const char *name);
 
 #endif

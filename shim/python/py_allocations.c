@@ -24,9 +24,7 @@ memshim_pool *py_allocation_pool(struct py_allocation *self)
 
 static struct py_allocation *new_object(const struct memshim_allocation *allocation)
 {
-    PyTypeObject *type = (PyTypeObject *)module_state()->allocation_type;
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    struct py_allocation *self = (struct py_allocation *)allocate(type, 0);
+    struct py_allocation *self = (struct py_allocation *)module_object(module_state()->allocation_type);
 
     if (self) {
         self->allocation = *allocation;
@@ -265,15 +263,13 @@ static int list_all(memshim_pool *pool, struct memshim_allocation **ret, size_t 
 
 PyObject *py_allocations_new(memshim_pool *pool)
 {
-    PyTypeObject *type = (PyTypeObject *)module_state()->allocations_type;
-    allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     struct memshim_allocation *rows;
     size_t count;
     int result = list_all(pool, &rows, &count);
 
     if (result)
         return module_error(module_state()->pool_error, "get_allocations", result);
-    struct py_allocations *self = (struct py_allocations *)allocate(type, 0);
+    struct py_allocations *self = (struct py_allocations *)module_object(module_state()->allocations_type);
     if (!self) {
         free(rows);
         return NULL;
@@ -363,12 +359,8 @@ static int add_allocation_type(PyObject *module)
                                .slots = slots};
     PyObject *type = py_buffer_type(&spec, get_buffer, release_buffer);
 
-    if (!type || PyModule_AddObject(module, "MemoryAlloc", type) < 0) {
-        Py_XDECREF(type);
-        return -1;
-    }
     module_state()->allocation_type = type;
-    return 0;
+    return type ? module_keep_type(module, type, "MemoryAlloc") : -1;
 }
 
 int module_add_allocations(PyObject *module)

@@ -37,14 +37,15 @@ static PyObject *fail(const char *what, int error)
     default:
         return module_error(module_state()->pool_error, what, error);
     }
-    return PyErr_Format(module_state()->pool_error, "%s: %s", what, text);
+    return PyErr_Format(module_exception(module_state()->pool_error), "%s: %s", what, text);
 }
 
 /* The pool of an object that is attached, or NULL with PoolError set. */
 static memshim_pool *pool_of(struct py_pool *self)
 {
     if (!self->pool)
-        PyErr_SetString(module_state()->pool_error, "the pool was detached or destroyed, or never made");
+        PyErr_SetString(module_exception(module_state()->pool_error),
+                        "the pool was detached or destroyed, or never made");
     return self->pool;
 }
 
@@ -62,7 +63,7 @@ static int pool_init(PyObject *object, PyObject *args, PyObject *keywords)
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "LsK|O:MemoryPool", names, &size, &name, &uid, &attributes))
         return -1;
     if (self->pool) {
-        PyErr_SetString(module_state()->create_error, "the pool was made before");
+        PyErr_SetString(module_exception(module_state()->create_error), "the pool was made before");
         return -1;
     }
     int result = size <= 0 ? -EINVAL : memshim_pool_create((uint64_t)size, name, uid, &self->pool);
@@ -105,8 +106,7 @@ static PyObject *pool_attach(PyObject *unused, PyObject *serialized)
     int result = memshim_pool_attach(bytes, (size_t)length, &pool);
     if (result)
         return module_error(module_state()->attach_error, "MemoryPool.attach", result);
-    allocfunc allocate = (allocfunc)PyType_GetSlot((PyTypeObject *)module_state()->pool_type, Py_tp_alloc);
-    struct py_pool *self = (struct py_pool *)allocate((PyTypeObject *)module_state()->pool_type, 0);
+    struct py_pool *self = (struct py_pool *)module_object(module_state()->pool_type);
     if (!self) {
         memshim_pool_detach(pool);
         return NULL;
@@ -193,7 +193,7 @@ static int check_size(const char *what, long long size)
 {
     if (size > 0)
         return 0;
-    PyErr_Format(module_state()->pool_error, "%s: size must be 1 or more", what);
+    PyErr_Format(module_exception(module_state()->pool_error), "%s: size must be 1 or more", what);
     return -1;
 }
 
@@ -311,7 +311,8 @@ static PyObject *pool_free(PyObject *object, PyObject *argument)
     struct py_pool *self = (struct py_pool *)object;
     struct py_allocation *allocation = (struct py_allocation *)argument;
 
-    if (!PyObject_TypeCheck(argument, (PyTypeObject *)module_state()->allocation_type)) {
+    if (!module_state()->allocation_type ||
+        !PyObject_TypeCheck(argument, (PyTypeObject *)module_state()->allocation_type)) {
         PyErr_SetString(PyExc_TypeError, "a MemoryAlloc is wanted");
         return NULL;
     }

@@ -193,7 +193,7 @@ static PyObject *scope_exit(PyObject *object, PyObject *args)
     if (!failed && self->options.raise && is_too_much(self)) {
         PyObject *text = PyObject_Str(object);
         if (text)
-            PyErr_SetObject(module_state()->leak_error, text);
+            PyErr_SetObject(module_exception(module_state()->leak_error), text);
         Py_XDECREF(text);
         return NULL;
     }
@@ -374,5 +374,8 @@ int module_add_scopes(PyObject *module)
                                .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                                .slots = slots};
 
-    return module_add_type(module, &spec, "Scope") ? 0 : -1;
+    PyObject *type = module_add_type(module, &spec, "Scope");
+
+    Py_XDECREF(type); /* the module has it */
+    return type ? 0 : -1;
 }

@@ -14,7 +14,7 @@
 struct script {
     const struct python *python;
     char *path;
-    char *environment;
+    char *environment, *program;
 };
 
 static struct script script_open(const struct python *python, const char *name)
@@ -23,6 +23,7 @@ static struct script script_open(const struct python *python, const char *name)
         .python = python,
         .path = text_format("%s/tests/targets/%s", test_variable("TEST_SOURCE"), name),
         .environment = text_format("PYTHONPATH=%s", test_variable("TEST_PACKAGE")),
+        .program = text_format("MEMSHIM_PROGRAM=%s", memshim_path()),
     };
 }
 
@@ -30,11 +31,13 @@ static void script_close(struct script *script)
 {
     free(script->path);
     free(script->environment);
+    free(script->program);
 }
 
 static void assert_bare(const struct script *script, const char *first, const char *second)
 {
-    struct outcome bare = spawn_run(LIST(script->python->path, script->path, first, second), LIST(script->environment));
+    struct outcome bare =
+        spawn_run(LIST(script->python->path, script->path, first, second), LIST(script->environment, script->program));
 
     cr_assert_eq(bare.status, 0, "Python %s, %s %s: %s%s", script->python->version, script->path, first, bare.out,
                  bare.err);
@@ -43,8 +46,8 @@ static void assert_bare(const struct script *script, const char *first, const ch
 
 static struct traced trace_script(const struct script *script, const char *first, const char *second)
 {
-    struct traced traced =
-        trace(BY_LAUNCHER, NULL, LIST(script->python->path, script->path, first, second), LIST(script->environment));
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST(script->python->path, script->path, first, second),
+                                 LIST(script->environment, script->program));
 
     cr_assert_eq(traced.run.status, 0, "Python %s, %s %s: %s%s", script->python->version, script->path, first,
                  traced.run.out, traced.run.err);
@@ -163,13 +166,39 @@ Test(module, scopes)
     for_each(check_scopes);
 }
 
+/* ---- buffers ---- */
+
+static void check_buffers(const struct python *python)
+{
+    struct script script = script_open(python, "module_buffers.py");
+    char *extension = python_compile(python, "module_buffers.c", "buffers");
+
+    if (extension) {
+        assert_bare(&script, extension, NULL);
+        struct traced traced = trace_script(&script, extension, NULL);
+        ASSERT_LEAKS(traced.report, 2, 0, .domain = "buffer");
+        ASSERT_LEAKS(traced.report, 2, 0, .domain = "buffer", .function = "keep", .caller = "forget",
+                     .type = "array.array: 40 bytes, format i, shape (10,), writable");
+        json_t *leak = report_leak(traced.report, &(struct query){.domain = "buffer"});
+        cr_expect_str_eq(json_string_value(json_object_get(leak, "kind")), "definite");
+        traced_clear(&traced);
+    }
+    script_close(&script);
+    free(extension);
+}
+
+Test(module, buffers)
+{
+    for_each(check_buffers);
+}
+
 /* ---- the launcher ---- */
 
 static void check_launcher(const struct python *python)
 {
     struct script script = script_open(python, "module_handles.py");
-    char *folder = folder_new(), *program = text_format("MEMSHIM_PROGRAM=%s", memshim_path());
-    const char *environment[] = {script.environment, program, NULL};
+    char *folder = folder_new();
+    const char *environment[] = {script.environment, script.program, NULL};
     struct outcome run =
         spawn_run(LIST(python->path, "-m", "memshim", "run", "-o", folder, script.path, "lost"), environment);
 
@@ -184,7 +213,6 @@ static void check_launcher(const struct python *python)
     cr_expect_eq(run.status, 0, "%s", run.err);
     outcome_clear(&run);
     folder_remove(folder);
-    free(program);
     script_close(&script);
 }
 

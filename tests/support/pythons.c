@@ -101,13 +101,13 @@ static bool newer(const char *path, const char *than)
     return stat(path, &a) == 0 && stat(than, &b) == 0 && a.st_mtime > b.st_mtime;
 }
 
-char *python_extension(const struct python *python)
+char *python_compile(const struct python *python, const char *source_name, const char *name)
 {
     if (!python->include[0])
         return NULL;
     char *folder = text_format("%s/extension-%s-%s", test_variable("TEST_TARGETS"), python->version, python->linked);
-    char *library = text_format("%s/leaky.so", folder), *partial = text_format("%s.%d", library, getpid());
-    char *source = text_format("%s/tests/targets/quickstart/leaky.c", test_variable("TEST_SOURCE"));
+    char *library = text_format("%s/%s.so", folder, name), *partial = text_format("%s.%d", library, getpid());
+    char *source = text_format("%s/tests/targets/%s", test_variable("TEST_SOURCE"), source_name);
     char *include = text_format("-I%s", python->include);
     struct outcome made = spawn_run(LIST("mkdir", "-p", folder), NULL);
 
@@ -115,7 +115,7 @@ char *python_extension(const struct python *python)
     /* Tests run side by side: each compiles to a name of its own, and the last one wins. */
     if (!newer(library, source)) {
         made = spawn_run(LIST("cc", "-shared", "-fPIC", "-g", "-O1", include, source, "-o", partial), NULL);
-        cr_assert(made.status == 0, "compiling leaky.c for Python %s: %s", python->version, made.err);
+        cr_assert(made.status == 0, "compiling %s for Python %s: %s", source_name, python->version, made.err);
         cr_assert(rename(partial, library) == 0);
         outcome_clear(&made);
     }
@@ -124,4 +124,9 @@ char *python_extension(const struct python *python)
     free(source);
     free(include);
     return folder;
+}
+
+char *python_extension(const struct python *python)
+{
+    return python_compile(python, "quickstart/leaky.c", "leaky");
 }

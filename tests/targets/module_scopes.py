@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What pieces of code leave allocated, measured from Python: module_scopes.py EXTENSION-FOLDER ROUNDS."""
 import json
+import os
 import re
 import sys
 import threading
@@ -174,6 +175,20 @@ def other_threads():
     assert own.bytes_leaked < 100000 <= every.bytes_leaked, (str(own), str(every))
 
 
+def process():
+    stats = memshim.get_memory_stats()
+    if "live_blocks" not in stats:
+        return  # a shim that does not tell
+    assert stats["live_bytes"] > 0 and stats["allocations"] >= stats["live_blocks"] > 0, stats
+    assert memshim.mark("here") >= 1 and memshim.mark() >= 2
+    assert memshim.recording(True) is True
+    kept.append(bytes(12345))
+    report = memshim.report()
+    assert [p.pid for p in report.processes] == [os.getpid()]
+    mine = [leak for leak in report.leaks if any(frame.function == "process" for frame in leak.stack)]
+    assert sum(leak.bytes for leak in mine) >= 12345, mine
+
+
 if memshim.loaded:
     kept.extend([None] * 10000)  # room, so that an append allocates nothing
     del kept[:]
@@ -183,6 +198,7 @@ if memshim.loaded:
         planted_in_c()
     limits()
     other_threads()
+    process()
     print("measured")
 else:
     without_shim()

@@ -29,6 +29,7 @@ from ._memshim import (
     PoolAttachFail,
     PoolCreateFail,
     PoolError,
+    buffer_exports,
     check,
     loaded,
     mark,
@@ -96,6 +97,24 @@ def report():
         command = [program, "report", "--format", "json", path]
         text = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
     return json.loads(text.decode(), object_hook=lambda fields: types.SimpleNamespace(**fields))
+
+
+# ---- buffers ----
+
+
+def track_buffers(*types):
+    """From now on, keep an account of the buffers that objects of these types give out (memoryview(x), and what C code
+    takes by PyObject_GetBuffer). Without arguments: bytearray, memoryview, array.array and mmap.mmap.
+
+    What was not given back at the end is in the report, as domain "buffer", with type, length, format and shape, and the
+    stack that took it; buffer_exports() lists it at any time. Types of extensions can be named if they have a release
+    function; TypeError otherwise (bytes, numpy.ndarray). Classes with __buffer__ (3.12) are seen by what they hand on."""
+    if not types:
+        import array
+        import mmap
+
+        types = (bytearray, memoryview, array.array, mmap.mmap)
+    _memshim._track_buffers(types)
 
 
 # ---- scopes ----
@@ -228,6 +247,7 @@ __all__ = [
     "PoolAttachFail",
     "PoolCreateFail",
     "PoolError",
+    "buffer_exports",
     "check",
     "check_leaks",
     "detect_leaks",
@@ -238,6 +258,7 @@ __all__ = [
     "recording",
     "report",
     "snapshot",
+    "track_buffers",
     "version",
 ]
 
