@@ -33,7 +33,7 @@ static const struct loss losses[] = {
     {"lose_code", "code", "obj", "definite", .surplus = COUNT},
     {"lose_module", "module", "obj", "definite", .surplus = COUNT},
     {"lose_method", "method", "obj", "definite", .surplus = COUNT},
-    {"lose_buffer", "bytearray", "obj", "definite", .size = 56, .surplus = COUNT},
+    {"lose_buffer", "bytearray", "obj", "definite", .surplus = COUNT},
     {"lose_type", "type", "obj", "definite", .surplus = COUNT},
     {"lose_object", "lost.Object", "obj", "definite", .size = 16, .surplus = COUNT},
     {"lose_mem", NULL, "mem", "definite", .size = 40},
@@ -181,7 +181,8 @@ ParameterizedTest(struct python *python, references, lost_at_end)
 
     cr_assert_eq(traced.run.status, 0, "%s", python->path);
     cr_expect_eq(count_lost(traced.report, "make_capsule", "_find_and_load"), 0, "%s", python->path);
-    cr_expect_eq(count_lost(traced.report, "make_capsule", "later"), 1, "%s", python->path);
+    long long later = count_lost(traced.report, "make_capsule", "later");
+    cr_expect(later >= COUNT - 1 && later <= COUNT, "%s: %lld blocks", python->path, later);
     cr_expect(raw >= COUNT - 1, "%s: %lld blocks", python->path, raw);
     traced_clear(&traced);
     folder_remove(folder);

@@ -28,4 +28,4 @@ def later():
 
 import made
 
-kept = later()
+kept = [later() for _ in range(10)]
