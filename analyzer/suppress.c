@@ -235,21 +235,25 @@ int suppressions_read_builtin(struct suppressions *suppressions, struct suppress
 
 /* ---- matching ---- */
 
+bool suppress_frame_matches(const struct frame *frame, const char *pattern, bool python_only)
+{
+    if (frame->language == FRAME_CUT || (python_only && frame->language != FRAME_PYTHON))
+        return false;
+    return suppress_pattern_matches(pattern, frame->function) ||
+           (frame->file && suppress_pattern_matches(pattern, frame->file)) ||
+           (frame->module && suppress_pattern_matches(pattern, frame->module));
+}
+
 bool suppress_stack_matches(const struct stack *stack, const char *pattern, bool python_only)
 {
-    for (size_t i = 0; i < stack->size; i++) {
-        const struct frame *frame = stack->frames[i];
-        if (frame->language == FRAME_CUT || (python_only && frame->language != FRAME_PYTHON))
-            continue;
-        if (suppress_pattern_matches(pattern, frame->function) ||
-            (frame->file && suppress_pattern_matches(pattern, frame->file)) ||
-            (frame->module && suppress_pattern_matches(pattern, frame->module)))
+    for (size_t i = 0; i < stack->size; i++)
+        if (suppress_frame_matches(stack->frames[i], pattern, python_only))
             return true;
-    }
     return false;
 }
 
-static bool rule_matches(const struct suppression *rule, const struct leak *leak)
+/* `memo` has the stack of the leak. */
+static bool rule_matches(const struct suppression *rule, const struct leak *leak, const struct pattern_memo *memo)
 {
     char *const *words = rule->words;
 
@@ -258,8 +262,8 @@ static bool rule_matches(const struct suppression *rule, const struct leak *leak
     return (!words[SUPPRESS_FINGERPRINT] || strcmp(words[SUPPRESS_FINGERPRINT], leak->fingerprint) == 0) &&
            (!words[SUPPRESS_TYPE] || (leak->type && suppress_glob_matches(words[SUPPRESS_TYPE], leak->type))) &&
            (!words[SUPPRESS_DOMAIN] || suppress_glob_matches(words[SUPPRESS_DOMAIN], leak->domain)) &&
-           (!words[SUPPRESS_LEAK] || suppress_stack_matches(&leak->stack, words[SUPPRESS_LEAK], false)) &&
-           (!words[SUPPRESS_PY] || suppress_stack_matches(&leak->stack, words[SUPPRESS_PY], true)) &&
+           (!words[SUPPRESS_LEAK] || pattern_memo_has(memo, rule->leak_pattern)) &&
+           (!words[SUPPRESS_PY] || pattern_memo_has(memo, rule->py_pattern)) &&
            (!rule->frame_count || suppress_block_matches(rule, &leak->stack));
 }
 
@@ -269,20 +273,25 @@ static uint32_t first_match(const struct suppressions *suppressions, struct rule
 {
     for (size_t i = 0; i < list.count && list.items[i] < limit; i++) {
         const struct suppression *rule = &suppressions->items[list.items[i]];
-        if (!rule->expired && !rule->over && rule_matches(rule, leak))
+        if (!rule->expired && !rule->over && rule_matches(rule, leak, suppressions->memo))
             return list.items[i];
     }
     return limit;
 }
 
-/* The first of all rules that holds for the leak, or NULL. */
-static struct suppression *find_rule(struct suppressions *suppressions, const struct leak *leak)
+/* The first of all rules that holds for the leak, or NULL. Returns 0 or -ENOMEM. */
+static int find_rule(struct suppressions *suppressions, const struct leak *leak, struct suppression **ret)
 {
     uint32_t count = (uint32_t)suppressions->count, found;
+    int r = pattern_memo_take(suppressions->memo, &leak->stack);
 
+    *ret = NULL;
+    if (r < 0)
+        return r;
     found = first_match(suppressions, rule_index_find(suppressions->index, leak->fingerprint), leak, count);
     found = first_match(suppressions, rule_index_others(suppressions->index), leak, found);
-    return found < count ? &suppressions->items[found] : NULL;
+    *ret = found < count ? &suppressions->items[found] : NULL;
+    return 0;
 }
 
 static void add(uint64_t *sum, uint64_t value)
@@ -291,10 +300,10 @@ static void add(uint64_t *sum, uint64_t value)
         *sum = UINT64_MAX;
 }
 
-/* Gives each leak its rule. Returns whether a rule has gone over its limits by that: then later rules may hold. */
-static bool assign(struct suppressions *suppressions, struct leaks *leaks)
+/* Gives each leak its rule. Returns 1 if a rule has gone over its limits by that (then later rules may hold), 0, or -ENOMEM. */
+static int assign(struct suppressions *suppressions, struct leaks *leaks)
 {
-    bool over = false;
+    int over = 0;
 
     for (size_t i = 0; i < suppressions->count; i++) {
         struct suppression *rule = &suppressions->items[i];
@@ -304,7 +313,10 @@ static bool assign(struct suppressions *suppressions, struct leaks *leaks)
     for (size_t i = 0; i < leaks->count; i++) {
         struct leak *leak = &leaks->items[i];
         leak->suppressed = NULL;
-        struct suppression *rule = leak_is_background(leak) ? NULL : find_rule(suppressions, leak);
+        struct suppression *rule = NULL;
+        int r = leak_is_background(leak) ? 0 : find_rule(suppressions, leak, &rule);
+        if (r < 0)
+            return r;
         if (!rule)
             continue;
         leak->suppressed = rule;
@@ -314,8 +326,10 @@ static bool assign(struct suppressions *suppressions, struct leaks *leaks)
     }
     for (size_t i = 0; i < suppressions->count; i++) {
         struct suppression *rule = &suppressions->items[i];
-        if (!rule->over && (rule->bytes > rule->max_bytes || rule->blocks > rule->max_blocks))
-            rule->over = over = true;
+        if (!rule->over && (rule->bytes > rule->max_bytes || rule->blocks > rule->max_blocks)) {
+            rule->over = true;
+            over = 1;
+        }
     }
     return over;
 }
@@ -354,8 +368,14 @@ int suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, c
         rule->over = false;
         rule->expired = rule->until[0] && strcmp(today, rule->until) > 0;
     }
-    while (assign(suppressions, leaks))
-        ;
+    suppressions->memo = pattern_memo_new(suppressions);
+    int r = suppressions->memo ? 1 : -ENOMEM;
+    while (r > 0)
+        r = assign(suppressions, leaks);
+    pattern_memo_free(suppressions->memo);
+    suppressions->memo = NULL;
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < suppressions->count; i++)
         suppressions->items[i].used = suppressions->items[i].used || suppressions->items[i].leaks;
     if (has_baseline(suppressions))

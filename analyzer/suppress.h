@@ -54,6 +54,8 @@ struct suppression {
     bool baseline; /* from a file that was named as a baseline */
     bool builtin;  /* of suppressions/python.supp */
 
+    size_t leak_pattern, py_pattern; /* numbers of pattern_memo_has */
+
     /* What suppressions_apply found. */
     uint64_t leaks, blocks, bytes; /* that it matched */
     bool used;                     /* it has matched something, now or earlier */
@@ -64,8 +66,9 @@ struct suppression {
 struct suppressions {
     struct suppression *items;
     size_t count, capacity;
-    struct rule_index *index; /* for suppressions_apply, which makes it (suppress_index.c) */
-    size_t skipped;           /* Valgrind blocks that are not about leaks */
+    struct pattern_memo *memo; /* only while suppressions_apply is at work */
+    struct rule_index *index;  /* for suppressions_apply, which makes it (suppress_index.c) */
+    size_t skipped;            /* Valgrind blocks that are not about leaks */
 };
 
 /* Why a file could not be read. */
@@ -100,7 +103,7 @@ bool suppress_pattern_matches(const char *pattern, const char *text);
 /* Whether `glob` (* and ?) matches the whole `text`. */
 bool suppress_glob_matches(const char *glob, const char *text);
 
-/* ---- suppress_index.c, suppress_parse.c and suppress_valgrind.c: for suppress.c ---- */
+/* ---- suppress_index.c, suppress_memo.c, suppress_parse.c and suppress_valgrind.c: for suppress.c ---- */
 
 /* Which rules a leak can match: those with its fingerprint, of which a baseline has thousands, and those without any. */
 struct rule_index *rule_index_new(const struct suppressions *suppressions); /* NULL without memory */
@@ -125,6 +128,19 @@ bool suppress_parse_kinds(const char *text, unsigned int *ret);
 
 /* Whether it names a kind of memory errors, or all of them. */
 bool suppress_is_error_kind(const char *name, size_t length);
+
+/* Which of all rules' leak: and py: patterns match some frame of a stack (suppress_memo.c): each frame is looked at once. The
+ * rules and the frames must outlive it. */
+struct pattern_memo *pattern_memo_new(struct suppressions *suppressions); /* NULL without memory */
+void pattern_memo_free(struct pattern_memo *memo);                        /* NULL is fine */
+
+/* Looks at a stack. Returns 0 or -ENOMEM. */
+int pattern_memo_take(struct pattern_memo *memo, const struct stack *stack);
+
+/* Whether the pattern of a rule (leak_pattern or py_pattern, not 0) matches that stack. */
+bool pattern_memo_has(const struct pattern_memo *memo, size_t pattern);
+
+bool suppress_frame_matches(const struct frame *frame, const char *pattern, bool python_only);
 
 /* Whether a frame, or a Python frame, has a function, file or module that LeakSanitizer's `pattern` matches. */
 bool suppress_stack_matches(const struct stack *stack, const char *pattern, bool python_only);

@@ -339,3 +339,37 @@ Test(suppress, errors_only_by_their_kinds)
     suppressions_clear(&rules);
     cr_expect_eq(read_text("leak:x kind:overflows\n"), -EINVAL);
 }
+
+/* More patterns than a word has bits, and more frames than the table has room for at first. */
+Test(suppress, many_patterns_and_many_frames)
+{
+    enum { FRAMES = 3000, PATTERNS = 150 };
+    static struct frame many[FRAMES];
+    static char names[FRAMES][16];
+    static struct leak found[FRAMES];
+    static const struct frame *single[FRAMES];
+    char text[PATTERNS * 32], *to = text;
+
+    for (int i = 0; i < PATTERNS; i++)
+        to += sprintf(to, i % 2 ? "py:^f%d$\n" : "leak:^f%d$\n", i);
+    cr_assert_eq(read_text(text), 0);
+    for (int i = 0; i < FRAMES; i++) {
+        sprintf(names[i], "f%d", i);
+        many[i] = (struct frame){.language = i % 4 == 1 ? FRAME_PYTHON : FRAME_NATIVE, .function = names[i]};
+        single[i] = &many[i];
+        found[i] = (struct leak){.kind = LEAK_DEFINITE,
+                                 .known = true,
+                                 .domain = "obj",
+                                 .blocks = 1,
+                                 .stack = {&single[i], 1},
+                                 .fingerprint = "0"};
+    }
+    struct leaks all = {.items = found, .count = FRAMES};
+    cr_assert_eq(suppressions_apply(&rules, &all, "2026-06-15"), 0);
+    for (int i = 0; i < FRAMES; i++) {
+        bool expected = i < PATTERNS && (i % 2 == 0 || i % 4 == 1);
+        cr_expect_eq(found[i].suppressed != NULL, expected, "%d", i);
+        if (found[i].suppressed)
+            cr_expect_eq(found[i].suppressed->line, (unsigned long)i + 1);
+    }
+}
