@@ -64,7 +64,8 @@ static void put_errors(struct output_job *job)
     }
     put_family(job->out, "errors", "gauge", NULL, "Places where memory was used wrongly.");
     for (const struct rule *rule = rule_of_error("overflow"); rule < rules + count; rule++)
-        fprintf(job->out, "memshim_errors{kind=\"%s\"} %" PRIu64 "\n", rule->id, found[rule - rules]);
+        if (rule != rule_of_growth())
+            fprintf(job->out, "memshim_errors{kind=\"%s\"} %" PRIu64 "\n", rule->id, found[rule - rules]);
 }
 
 static void put_totals(struct output_job *job)

@@ -23,7 +23,9 @@ bool suppress_is_error_kind(const char *name, size_t length)
 {
     _cleanup_free_ char *kind = strndup(name, length);
 
-    return kind && (strcmp(kind, ALL_ERRORS) == 0 || strcmp(rule_of_error(kind)->id, kind) == 0);
+    const struct rule *rule = kind ? rule_of_error(kind) : NULL;
+
+    return rule && (strcmp(kind, ALL_ERRORS) == 0 || (rule != rule_of_growth() && strcmp(rule->id, kind) == 0));
 }
 
 /* Whether the comma list has the kind, or stands for all. */

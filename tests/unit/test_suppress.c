@@ -338,6 +338,7 @@ Test(suppress, errors_only_by_their_kinds)
     cr_expect_not(suppresses("leak:ns::make kind:overflow\n"), "and a rule for errors suppresses no leak");
     suppressions_clear(&rules);
     cr_expect_eq(read_text("leak:x kind:overflows\n"), -EINVAL);
+    cr_expect_eq(read_text("leak:x kind:growth\n"), -EINVAL, "no memory error");
 }
 
 /* More patterns than a word has bits, and more frames than the table has room for at first. */
