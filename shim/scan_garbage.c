@@ -51,6 +51,8 @@ static void count_references(struct garbage *garbage)
     for (uint32_t block = 0; block < scan->index.count; block++) {
         if (!is_lost(garbage, block) || is_hidden(&scan->index.blocks[block]))
             continue;
+        if (scan->found) /* so far only what blocks hold of themselves */
+            garbage->found[block] += scan->found[block];
         for (uint64_t i = scan->first[block]; i < scan->first[block + 1]; i++)
             if (edges[i] != SCAN_EDGE_NONE && !(edges[i] & SCAN_EDGE_INTERIOR))
                 garbage->found[edges[i]]++;
