@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 
 #define LEAKS_MAX \
     50000 /* with a row of their own, unless --top asks for another number: a browser takes a second for them */
@@ -75,6 +76,7 @@ static void put_process(FILE *out, const struct process *process)
     put_text(out, "options", process->options);
     put_number(out, "forked", process->forked);
     put_number(out, "truncated", process->truncated);
+    put_number(out, "snapshot", (uint64_t)process->snapshot);
     put_list(out, "lacks", process->lacks, process->lacks_count);
     put_number(out, "allocations", totals->allocations);
     put_number(out, "frees", totals->frees);
@@ -240,15 +242,49 @@ static void put_rests(struct output_job *job)
     }
 }
 
-static int html_end(struct output_job *job)
+/* The leaks end where growth begins; without growth, at the end. */
+static void begin_growth(struct output_job *job)
 {
-    struct html *html = job->state;
     if (job->leaks_written == 0)
         begin_leaks(job);
     put_rests(job);
     fputs("]", job->out);
     fprintf(job->out, ",\n\"hidden\":[%" PRIu64 ",%" PRIu64 ",%" PRIu64 "],\"errors_hidden\":%" PRIu64,
             job->hidden.leaks, job->hidden.blocks, job->hidden.bytes, job->errors_hidden);
+    fputs(",\n\"growth\":[", job->out);
+}
+
+/* [process, fingerprint, intervals, first blocks, first bytes, last blocks, last bytes, blocks and bytes an interval, bytes a
+ * second, confidence, node] */
+static int html_growth(struct output_job *job, const struct growth *growth)
+{
+    FILE *out = job->out;
+    struct html *html = job->state;
+    uint32_t process;
+    int r = html_tables_process(&html->tables, growth->process, &process);
+    if (r < 0)
+        return r;
+    if (job->growing_written == 1)
+        begin_growth(job);
+    fprintf(out, "%s[%" PRIu32 ",\"%s\",%zu", job->growing_written > 1 ? ",\n" : "\n", process, growth->fingerprint,
+            growth->intervals);
+    fprintf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, growth->first_blocks, growth->first_bytes,
+            growth->last_blocks, growth->last_bytes);
+    const double reals[] = {growth->blocks_per_interval, growth->bytes_per_interval, growth->bytes_per_second,
+                            growth->confidence};
+    for (size_t i = 0; i < ARRAY_SIZE(reals); i++)
+        fprintf(out, ",%.6g", isfinite(reals[i]) ? reals[i] : 0);
+    r = put_stack(job, &growth->stack);
+    fputc(']', out);
+    return r;
+}
+
+static int html_end(struct output_job *job)
+{
+    struct html *html = job->state;
+    if (job->growing_written == 0)
+        begin_growth(job);
+    fputs("]", job->out);
     int r = html_allocations_put(job, &html->tables);
     if (r == 0)
         r = html_explanations_put(job, &html->tables);
@@ -316,6 +352,7 @@ const struct output out_html = {
     .begin = html_begin,
     .error = html_error,
     .leak = html_leak,
+    .growth = html_growth,
     .end = html_end,
     .done = html_done,
     .diff = html_diff,

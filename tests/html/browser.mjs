@@ -175,6 +175,15 @@ function addTests({ test }) {
         ]);
     });
 
+    test("what grows has a view of its own", report, async (page) => {
+        await view(page, "Growth");
+        await eventually("functions", functions(page), ["remember", "remember"]);
+        await eventually("bytes an interval", texts(page, "tr.row td.bytes"), ["1,000", "1,000"]);
+        await page.getByRole("tab", { name: /worker/ }).click();
+        await page.locator("tr.row .open").click();
+        expect((await page.locator(".details dl").innerText()).includes("7,000 bytes in 70 blocks"), "the last mark");
+    });
+
     test("the flame graph zooms and is searched", report, async (page) => {
         await view(page, "Flame graph");
         const all = ["all", "forget", "main", "remember", "serve", `evil.py ${shownEvil}`].sort();

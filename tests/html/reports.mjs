@@ -98,6 +98,17 @@ function report(pid, options) {
             bytes,
         }),
     );
+    // The first stack grows from mark to mark.
+    const marks = [0, 1, 2, 3, 4, 5, 6, 7];
+    for (const i of marks)
+        lines.push({
+            mark: i + 1,
+            name: null,
+            time: `2026-01-31T12:00:0${i}.000000Z`,
+            live_blocks: 10 * i,
+            live_bytes: 1000 * i,
+        });
+    lines.push({ growth: 1, trace: 1, blocks: marks.map((i) => 10 * i), bytes: marks.map((i) => 1000 * i) });
     const link = { kind: "definite", domain: "obj", size: 64 };
     lines.push({ why: 1, of: 1, role: "block", trace: 1, type: "list", ...link });
     lines.push({ why: 2, of: 1, role: "holder", trace: 1, type: EVIL, offset: "0x10", name: "cache", ...link });

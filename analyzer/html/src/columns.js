@@ -115,6 +115,31 @@ export function errorColumns(document) {
     ];
 }
 
+export function growthColumns(document) {
+    const whole = (value) => count(Math.round(value));
+    const certainty = (row) => `${(100 * Math.min(row.confidence, 0.999)).toFixed(1)} %`;
+    return [
+        {
+            key: "bytes",
+            label: "Bytes an interval",
+            number: true,
+            value: (row) => row.bytes,
+            cell: (row) => whole(row.bytes),
+        },
+        { key: "blocks", label: "Blocks", number: true, value: (row) => row.blocks, cell: (row) => whole(row.blocks) },
+        {
+            key: "rate",
+            label: "Bytes a second",
+            number: true,
+            value: (row) => row.rate,
+            cell: (row) => whole(row.rate),
+        },
+        { key: "confidence", label: "Confidence", number: true, value: (row) => row.confidence, cell: certainty },
+        where(document),
+        ...processes(document),
+    ];
+}
+
 export function processColumns() {
     return [
         {

@@ -106,6 +106,37 @@ function readError([process, kind, domain, detail, address, size, count, found, 
     };
 }
 
+function readGrowth(row) {
+    const [
+        process,
+        fingerprint,
+        intervals,
+        firstBlocks,
+        firstBytes,
+        lastBlocks,
+        lastBytes,
+        blocks,
+        bytes,
+        rate,
+        confidence,
+        node,
+    ] = row;
+    return {
+        processes: [process],
+        fingerprint,
+        intervals,
+        firstBlocks,
+        firstBytes,
+        lastBlocks,
+        lastBytes,
+        blocks,
+        bytes,
+        rate,
+        confidence,
+        node,
+    };
+}
+
 function readAllocations([process, node, stacks, calls, bytes]) {
     return { processes: [process], node, stacks, calls, bytes };
 }
@@ -138,6 +169,7 @@ export function readDocument(text) {
         leaks: (raw.leaks ?? []).map(readLeak),
         changes: (raw.changes ?? []).map(readChange),
         allocations: (raw.allocations ?? []).map(readAllocations),
+        growth: (raw.growth ?? []).map(readGrowth),
         why: raw.why ?? [],
         hidden: raw.hidden ?? [0, 0, 0],
         errorsHidden: raw.errors_hidden ?? 0,

@@ -75,6 +75,24 @@ export function leakDetails(document, row, showInGraph) {
     );
 }
 
+export function growthDetails(document, row) {
+    const side = (bytes, blocks) => `${plural(bytes, "byte")} in ${plural(blocks, "block")}`;
+    return h(
+        "div",
+        { class: "details" },
+        stackList(document, row.node),
+        h(
+            "dl",
+            {},
+            fact("First", side(row.firstBytes, row.firstBlocks)),
+            fact("Last", side(row.lastBytes, row.lastBlocks)),
+            fact("Intervals", count(row.intervals)),
+            fact("Processes", processesOf(document, row)),
+            fact("Fingerprint", fingerprint(row)),
+        ),
+    );
+}
+
 export function errorDetails(document, row) {
     const part = (title, node) => (node ? [h("h2", {}, title), stackList(document, node)] : []);
     return h(

@@ -75,6 +75,7 @@ export function processName(process) {
 const signals = { 6: "SIGABRT", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM", 2: "SIGINT", 7: "SIGBUS", 13: "SIGPIPE" };
 
 export function ending(process) {
+    if (process.snapshot > 0) return `snapshot ${process.snapshot} of the running process`;
     switch (process.ended) {
         case "exit":
             return `exited with status ${process.status}`;

@@ -28,7 +28,7 @@ function joined(rows) {
 }
 
 // Functions of the chosen process (null: all), which remember their answers.
-export function createRows({ isDiff, leaks, changes, errors, allocations, processes }) {
+export function createRows({ isDiff, leaks, changes, errors, growth, allocations, processes }) {
     const choose = (rows) => {
         let lists = null;
         return (process) => (process === null ? rows : (lists ??= byProcess(rows, processes.length))[process]);
@@ -39,6 +39,7 @@ export function createRows({ isDiff, leaks, changes, errors, allocations, proces
     return {
         leaks: (process) => (process === null ? allLeaks() : leaksOf(process)),
         errors: choose(errors),
+        growth: choose(growth),
         allocations: choose(allocations),
     };
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The views below the summary and the search field that they share: it filters tables, and marks boxes of the flame graph.
-import { changeColumns, errorColumns, leakColumns, processColumns } from "./columns.js";
-import { errorDetails, leakDetails } from "./details.js";
+import { changeColumns, errorColumns, growthColumns, leakColumns, processColumns } from "./columns.js";
+import { errorDetails, growthDetails, leakDetails } from "./details.js";
 import { debounced, h, replace } from "./dom.js";
 import { createFlame } from "./flame.js";
 import { count, plural, size } from "./format.js";
@@ -17,12 +17,13 @@ const TYPING = 150; // milliseconds without a key after which the search runs
 const searchLabels = {
     leaks: "Filter: function, file, library, type or kind",
     errors: "Filter: function, file, library or kind",
+    growth: "Filter: function, file or library",
     flame: "Mark frames: function, file or library",
     processes: "Filter: program or process id",
 };
 
 function leakText(row) {
-    return `${row.kind} ${row.category} ${row.type ?? ""} ${row.domain ?? ""} ${row.fingerprint ?? ""} ${row.rule ?? ""} ${row.audit.join(" ")}`;
+    return `${row.kind ?? ""} ${row.category ?? ""} ${row.type ?? ""} ${row.domain ?? ""} ${row.fingerprint ?? ""} ${row.rule ?? ""} ${row.audit?.join(" ") ?? ""}`;
 }
 
 function errorText(row) {
@@ -103,6 +104,17 @@ export function createViews({ document, rows, state }) {
             emptyText: () => "No error matches.",
             summaryText: (found) => plural(found.length, "error"),
         }),
+        growth: tableView({
+            table: createTable({
+                label: "Growth",
+                columns: growthColumns(document),
+                sort: { key: "rate", down: true },
+                details: (row) => growthDetails(document, row),
+            }),
+            rowsOf: () => rows.growth(state.get("process")).filter(leakFilter(state.get("query"))),
+            emptyText: () => "Nothing that grows steadily matches.",
+            summaryText: (found) => `${plural(found.length, "stack")} that grew steadily from mark to mark`,
+        }),
         flame,
         processes: tableView({
             table: createTable({
@@ -135,6 +147,7 @@ export function createViews({ document, rows, state }) {
         tabs: [
             { key: "leaks", label: document.isDiff ? "Differences" : "Leaks", note: "" },
             ...(document.errors.length > 0 ? [{ key: "errors", label: "Errors", note: "" }] : []),
+            ...(document.growth.length > 0 ? [{ key: "growth", label: "Growth", note: "" }] : []),
             { key: "flame", label: "Flame graph" },
             { key: "processes", label: document.processes.length > 1 ? "Processes" : "Process" },
         ],
@@ -145,6 +158,7 @@ export function createViews({ document, rows, state }) {
         const process = state.get("process");
         tabs.note("leaks", count(rows.leaks(process).filter((row) => state.get("kinds").has(row.category)).length));
         if (document.errors.length > 0) tabs.note("errors", count(rows.errors(process).length));
+        if (document.growth.length > 0) tabs.note("growth", count(rows.growth(process).length));
     }
 
     function show() {
