@@ -117,7 +117,7 @@ case_out_of_memory_killed() {
     [ -d $group ] || group=/sys/fs/cgroup
     group=$group/memshim-torture-$$
     mkdir $group 2>/dev/null || skip "no control groups"
-    trap 'rmdir "$group"; rm -rf "$folder"' EXIT
+    trap 'rmdir "$group"; clean_up' EXIT
     if [ -e $group/memory.max ]; then
         echo 64M >$group/memory.max && echo 0 >$group/memory.swap.max
     else
