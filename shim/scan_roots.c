@@ -196,6 +196,14 @@ static bool has_python_block(const struct scan *scan, uintptr_t start, uintptr_t
     return false;
 }
 
+#define ARENA_LEAST (256u << 10) /* of pymalloc; what the interpreter takes for frames is smaller */
+
+/* A finalized interpreter has no more use for an arena without a block: what is in it are freed objects. */
+static bool is_left_over(const struct scan *scan, size_t size)
+{
+    return scan->python.active && !scan->python.running && size >= ARENA_LEAST;
+}
+
 /* An arena may have been given back unseen, and another mapping be there; and the interpreter takes memory for other
  * purposes in the same way (its frames), which are roots. */
 static void add_arenas(struct scan *scan)
@@ -216,7 +224,8 @@ static void add_arenas(struct scan *scan)
     }
     for (size_t i = 0; i < count; i++) {
         uintptr_t start = arenas[i].start, end = start + arenas[i].size;
-        if (!has_python_block(scan, start, end) && !(ledger_header->forked && arenas[i].size > 64u << 10))
+        if (!has_python_block(scan, start, end) && !is_left_over(scan, arenas[i].size) &&
+            !(ledger_header->forked && arenas[i].size > 64u << 10))
             continue;
         if (!scan_range_add(&scan->holes, start, end) || !scan_range_add(&scan->arenas, start, end))
             scan->failed = true;
