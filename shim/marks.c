@@ -135,7 +135,6 @@ static int take(const char *name)
 
     if (!id || id >= MARKS_MAX)
         return -ENOSPC;
-    /* Blocks from here on are of the next interval. */
     __atomic_store_n(&ledger_header->mark, id, __ATOMIC_RELAXED);
     clear_counts();
     bool whole = count_records(&found) && write_rows(id);

@@ -4,6 +4,7 @@
 #include "trace.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +76,7 @@ Test(reports, many_reports_are_one)
     free(OUTPUT("merge", "-o", plain, traced.folder));
     assert_same_report(traced.folder, plain);
     struct outcome outcome = memshim(LIST("merge", "-o", packed, plain));
-    if (outcome.status == 3 && strstr(outcome.err, "not implemented"))
+    if (outcome.status == 3 && strstr(outcome.err, strerror(ENOSYS)))
         cr_skip("built without zstd");
     cr_assert_eq(outcome.status, 0, "%s", outcome.err);
     outcome_clear(&outcome);
