@@ -114,7 +114,7 @@ int filters_apply(const struct filters *filters, struct model *model, struct lea
         return 0;
     for (size_t i = 0; i < leaks->count; i++) {
         const struct leak *leak = &leaks->items[i];
-        if (passes(filters, leak->domain, leak->type, (const struct stack *const[]){&leak->stack}, 1))
+        if (passes(filters, leak->domain, leak->type, (const struct stack *const[]){leak_stack(leak)}, 1))
             leaks->items[kept++] = *leak;
     }
     leaks->count = kept;

@@ -113,7 +113,7 @@ static struct finding of_leak(const struct leak *leak)
     return (struct finding){
         .process = leak->process,
         .leak = leak,
-        .stack = &leak->stack,
+        .stack = leak_stack(leak),
         .rule = rule_of_leak(leak->kind, leak->known),
         .fingerprint = leak->fingerprint,
     };

@@ -8,6 +8,7 @@
 #include "fingerprint.h"
 #include "pylines.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,15 +56,23 @@ static const char *const runtime_files[] = {
     "*/importlib/_bootstrap_external.py",
 };
 
-#define CUTS_KEPT 64u
+#define CUT_LISTS 64u
 #define DEPTH_DEFAULT 64u /* of the option stack_depth */
+
+/* The mark for a number of frames that are left out. */
+struct cut {
+    struct resolved resolved;
+    struct cut *next;
+};
 
 struct frame_table {
     const struct process *process;
     struct symbols *symbols;
-    struct resolved *resolved;       /* by frame id */
-    uint8_t *modules;                /* enum module_flags by module id */
-    struct resolved cuts[CUTS_KEPT]; /* marks made lately */
+    struct resolved *resolved;   /* by frame id */
+    uint8_t *modules;            /* enum module_flags by module id */
+    uint8_t *chosen;             /* by node id, or NULL.. */
+    bool none_chosen;            /* ..where none is, or if this is false all are */
+    struct cut *cuts[CUT_LISTS]; /* by number of frames */
     size_t depth;
     struct chunks memory;
     struct frame_table *next;
@@ -101,6 +110,7 @@ static void tables_free(void *data)
         chunks_clear(&table->memory);
         free(table->resolved);
         free(table->modules);
+        free(table->chosen);
         free(table);
         table = next;
     }
@@ -268,19 +278,20 @@ size_t frame_table_depth(const struct frame_table *table)
 
 const struct resolved *frame_table_cut(struct frame_table *table, uint64_t frames)
 {
-    struct resolved *cut = &table->cuts[frames % CUTS_KEPT];
+    struct cut **list = &table->cuts[frames % CUT_LISTS];
     const struct raw_frame raw = {.language = FRAME_CUT, .offset = frames};
 
-    if (cut->frames && cut->frames->frame.offset == frames)
-        return cut;
-    struct resolved *new = chunks_take(&table->memory, sizeof(*new));
+    for (struct cut *cut = *list; cut; cut = cut->next)
+        if (cut->resolved.frames->frame.offset == frames)
+            return &cut->resolved;
+    struct cut *new = chunks_take(&table->memory, sizeof(*new));
     if (!new)
         return NULL;
-    *new = (struct resolved){0};
-    if (resolve_cut(table, &raw, new) < 0)
+    *new = (struct cut){.next = *list};
+    if (resolve_cut(table, &raw, &new->resolved) < 0)
         return NULL;
-    *cut = *new;
-    return new;
+    *list = new;
+    return &new->resolved;
 }
 
 const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t id)
@@ -296,4 +307,50 @@ const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t i
     if (!resolved->frames && resolvers[raw->language](table, raw, resolved) < 0)
         return NULL;
     return resolved;
+}
+
+/* Whether `wanted` says yes to one of the frames that `resolved` stands for. */
+static int any_wanted(const struct resolved *resolved, frame_wanted wanted, void *context)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && resolved->frames && i < resolved->count; i++)
+        r = wanted(&resolved->frames[i].frame, context);
+    return r;
+}
+
+int frame_table_choose(struct frame_table *table, frame_wanted wanted, void *context)
+{
+    const struct process *process = table->process;
+    _cleanup_free_ uint8_t *frames = calloc(process->frame_count + 1, 1);
+    uint8_t *nodes = NULL;
+    bool any = false;
+
+    if (!frames)
+        return -ENOMEM;
+    for (size_t i = 0; i < process->frame_count; i++) {
+        int r = any_wanted(&table->resolved[i], wanted, context);
+        if (r < 0)
+            return r;
+        frames[i] = r > 0;
+        any = any || r > 0;
+    }
+    if (any && !(nodes = calloc(process->node_count + 1, 1)))
+        return -ENOMEM;
+    /* Parents stand before their children, and node 0, which has no frame, before all. */
+    for (size_t i = 1; any && i < process->node_count; i++)
+        nodes[i] = nodes[process->nodes[i].parent] | frames[process->nodes[i].frame];
+    free(table->chosen);
+    table->chosen = nodes;
+    table->none_chosen = !any;
+    return 0;
+}
+
+bool frame_table_is_chosen(const struct frame_table *table, uint32_t trace)
+{
+    const struct trace *of = &table->process->traces[trace];
+
+    if (!table->chosen)
+        return !table->none_chosen;
+    return table->chosen[of->native] || table->chosen[of->python];
 }

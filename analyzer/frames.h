@@ -38,10 +38,18 @@ const struct process *frame_table_process(const struct frame_table *table);
 /* The option stack_depth of the process: of each stack so many innermost frames are shown. */
 size_t frame_table_depth(const struct frame_table *table);
 
-/* A mark for `frames` frames that are left out, 0 = how many is not known. NULL when memory is out. */
+/* A mark for `frames` frames that are left out, 0 = how many is not known; the same one each time. NULL when memory is out. */
 const struct resolved *frame_table_cut(struct frame_table *table, uint64_t frames);
 
 /* What frame `id` of the process is. NULL when memory is out. */
 const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t id);
+
+/* Finds out which stacks have a frame that `wanted` (1 yes, 0 no, or -ENOMEM) says is one, of the frames that were resolved up to
+ * now: each frame is asked for once, each node is looked at once. Takes the place of an earlier call. Returns 0 or -ENOMEM. */
+typedef int (*frame_wanted)(const struct frame *frame, void *context);
+int frame_table_choose(struct frame_table *table, frame_wanted wanted, void *context);
+
+/* Whether the stack of the trace may have such a frame: only where this is false it is sure to have none. */
+bool frame_table_is_chosen(const struct frame_table *table, uint32_t trace);
 
 #endif

@@ -6,13 +6,17 @@
 #include "chunks.h"
 #include "compiler.h"
 #include "fingerprint.h"
+#include "huge.h"
 #include "merge.h"
 #include "progress.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+
+#define BATCH 16 /* groups that are added together */
 
 struct slot {
     uint32_t leak; /* index + 1; 0 = free */
@@ -24,7 +28,6 @@ struct builder {
     uint64_t *largest;  /* bytes of the group whose stack a leak shows, by leak */
     struct slot *slots; /* hash table; at most half are used */
     size_t slot_count;  /* a power of two */
-    struct merge merge;
 };
 
 const char *leak_kind_name(enum leak_kind kind)
@@ -71,16 +74,17 @@ static int builder_init(struct builder *builder, const struct model *model, stru
     for (builder->slot_count = 16; builder->slot_count < 2 * groups;)
         builder->slot_count *= 2;
     builder->leaks = leaks;
-    builder->slots = calloc(builder->slot_count, sizeof(*builder->slots));
+    builder->slots = huge_advise(calloc(builder->slot_count, sizeof(*builder->slots)),
+                                 builder->slot_count * sizeof(*builder->slots));
     builder->largest = malloc((groups + 1) * sizeof(*builder->largest));
-    leaks->items = malloc((groups + 1) * sizeof(*leaks->items));
+    leaks->items = huge_advise(malloc((groups + 1) * sizeof(*leaks->items)), (groups + 1) * sizeof(*leaks->items));
     leaks->memory = calloc(1, sizeof(*leaks->memory));
-    return builder->slots && builder->largest && leaks->items && leaks->memory ? 0 : -ENOMEM;
+    leaks->merge = calloc(1, sizeof(*leaks->merge));
+    return builder->slots && builder->largest && leaks->items && leaks->memory && leaks->merge ? 0 : -ENOMEM;
 }
 
 static void builder_done(struct builder *builder)
 {
-    merge_clear(&builder->merge);
     free(builder->slots);
     free(builder->largest);
 }
@@ -91,16 +95,27 @@ static bool is_same(const struct leak *a, const struct leak *b)
            a->interpreter == b->interpreter && memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
 }
 
+static uint64_t hash_of(const struct leak *leak)
+{
+    uint64_t digits[2];
+
+    memcpy(digits, leak->fingerprint, sizeof(digits)); /* hexadecimal: 4 bits in each byte */
+    return (digits[0] ^ digits[1] << 4) * 0x9e3779b97f4a7c15u;
+}
+
+/* Where a leak with this hash would be. */
+static size_t first_slot(const struct builder *builder, uint64_t hash)
+{
+    return hash >> 32 & (builder->slot_count - 1);
+}
+
 /* The slot of the leak that `leak` belongs to, or a free one, which has the hash already. */
 static struct slot *find_slot(struct builder *builder, const struct leak *leak)
 {
-    uint64_t digits[2];
-    size_t at;
-
-    memcpy(digits, leak->fingerprint, sizeof(digits)); /* hexadecimal: 4 bits in each byte */
-    uint64_t hash = (digits[0] ^ digits[1] << 4) * 0x9e3779b97f4a7c15u;
+    uint64_t hash = hash_of(leak);
     uint32_t tag = (uint32_t)(hash ^ hash >> 32);
-    at = hash >> 32 & (builder->slot_count - 1);
+    size_t at = first_slot(builder, hash);
+
     while (builder->slots[at].leak &&
            (builder->slots[at].hash != tag || !is_same(&builder->leaks->items[builder->slots[at].leak - 1], leak)))
         at = (at + 1) & (builder->slot_count - 1);
@@ -108,22 +123,31 @@ static struct slot *find_slot(struct builder *builder, const struct leak *leak)
     return &builder->slots[at];
 }
 
-/* Keeps the merged stack as that of `leak`. */
-static int keep_stack(struct builder *builder, struct leak *leak)
+static struct stack_source *add_source(struct leaks *leaks, struct frame_table *table)
 {
-    size_t size = builder->merge.size;
+    struct stack_source *source = chunks_take(leaks->memory, sizeof(*source));
 
-    if (size > leak->stack.size || !leak->stack.frames) {
-        const struct frame **frames = chunks_take(builder->leaks->memory, size * sizeof(*frames));
+    if (!source)
+        return NULL;
+    *source = (struct stack_source){.table = table, .merge = leaks->merge, .next = leaks->sources};
+    leaks->sources = source;
+    return source;
+}
 
-        if (!frames)
-            return -ENOMEM;
-        leak->stack.frames = frames;
+const struct stack *leak_stack(const struct leak *leak)
+{
+    static const struct stack none;
+    struct stack_source *source = leak->source;
+
+    if (!source)
+        return &none;
+    if (source->table) {
+        bool merged = merge_trace(source->merge, source->table, leak->trace) == 0;
+
+        assert(merged); /* it has been there when the leak was made */
+        source->stack = (struct stack){source->merge->frames, merged ? source->merge->size : 0};
     }
-    if (size)
-        memcpy(leak->stack.frames, builder->merge.frames, size * sizeof(*leak->stack.frames));
-    leak->stack.size = size;
-    return 0;
+    return &source->stack;
 }
 
 /* Sums stop at the largest number: a report can claim anything. */
@@ -133,11 +157,16 @@ static void add(uint64_t *sum, uint64_t value)
         *sum = UINT64_MAX;
 }
 
-static int add_group(struct builder *builder, struct frame_table *table, const struct group *group)
+/* The leak that the blocks of a group are by themselves. Returns 0 or -ENOMEM. */
+static int make_leak(struct stack_source *source, const struct group *group, struct leak *ret)
 {
-    struct leaks *leaks = builder->leaks;
-    struct leak leak = {
-        .process = frame_table_process(table),
+    const struct merge *merge = source->merge;
+    int r = merge_trace(source->merge, source->table, group->trace);
+
+    if (r < 0)
+        return r;
+    *ret = (struct leak){
+        .process = frame_table_process(source->table),
         .kind = group->kind,
         .known = group->known,
         .startup = group->startup,
@@ -147,29 +176,53 @@ static int add_group(struct builder *builder, struct frame_table *table, const s
         .blocks = group->blocks,
         .bytes = group->bytes,
         .variance = (double)group->error_bytes * (double)group->error_bytes,
+        .source = source,
+        .trace = group->trace,
     };
-    struct slot *slot;
-    size_t at;
-    int r = merge_trace(&builder->merge, table, group->trace);
+    fingerprint_stack(ret->domain, ret->type, merge->frames, merge->size, ret->fingerprint);
+    return 0;
+}
 
-    if (r < 0)
-        return r;
-    fingerprint_stack(leak.domain, leak.type, builder->merge.frames, builder->merge.size, leak.fingerprint);
-    slot = find_slot(builder, &leak);
+/* Adds it to the one that it belongs to, or to the list. */
+static void add_leak(struct builder *builder, const struct leak *leak)
+{
+    struct slot *slot = find_slot(builder, leak);
+    struct leaks *leaks = builder->leaks;
+    size_t at;
+
     if (slot->leak) {
         at = slot->leak - 1;
-        add(&leaks->items[at].blocks, group->blocks);
-        add(&leaks->items[at].bytes, group->bytes);
-        leaks->items[at].variance += leak.variance;
-        if (group->bytes <= builder->largest[at])
-            return 0;
+        add(&leaks->items[at].blocks, leak->blocks);
+        add(&leaks->items[at].bytes, leak->bytes);
+        leaks->items[at].variance += leak->variance;
+        if (leak->bytes <= builder->largest[at])
+            return;
     } else {
         at = leaks->count++;
-        leaks->items[at] = leak;
+        leaks->items[at] = *leak;
         slot->leak = (uint32_t)at + 1;
     }
-    builder->largest[at] = group->bytes;
-    return keep_stack(builder, &leaks->items[at]);
+    builder->largest[at] = leak->bytes;
+    leaks->items[at].trace = leak->trace;
+}
+
+/* Up to BATCH groups. Of a million each slot is a miss of the cache: the memory fetches it while the other stacks are made. */
+static int add_groups(struct builder *builder, struct stack_source *source, const struct group *groups, size_t count)
+{
+    struct leak made[BATCH];
+    size_t used = 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (!groups[i].blocks)
+            continue;
+        r = make_leak(source, &groups[i], &made[used]);
+        if (r == 0)
+            __builtin_prefetch(&builder->slots[first_slot(builder, hash_of(&made[used++]))], 1);
+    }
+    for (size_t i = 0; r == 0 && i < used; i++)
+        add_leak(builder, &made[i]);
+    return r;
 }
 
 static uint64_t sum(uint64_t a, uint64_t b)
@@ -203,21 +256,22 @@ int leak_references_add(struct leak *leak, const struct leak_references *other, 
 }
 
 /* Tells the leak that the objects are part of. */
-static int add_reference(struct builder *builder, struct frame_table *table, const struct reference *reference)
+static int add_reference(struct builder *builder, struct stack_source *source, const struct reference *reference)
 {
     struct leak like = {
-        .process = frame_table_process(table),
+        .process = frame_table_process(source->table),
         .kind = reference->kind,
         .known = true,
         .startup = reference->startup,
         .interpreter = reference->interpreter,
     };
     struct leak_references said = {.confidence = reference->confidence, .unseen = reference->unseen};
-    int r = merge_trace(&builder->merge, table, reference->trace);
+    const struct merge *merge = source->merge;
+    int r = merge_trace(source->merge, source->table, reference->trace);
 
     if (r < 0)
         return r;
-    fingerprint_stack("obj", reference->type, builder->merge.frames, builder->merge.size, like.fingerprint);
+    fingerprint_stack("obj", reference->type, merge->frames, merge->size, like.fingerprint);
     uint32_t slot = find_slot(builder, &like)->leak;
     if (!slot)
         return 0;
@@ -235,17 +289,16 @@ static int add_reference(struct builder *builder, struct frame_table *table, con
 static int add_process(struct builder *builder, const struct process *process, struct symbols *symbols)
 {
     struct frame_table *table = frame_table_of(symbols, process);
-    int r = table ? 0 : -ENOMEM;
+    struct stack_source *source = table ? add_source(builder->leaks, table) : NULL;
+    int r = source ? 0 : -ENOMEM;
 
     progress_step("finding the functions", process->group_count);
-    for (size_t i = 0; r == 0 && i < process->group_count; i++) {
-        if (process->groups[i].blocks)
-            r = add_group(builder, table, &process->groups[i]);
-        if (i % 1024 == 0)
-            progress_add(1024);
+    for (size_t i = 0; r == 0 && i < process->group_count; i += BATCH) {
+        r = add_groups(builder, source, process->groups + i, MIN(process->group_count - i, (size_t)BATCH));
+        progress_add(BATCH);
     }
     for (size_t i = 0; r == 0 && i < process->reference_count; i++)
-        r = add_reference(builder, table, &process->references[i]);
+        r = add_reference(builder, source, &process->references[i]);
     return r;
 }
 
@@ -270,6 +323,8 @@ static int compare_leaks(const void *a, const void *b)
 
 /* ---- sorting: most pairs are told apart by their keys, without a look at the leaks ---- */
 
+#define CACHE_LINE 64u
+#define ITEMS_AHEAD 8 /* items that are asked for before they are moved */
 #define KEY_BYTES_MAX (UINT64_MAX >> 2)
 
 struct sort_key {
@@ -293,21 +348,36 @@ static int compare_keys(const void *a, const void *b, void *items)
     return compare_leaks((struct leak *)items + p->index, (struct leak *)items + q->index);
 }
 
-/* Moves every item to its place, round by round of those that stand in each other's. */
-static void permute(struct leak *items, struct sort_key *keys, size_t count)
+/* Asks for the memory of an item early. */
+static void prefetch_item(const struct leak *item)
+{
+    for (size_t i = 0; i <= sizeof(*item) / CACHE_LINE; i++)
+        __builtin_prefetch((const char *)item + i * CACHE_LINE, 1);
+}
+
+/* Moves every item to its place, which is that of the one from[] at that index, round by round of those that stand in each
+ * other's. Changes from[]. */
+static void permute(struct leak *items, uint32_t *from, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct leak first = items[i];
-        size_t at = i;
+        struct leak first;
+        size_t at = i, ahead = i;
 
-        while (keys[at].index != i) {
-            size_t from = keys[at].index;
-            items[at] = items[from];
-            keys[at].index = (uint32_t)at;
-            at = from;
+        if (from[i] == i)
+            continue;
+        first = items[i];
+        for (int n = 0; n < ITEMS_AHEAD; n++)
+            ahead = from[ahead];
+        while (from[at] != i) {
+            size_t next = from[at];
+            ahead = from[ahead];
+            prefetch_item(&items[ahead]);
+            items[at] = items[next];
+            from[at] = (uint32_t)at;
+            at = next;
         }
         items[at] = first;
-        keys[at].index = (uint32_t)at;
+        from[at] = (uint32_t)at;
     }
 }
 
@@ -330,7 +400,11 @@ static int sort_leaks(struct leaks *leaks)
         };
     }
     qsort_r(keys, leaks->count, sizeof(*keys), compare_keys, leaks->items);
-    permute(leaks->items, keys, leaks->count);
+    /* The numbers alone, a sixth of the keys, stay in the caches while the items are moved. */
+    uint32_t *from = (uint32_t *)(void *)keys;
+    for (size_t i = 0; i < leaks->count; i++)
+        from[i] = keys[i].index;
+    permute(leaks->items, from, leaks->count);
     free(keys);
     return 0;
 }
@@ -359,6 +433,9 @@ void leaks_clear(struct leaks *leaks)
     if (leaks->memory)
         chunks_clear(leaks->memory);
     free(leaks->memory);
+    if (leaks->merge)
+        merge_clear(leaks->merge);
+    free(leaks->merge);
     free(leaks->items);
     *leaks = (struct leaks){0};
 }

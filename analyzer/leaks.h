@@ -23,10 +23,22 @@ struct frame {
     bool runtime; /* part of an interpreter, the C library or the shim: folded in text, not part of the fingerprint */
 };
 
-/* The stacks of a process share their frames: a million stacks of 40 frames would not fit in memory otherwise. */
+/* Stacks share their frames. */
 struct stack {
     const struct frame **frames; /* innermost first */
     size_t size;
+};
+
+struct frame_table;
+struct merge;
+
+/* Where the stacks of the leaks of one process come from. They are made of the traces when they are asked for: a million stacks
+ * of 60 frames would take 480 MB. */
+struct stack_source {
+    struct frame_table *table; /* NULL: `stack` is the stack of all its leaks */
+    struct merge *merge;       /* of all sources of the same leaks: the stack asked for last */
+    struct stack stack;
+    struct stack_source *next;
 };
 
 enum stack_languages { STACK_ALL, STACK_PYTHON, STACK_NATIVE };
@@ -52,9 +64,10 @@ struct leak {
     uint8_t baseline;          /* enum baseline_state */
     const char *domain, *type; /* type may be NULL */
     uint64_t blocks, bytes;
-    double variance; /* of `bytes`, with sampling */
-    struct stack stack;
+    double variance;             /* of `bytes`, with sampling */
+    struct stack_source *source; /* of its stack (leak_stack()); NULL: it has none */
     char fingerprint[FINGERPRINT_SIZE];
+    uint32_t trace;                       /* there */
     uint32_t processes;                   /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
     struct leak_references *references;   /* NULL: the audit says nothing, as of most leaks */
     const struct suppression *suppressed; /* by which rule (suppress.h), or NULL */
@@ -63,8 +76,10 @@ struct leak {
 struct leaks {
     struct leak *items; /* by leak_rank, then most bytes first, then blocks, then fingerprint */
     size_t count;
-    struct chunks *memory; /* of the stacks, and of what the audit says; or NULL */
-    bool borrowed;         /* the items belong to other leaks (joined.h) */
+    struct chunks *memory; /* of the sources, and of what the audit says; or NULL */
+    struct stack_source *sources;
+    struct merge *merge; /* of all sources */
+    bool borrowed;       /* the items belong to other leaks (joined.h) */
 };
 
 /* Builds the merged stack of trace `trace` of `process`. *ret is given to stack_clear. Returns 0 or -ENOMEM. */
@@ -74,6 +89,9 @@ void stack_clear(struct stack *stack);
 /* Builds all leaks of the model. *ret is given to leaks_clear. Returns 0 or -ENOMEM. */
 int leaks_build(const struct model *model, struct symbols *symbols, struct leaks *ret);
 void leaks_clear(struct leaks *leaks);
+
+/* The stack of a leak, good until that of another leak of the same struct leaks is asked for. Takes no memory. */
+const struct stack *leak_stack(const struct leak *leak);
 
 /* Whether it is no matter of the program's (startup, interpreter) or accepted (suppressed). Counted, and shown only when asked
  * for. */

@@ -94,7 +94,7 @@ static char *describe_thread(const struct output_job *job, const struct stack *s
 static char *describe_key(const struct output_job *job, const struct leak *leak, enum group_by by)
 {
     struct place place;
-    const struct frame *frame = frame_of(job, &leak->stack, &place);
+    const struct frame *frame = frame_of(job, leak_stack(leak), &place);
     switch (by) {
     case GROUP_FUNCTION:
         return describe_function(job, frame);
@@ -105,7 +105,7 @@ static char *describe_key(const struct output_job *job, const struct leak *leak,
     case GROUP_TYPE:
         return strdup(leak->type ? leak->type : "(no Python object)");
     case GROUP_THREAD:
-        return describe_thread(job, &leak->stack);
+        return describe_thread(job, leak_stack(leak));
     case GROUP_DOMAIN:
         return strdup(leak->domain);
     case GROUP_STACK:
@@ -216,7 +216,7 @@ int list_leaks(const struct output_job *job, const struct leaks *leaks, struct t
             continue;
         }
         struct place place;
-        const struct frame *frame = frame_of(job, &leak->stack, &place);
+        const struct frame *frame = frame_of(job, leak_stack(leak), &place);
         row[0].number = leak->bytes;
         row[1].number = leak->blocks;
         row[2].text = strdup(leak->known ? leak_kind_name(leak->kind) : "allocated");

@@ -239,6 +239,9 @@ int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
     struct walk walk = {0};
     int native, python, r;
 
+    if (merge->table == table && merge->trace == trace)
+        return 0;
+    merge->table = NULL;
     r = merge_prepare(merge);
     if (r < 0)
         return r;
@@ -254,5 +257,9 @@ int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
     r = append_native(merge, &walk);
     if (r == 0 && python_left(&walk))
         r = insert_rest(merge, &walk);
-    return r;
+    if (r < 0)
+        return r;
+    merge->table = table;
+    merge->trace = trace;
+    return 0;
 }

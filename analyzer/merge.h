@@ -12,9 +12,12 @@ struct merge {
     const struct frame **frames; /* the result, innermost first */
     size_t size, capacity;
     const struct resolved **native, **python; /* the two stacks, in one array each */
+    const struct frame_table *table;          /* of which the result is, NULL: there is none yet.. */
+    uint32_t trace;                           /* ..and the trace there */
 };
 
-/* Leaves the merged stack of `trace` in merge->frames, up to the next call. Returns 0 or -ENOMEM. */
+/* Leaves the merged stack of `trace` in merge->frames, up to the next call. Returns 0 or -ENOMEM; for a trace that was merged here
+ * before it takes no memory, and always returns 0. */
 int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace);
 void merge_clear(struct merge *merge);
 

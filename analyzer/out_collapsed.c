@@ -44,7 +44,7 @@ static int put_process(FILE *out, const struct process *process)
 static int put_stack(struct output_job *job, const struct leak *leak)
 {
     FILE *out = job->out;
-    const struct stack *stack = &leak->stack;
+    const struct stack *stack = leak_stack(leak);
     bool any = job->model->process_count > 1;
     int r = any ? put_process(out, leak->process) : 0;
     for (size_t i = stack->size; r == 0 && i-- > 0;) {

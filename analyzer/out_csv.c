@@ -133,7 +133,7 @@ static int csv_diff(struct output_job *job, const struct diff *diff)
         put_number(out, item->new_blocks);
         put_number(out, item->new_bytes);
         put_text(out, leak->fingerprint);
-        if (put_stack(out, job, &leak->stack) < 0)
+        if (put_stack(out, job, leak_stack(leak)) < 0)
             return -ENOMEM;
         fputs("\r\n", out);
     }

@@ -93,9 +93,10 @@ static int dhat_leak(struct output_job *job, const struct leak *leak)
     struct dhat *state = job->state;
     struct dhat_point *point = NULL;
     size_t count = 0;
-    int r = reserve_ids(state, leak->stack.size + 1);
-    for (size_t i = 0; r == 0 && i < leak->stack.size; i++) {
-        const struct frame *frame = leak->stack.frames[i];
+    const struct stack *stack = leak_stack(leak);
+    int r = reserve_ids(state, stack->size + 1);
+    for (size_t i = 0; r == 0 && i < stack->size; i++) {
+        const struct frame *frame = stack->frames[i];
         if (output_frame_shown(job->options, frame))
             r = frame_ids_of(&state->frames, frame, &state->ids[count++]);
     }

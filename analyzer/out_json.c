@@ -140,9 +140,9 @@ json_t *out_json_leak(const struct output_options *options, const struct leak *l
                      out_json_string(leak->domain), "type", out_json_string(leak->type), "startup", leak->startup,
                      "interpreter", leak->interpreter, "suppressed", leak->suppressed != NULL, "blocks",
                      out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
-                     leak->fingerprint, "stack_cut", stack_is_cut(&leak->stack), "error_bytes",
+                     leak->fingerprint, "stack_cut", stack_is_cut(leak_stack(leak)), "error_bytes",
                      out_json_number(leak_error_bytes(leak)), "references", references_of(leak->references), "stack",
-                     out_json_stack(options, &leak->stack));
+                     out_json_stack(options, leak_stack(leak)));
 }
 
 int out_json_processes(struct output_job *job)

@@ -99,7 +99,7 @@ static int put_profile(struct output_job *job, const char *name, bool bytes)
             name, bytes ? "bytes" : "none", end);
     for (size_t i = 0; i < state->count; i++) {
         fputs(i > 0 ? ",\n" : "\n", out);
-        int r = put_sample(job, &state->frames, &state->leaks[i]->stack);
+        int r = put_sample(job, &state->frames, leak_stack(state->leaks[i]));
         if (r < 0)
             return r;
     }

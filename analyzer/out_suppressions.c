@@ -94,7 +94,7 @@ static void put_line(FILE *out, const struct line *line)
         fputc(' ', out);
         text_escape(out, leak->type);
     }
-    put_frames(out, &leak->stack);
+    put_frames(out, leak_stack(leak));
     fputc('\n', out);
 }
 

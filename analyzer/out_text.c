@@ -349,7 +349,7 @@ static int text_leak(struct output_job *job, const struct leak *leak)
                               : "\n",
           out);
     out_text_references(out, leak);
-    out_text_stack(job, &leak->stack);
+    out_text_stack(job, leak_stack(leak));
     return 0;
 }
 

@@ -47,7 +47,7 @@ static void put_diff_item(struct output_job *job, const struct diff_item *item, 
         text_escape(out, leak->type);
     }
     fprintf(out, "), #%zu of %zu\n", number, count);
-    out_text_stack(job, &leak->stack);
+    out_text_stack(job, leak_stack(leak));
 }
 
 int out_text_diff(struct output_job *job, const struct diff *diff)
@@ -82,7 +82,7 @@ static int put_first_place(struct output_job *job, const struct leak *leak)
     struct place place;
     if (!leak)
         return 0;
-    place_find(job, &leak->stack, &place);
+    place_find(job, leak_stack(leak), &place);
     if (!place.frame || place.frame->runtime)
         return 0;
     _cleanup_free_ char *function = stackname_of(place.frame);

@@ -264,7 +264,7 @@ static bool rule_matches(const struct suppression *rule, const struct leak *leak
            (!words[SUPPRESS_DOMAIN] || suppress_glob_matches(words[SUPPRESS_DOMAIN], leak->domain)) &&
            (!words[SUPPRESS_LEAK] || pattern_memo_has(memo, rule->leak_pattern)) &&
            (!words[SUPPRESS_PY] || pattern_memo_has(memo, rule->py_pattern)) &&
-           (!rule->frame_count || suppress_block_matches(rule, &leak->stack));
+           (!rule->frame_count || suppress_block_matches(rule, leak_stack(leak)));
 }
 
 /* The first rule of the list, before number `limit`, that holds for the leak; its number, or `limit`. */
@@ -283,7 +283,7 @@ static uint32_t first_match(const struct suppressions *suppressions, struct rule
 static int find_rule(struct suppressions *suppressions, const struct leak *leak, struct suppression **ret)
 {
     uint32_t count = (uint32_t)suppressions->count, found;
-    int r = pattern_memo_take(suppressions->memo, &leak->stack);
+    int r = pattern_memo_take(suppressions->memo, leak);
 
     *ret = NULL;
     if (r < 0)
@@ -368,7 +368,7 @@ int suppressions_apply(struct suppressions *suppressions, struct leaks *leaks, c
         rule->over = false;
         rule->expired = rule->until[0] && strcmp(today, rule->until) > 0;
     }
-    suppressions->memo = pattern_memo_new(suppressions);
+    suppressions->memo = pattern_memo_new(suppressions, leaks);
     int r = suppressions->memo ? 1 : -ENOMEM;
     while (r > 0)
         r = assign(suppressions, leaks);

@@ -129,13 +129,14 @@ bool suppress_parse_kinds(const char *text, unsigned int *ret);
 /* Whether it names a kind of memory errors, or all of them. */
 bool suppress_is_error_kind(const char *name, size_t length);
 
-/* Which of all rules' leak: and py: patterns match some frame of a stack (suppress_memo.c): each frame is looked at once. The
- * rules and the frames must outlive it. */
-struct pattern_memo *pattern_memo_new(struct suppressions *suppressions); /* NULL without memory */
-void pattern_memo_free(struct pattern_memo *memo);                        /* NULL is fine */
+/* Which of all rules' leak: and py: patterns match some frame of the stack of one of the leaks (suppress_memo.c): each frame is
+ * looked at once, and stacks without any such frame are not made at all. The rules and the leaks must outlive it. NULL without
+ * memory. */
+struct pattern_memo *pattern_memo_new(struct suppressions *suppressions, const struct leaks *leaks);
+void pattern_memo_free(struct pattern_memo *memo); /* NULL is fine */
 
-/* Looks at a stack. Returns 0 or -ENOMEM. */
-int pattern_memo_take(struct pattern_memo *memo, const struct stack *stack);
+/* Looks at the stack of one of the leaks. Returns 0 or -ENOMEM. */
+int pattern_memo_take(struct pattern_memo *memo, const struct leak *leak);
 
 /* Whether the pattern of a rule (leak_pattern or py_pattern, not 0) matches that stack. */
 bool pattern_memo_has(const struct pattern_memo *memo, size_t pattern);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which patterns match which frames. A million stacks share a few thousand frames, so that each frame is looked at once, and a
- * stack is the sum of its frames. See suppress.h. */
+ * stack is the sum of its frames; most stacks have none that any pattern matches, which their nodes tell. See suppress.h. */
 #include "suppress.h"
 
 #include "compiler.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,47 +28,6 @@ struct pattern_memo {
     size_t known_count, capacity; /* at most half are used */
     uint64_t *sum;                /* of the stack asked for */
 };
-
-struct pattern_memo *pattern_memo_new(struct suppressions *suppressions)
-{
-    struct pattern_memo *memo = calloc(1, sizeof(*memo));
-
-    if (!memo)
-        return NULL;
-    memo->patterns = calloc(2 * suppressions->count + 1, sizeof(*memo->patterns));
-    for (size_t i = 0; memo->patterns && i < suppressions->count; i++) {
-        struct suppression *rule = &suppressions->items[i];
-        rule->leak_pattern = rule->py_pattern = 0;
-        if (rule->words[SUPPRESS_LEAK]) {
-            memo->patterns[memo->count] = (struct pattern){rule->words[SUPPRESS_LEAK], false};
-            rule->leak_pattern = ++memo->count;
-        }
-        if (rule->words[SUPPRESS_PY]) {
-            memo->patterns[memo->count] = (struct pattern){rule->words[SUPPRESS_PY], true};
-            rule->py_pattern = ++memo->count;
-        }
-    }
-    memo->words = (memo->count + 63) / 64;
-    memo->capacity = FRAMES_LEAST;
-    memo->known = calloc(memo->capacity, sizeof(*memo->known));
-    memo->sum = calloc(memo->words + 1, sizeof(*memo->sum));
-    if (memo->patterns && memo->known && memo->sum)
-        return memo;
-    pattern_memo_free(memo);
-    return NULL;
-}
-
-void pattern_memo_free(struct pattern_memo *memo)
-{
-    if (!memo)
-        return;
-    for (size_t i = 0; memo->known && i < memo->capacity; i++)
-        free(memo->known[i].bits);
-    free(memo->known);
-    free(memo->patterns);
-    free(memo->sum);
-    free(memo);
-}
 
 /* The place of the frame, or the free one where it would be. */
 static struct known *place_of(struct known *known, size_t capacity, const struct frame *frame)
@@ -118,9 +78,77 @@ static const uint64_t *bits_of(struct pattern_memo *memo, const struct frame *fr
     return known->bits;
 }
 
-int pattern_memo_take(struct pattern_memo *memo, const struct stack *stack)
+static int frame_has_bits(const struct frame *frame, void *context)
 {
+    struct pattern_memo *memo = context;
+    const uint64_t *bits = memo->words ? bits_of(memo, frame) : NULL;
+
+    if (memo->words && !bits)
+        return -ENOMEM;
+    for (size_t word = 0; word < memo->words; word++)
+        if (bits[word])
+            return 1;
+    return 0;
+}
+
+static int choose_stacks(struct pattern_memo *memo, const struct leaks *leaks)
+{
+    int r = 0;
+
+    for (struct stack_source *source = leaks->sources; r == 0 && source; source = source->next)
+        r = frame_table_choose(source->table, frame_has_bits, memo);
+    return r;
+}
+
+struct pattern_memo *pattern_memo_new(struct suppressions *suppressions, const struct leaks *leaks)
+{
+    struct pattern_memo *memo = calloc(1, sizeof(*memo));
+
+    if (!memo)
+        return NULL;
+    memo->patterns = calloc(2 * suppressions->count + 1, sizeof(*memo->patterns));
+    for (size_t i = 0; memo->patterns && i < suppressions->count; i++) {
+        struct suppression *rule = &suppressions->items[i];
+        rule->leak_pattern = rule->py_pattern = 0;
+        if (rule->words[SUPPRESS_LEAK]) {
+            memo->patterns[memo->count] = (struct pattern){rule->words[SUPPRESS_LEAK], false};
+            rule->leak_pattern = ++memo->count;
+        }
+        if (rule->words[SUPPRESS_PY]) {
+            memo->patterns[memo->count] = (struct pattern){rule->words[SUPPRESS_PY], true};
+            rule->py_pattern = ++memo->count;
+        }
+    }
+    memo->words = (memo->count + 63) / 64;
+    memo->capacity = FRAMES_LEAST;
+    memo->known = calloc(memo->capacity, sizeof(*memo->known));
+    memo->sum = calloc(memo->words + 1, sizeof(*memo->sum));
+    if (memo->patterns && memo->known && memo->sum && choose_stacks(memo, leaks) == 0)
+        return memo;
+    pattern_memo_free(memo);
+    return NULL;
+}
+
+void pattern_memo_free(struct pattern_memo *memo)
+{
+    if (!memo)
+        return;
+    for (size_t i = 0; memo->known && i < memo->capacity; i++)
+        free(memo->known[i].bits);
+    free(memo->known);
+    free(memo->patterns);
+    free(memo->sum);
+    free(memo);
+}
+
+int pattern_memo_take(struct pattern_memo *memo, const struct leak *leak)
+{
+    const struct stack *stack;
+
     memset(memo->sum, 0, memo->words * sizeof(*memo->sum));
+    if (leak->source && leak->source->table && !frame_table_is_chosen(leak->source->table, leak->trace))
+        return 0;
+    stack = leak_stack(leak);
     for (size_t i = 0; i < stack->size && memo->words; i++) {
         const uint64_t *bits = bits_of(memo, stack->frames[i]);
         if (!bits)

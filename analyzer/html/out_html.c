@@ -198,7 +198,7 @@ static int put_leak_tail(struct output_job *job, const struct leak *leak)
     fputc(',', out);
     emit_script(out, leak->type);
     fprintf(out, ",\"%s\"", leak->fingerprint);
-    int r = put_stack(job, &leak->stack);
+    int r = put_stack(job, leak_stack(leak));
     fputc(',', out);
     emit_script(out, leak->suppressed ? leak->suppressed->text : NULL);
     fputc(',', out);

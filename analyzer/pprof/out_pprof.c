@@ -202,7 +202,7 @@ static int reserve_ids(struct pprof *state, size_t count)
 static size_t locations_of(struct output_job *job, const struct leak *leak)
 {
     struct pprof *state = job->state;
-    const struct stack *stack = &leak->stack;
+    const struct stack *stack = leak_stack(leak);
     size_t written = 0, count;
     for (size_t i = 0; i < stack->size; i += count) {
         if (output_frame_shown(job->options, stack->frames[i]))
@@ -242,7 +242,7 @@ static int64_t value_of(uint64_t value)
 static int pprof_leak(struct output_job *job, const struct leak *leak)
 {
     struct pprof *state = job->state;
-    int r = reserve_ids(state, leak->stack.size + 1);
+    int r = reserve_ids(state, leak_stack(leak)->size + 1);
     if (r < 0)
         return r;
     Perftools__Profiles__Sample row = PERFTOOLS__PROFILES__SAMPLE__INIT, *rows = &row;

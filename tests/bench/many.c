@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Work for the analyzer: STACKS blocks, each from a call path of its own through functions that call each other, and each path
- * BLOCKS times; then an end by exit (a report) or by SIGKILL (a ledger).
+ * BLOCKS times; then an end by exit (a report) or by SIGKILL (a ledger). BELOW functions are the same on all paths.
  *
- * usage: many STACKS BLOCKS exit|kill */
+ * usage: many STACKS BLOCKS exit|kill [BELOW] */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BASE 20 /* ten functions: six decimal digits of the path make a million */
+#define BELOW 20
+#define LEVELS 6 /* ten functions: six decimal digits of the path make a million */
 
 static void *last;
 static unsigned long blocks;
@@ -56,20 +57,21 @@ __attribute__((noinline, noclone)) static void below(int frames, unsigned long p
     if (frames > 0)
         below(frames - 1, path);
     else
-        step(path, 6);
+        step(path, LEVELS);
     __asm__ volatile("");
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: many STACKS BLOCKS exit|kill\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: many STACKS BLOCKS exit|kill [BELOW]\n");
         return 2;
     }
     unsigned long stacks = strtoul(argv[1], NULL, 10);
     blocks = strtoul(argv[2], NULL, 10);
+    int frames = argc == 5 ? atoi(argv[4]) : BELOW;
     for (unsigned long path = 0; path < stacks; path++)
-        below(BASE, path);
+        below(frames, path);
     if (strcmp(argv[3], "kill") == 0)
         raise(SIGKILL);
     return 0;

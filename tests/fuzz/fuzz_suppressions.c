@@ -19,17 +19,20 @@ static const struct frame *stack[] = {&frames[0], &frames[1], &frames[2], &frame
 static void apply(struct suppressions *rules)
 {
     struct leak items[4];
+    struct stack_source sources[4];
     struct leaks leaks = {.items = items, .count = 4};
 
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
+        sources[i] = (struct stack_source){.stack = {stack, 4 - i}};
         items[i] = (struct leak){.kind = (enum leak_kind)i,
                                  .known = true,
                                  .domain = i % 2 ? "obj" : "malloc",
                                  .type = i % 2 ? "list" : NULL,
                                  .blocks = 10,
                                  .bytes = 1000,
-                                 .stack = {stack, 4 - i},
+                                 .source = &sources[i],
                                  .fingerprint = "0123456789abcdef0123456789abcdef"};
+    }
     suppressions_apply(rules, &leaks, "2026-01-01");
     suppressions_drop_baseline(rules);
 }

@@ -7,14 +7,15 @@ static const struct frame native = {
     .language = FRAME_NATIVE, .function = "f", .file = "ext.c", .module = "/lib/ext.so"};
 static const struct frame python = {.language = FRAME_PYTHON, .function = "g", .file = "/x/app.py"};
 static const struct frame *native_stack[] = {&native}, *both[] = {&native, &python};
+static struct stack_source sources[] = {{.stack = {native_stack, 1}}, {.stack = {both, 2}}};
 static struct leak items[2];
 static struct leaks leaks = {.items = items, .count = 2};
 static struct filters filters;
 
 static void set_up(void)
 {
-    items[0] = (struct leak){.domain = "malloc", .stack = {native_stack, 1}};
-    items[1] = (struct leak){.domain = "obj", .type = "list", .stack = {both, 2}};
+    items[0] = (struct leak){.domain = "malloc", .source = &sources[0]};
+    items[1] = (struct leak){.domain = "obj", .type = "list", .source = &sources[1]};
 }
 
 TestSuite(filter, .init = set_up);

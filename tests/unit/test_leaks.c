@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "leaks.h"
 
+#include "frames.h"
 #include "sample_report.h"
 
 #include <criterion/criterion.h>
@@ -104,10 +105,10 @@ Test(leaks, what_is_lost_for_certain_and_most_bytes_come_first)
     cr_expect_null(leaks.items[2].type);
     cr_expect_eq(leaks.items[2].kind, LEAK_POSSIBLE);
     cr_expect_eq(leaks.items[2].process, model.processes[0]);
-    cr_assert_eq(leaks.items[0].stack.size, 2);
-    cr_expect_str_eq(leaks.items[0].stack.frames[0]->function, "C.g");
-    cr_expect_str_eq(leaks.items[0].stack.frames[1]->function, "f");
-    cr_expect_eq(leaks.items[0].stack.frames[1]->line, 4);
+    cr_assert_eq(leak_stack(&leaks.items[0])->size, 2);
+    cr_expect_str_eq(leak_stack(&leaks.items[0])->frames[0]->function, "C.g");
+    cr_expect_str_eq(leak_stack(&leaks.items[0])->frames[1]->function, "f");
+    cr_expect_eq(leak_stack(&leaks.items[0])->frames[1]->line, 4);
     cr_expect_eq(strlen(leaks.items[0].fingerprint), 32);
 }
 
@@ -119,8 +120,8 @@ Test(leaks, equal_fingerprints_are_one_leak_with_the_stack_of_the_largest)
     cr_assert_eq(leaks.count, 1);
     cr_expect_eq(leaks.items[0].blocks, 7);
     cr_expect_eq(leaks.items[0].bytes, 60);
-    cr_assert_eq(leaks.items[0].stack.size, 1);
-    cr_expect_eq(leaks.items[0].stack.frames[0]->line, 5, "4 would be the smaller one");
+    cr_assert_eq(leak_stack(&leaks.items[0])->size, 1);
+    cr_expect_eq(leak_stack(&leaks.items[0])->frames[0]->line, 5, "4 would be the smaller one");
 }
 
 Test(leaks, what_differs_in_kind_is_not_joined)
@@ -197,6 +198,55 @@ Test(leaks, one_stack_alone)
     cr_assert_eq(stack_build(model.processes[0], 0, symbols, &stack), 0);
     cr_expect_eq(stack.size, 0);
     stack_clear(&stack);
+}
+
+Test(leaks, stacks_are_made_each_time_they_are_asked_for)
+{
+    build(TABLES("/srv/a.py", "3", "/x/") GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":30")
+              GROUP("2", "definite", "obj", "null", "\"blocks\":1,\"bytes\":20")
+                  GROUP("3", "definite", "obj", "null", "\"blocks\":1,\"bytes\":10"));
+    cr_assert_eq(leaks.count, 3);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(leak_stack(&leaks.items[0])->size, 1);
+        cr_expect_str_eq(leak_stack(&leaks.items[0])->frames[0]->function, "f");
+        cr_expect_eq(leak_stack(&leaks.items[1])->size, 2);
+        cr_expect_str_eq(leak_stack(&leaks.items[1])->frames[0]->function, "C.g");
+        cr_expect_str_eq(leak_stack(&leaks.items[2])->frames[0]->module, "/x/ext.cpython-311.so");
+    }
+    const struct leak none = {0};
+    cr_expect_eq(leak_stack(&none)->size, 0);
+}
+
+static int asked;
+
+static int is_g(const struct frame *frame, void *context)
+{
+    (void)context;
+    asked++;
+    return strcmp(frame->function, "C.g") == 0;
+}
+
+static int is_none(const struct frame *frame, void *context)
+{
+    (void)frame, (void)context;
+    return 0;
+}
+
+Test(leaks, stacks_with_a_wanted_frame_are_found_without_being_made)
+{
+    build(TABLES("/srv/a.py", "3", "/x/") GROUP("1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":30")
+              GROUP("2", "definite", "obj", "null", "\"blocks\":1,\"bytes\":20")
+                  GROUP("3", "definite", "obj", "null", "\"blocks\":1,\"bytes\":10"));
+    struct frame_table *table = frame_table_of(symbols, model.processes[0]);
+    cr_expect(frame_table_is_chosen(table, 1), "all are, before there was a choice");
+    cr_assert_eq(frame_table_choose(table, is_g, NULL), 0);
+    cr_expect_eq(asked, 4, "each frame of these stacks once, and not frame 5, which no leak has; asked %d times",
+                 asked);
+    cr_expect_not(frame_table_is_chosen(table, 1));
+    cr_expect(frame_table_is_chosen(table, 2));
+    cr_expect_not(frame_table_is_chosen(table, 3));
+    cr_assert_eq(frame_table_choose(table, is_none, NULL), 0);
+    cr_expect_not(frame_table_is_chosen(table, 2), "none is, after a choice of none");
 }
 
 Test(leaks, kinds_have_names)

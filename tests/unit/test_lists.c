@@ -16,17 +16,18 @@ static const struct frame *thread_stack[] = {&work, &bootstrap};
 static struct process process = {.pid = 7};
 static struct process *processes[] = {&process};
 static struct model model = {.processes = processes, .process_count = 1};
+static struct stack_source in_main = {.stack = {main_stack, 3}}, in_thread = {.stack = {thread_stack, 2}};
 static struct leak items[] = {
-    {.domain = "malloc", .blocks = 1, .bytes = 100, .known = true, .fingerprint = "aa", .stack = {main_stack, 3}},
+    {.domain = "malloc", .blocks = 1, .bytes = 100, .known = true, .fingerprint = "aa", .source = &in_main},
     {.domain = "obj",
      .blocks = 2,
      .bytes = 300,
      .known = true,
      .fingerprint = "bb",
      .type = "list",
-     .stack = {thread_stack, 2}},
-    {.domain = "obj", .blocks = 3, .bytes = 50, .known = true, .fingerprint = "cc", .stack = {main_stack, 3}},
-    {.domain = "obj", .blocks = 9, .bytes = 900, .startup = true, .fingerprint = "dd", .stack = {main_stack, 3}},
+     .source = &in_thread},
+    {.domain = "obj", .blocks = 3, .bytes = 50, .known = true, .fingerprint = "cc", .source = &in_main},
+    {.domain = "obj", .blocks = 9, .bytes = 900, .startup = true, .fingerprint = "dd", .source = &in_main},
 };
 static const struct leaks leaks = {.items = items, .count = 4};
 static struct output_options options = {.top = OUTPUT_TOP_DEFAULT, .source_root = "/"};

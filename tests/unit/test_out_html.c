@@ -39,6 +39,8 @@ static struct leak items[LEAKS_MAX];
 static struct leaks leaks = {.items = items};
 static struct output_options options = {.top = OUTPUT_TOP_DEFAULT};
 
+static struct stack_source usual_stack = {.stack = {.frames = inner, .size = ARRAY_SIZE(inner)}};
+
 static struct leak *add_leak(struct process *process, enum leak_kind kind, uint64_t bytes)
 {
     items[leaks.count] = (struct leak){.process = process,
@@ -48,7 +50,7 @@ static struct leak *add_leak(struct process *process, enum leak_kind kind, uint6
                                        .type = EVIL,
                                        .blocks = 2,
                                        .bytes = bytes,
-                                       .stack = {.frames = inner, .size = ARRAY_SIZE(inner)},
+                                       .source = &usual_stack,
                                        .fingerprint = "00112233445566778899aabbccddeeff"};
     return &items[leaks.count++];
 }
@@ -145,7 +147,7 @@ Test(out_html, rows_and_stacks)
     add_leak(&second, LEAK_DEFINITE, 100);
     struct leak *leak = add_leak(&first, LEAK_REACHABLE, 50);
     leak->startup = true;
-    leak->stack = (struct stack){.frames = other, .size = ARRAY_SIZE(other)};
+    leak->source = &(struct stack_source){.stack = {.frames = other, .size = ARRAY_SIZE(other)}};
     json_t *json = parse(report());
     cr_expect_eq(json_array_size(json_object_get(json, "leaks")), 2, "startup is there without --show");
     const json_t *a = row(json, "leaks", 0), *b = row(json, "leaks", 1);

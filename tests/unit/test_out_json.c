@@ -26,6 +26,8 @@ static struct leak items[2];
 static struct leaks leaks = {.items = items};
 static struct output_options options = {.top = OUTPUT_TOP_DEFAULT};
 
+static struct stack_source usual_stack = {.stack = {.frames = all, .size = 4}};
+
 static void add_leak(bool startup)
 {
     items[leaks.count++] = (struct leak){.process = &process,
@@ -34,7 +36,7 @@ static void add_leak(bool startup)
                                          .startup = startup,
                                          .blocks = 100,
                                          .bytes = 1600,
-                                         .stack = {.frames = all, .size = 4},
+                                         .source = &usual_stack,
                                          .fingerprint = "0123456789abcdef"};
 }
 
@@ -176,7 +178,7 @@ Test(out_json, names_that_are_not_utf8_do_not_break_the_document)
     struct frame odd = {.language = FRAME_NATIVE, .function = "f\xff", .file = "\"\n\033", .line = 1};
     const struct frame *list[] = {&odd};
     add_leak(false);
-    items[0].stack = (struct stack){.frames = list, .size = 1};
+    items[0].source = &(struct stack_source){.stack = {.frames = list, .size = 1}};
     json_t *document = parsed(NULL), *leak = json_array_get(json_object_get(document, "leaks"), 0);
     json_t *frame = json_array_get(json_object_get(leak, "stack"), 0);
     cr_expect_str_eq(json_string_value(json_object_get(frame, "function")), "f\xef\xbf\xbd");

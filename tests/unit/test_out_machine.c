@@ -30,6 +30,8 @@ static struct leak items[LEAKS_MAX];
 static struct leaks leaks = {.items = items};
 static struct output_options options = {.top = OUTPUT_TOP_DEFAULT};
 
+static struct stack_source usual_stack = {.stack = {.frames = stack_frames, .size = ARRAY_SIZE(stack_frames)}};
+
 static void add_leak(enum leak_kind kind, bool known, uint64_t bytes)
 {
     items[leaks.count++] = (struct leak){.process = &process,
@@ -39,7 +41,7 @@ static void add_leak(enum leak_kind kind, bool known, uint64_t bytes)
                                          .type = "t,\"<\n]('",
                                          .blocks = 2,
                                          .bytes = bytes,
-                                         .stack = {.frames = stack_frames, .size = ARRAY_SIZE(stack_frames)},
+                                         .source = &usual_stack,
                                          .fingerprint = "00112233445566778899aabbccddeeff"};
 }
 

@@ -28,6 +28,8 @@ static struct leak items[3];
 static struct leaks leaks = {.items = items};
 static struct output_options options = {.top = OUTPUT_TOP_DEFAULT};
 
+static struct stack_source usual_stack = {.stack = {.frames = all, .size = 6}};
+
 static void add_leak(uint64_t blocks, uint64_t bytes, bool startup)
 {
     items[leaks.count++] = (struct leak){.process = &process,
@@ -36,7 +38,7 @@ static void add_leak(uint64_t blocks, uint64_t bytes, bool startup)
                                          .startup = startup,
                                          .blocks = blocks,
                                          .bytes = bytes,
-                                         .stack = {.frames = all, .size = 6},
+                                         .source = &usual_stack,
                                          .fingerprint = "00"};
 }
 
@@ -93,7 +95,7 @@ Test(out_text, runtime_frames_on_request)
 Test(out_text, a_stack_of_runtime_frames_only_is_shown)
 {
     add_leak(1, 1, false);
-    items[0].stack = (struct stack){.frames = runtime_only, .size = 3};
+    items[0].source = &(struct stack_source){.stack = {.frames = runtime_only, .size = 3}};
     expect_has("    #0 malloc_wrap in libpython.so+0x10\n    #1 Py_RunMain in python3+0x20\n    #2 main");
 }
 
@@ -109,7 +111,7 @@ Test(out_text, frames_of_one_language)
 Test(out_text, no_stack_is_said)
 {
     add_leak(1, 1, false);
-    items[0].stack.size = 0;
+    items[0].source = NULL;
     expect_has("    (no stack recorded)\n");
 }
 
@@ -204,7 +206,7 @@ Test(out_text, nothing_from_a_report_reaches_the_terminal_raw)
     struct memory_error error = {.kind = "k\033", .domain = "d\033", .detail = "x\033"};
     static const char *lacks[] = {"l\033"};
     add_leak(1, 1, false);
-    items[0].stack = (struct stack){.frames = list, .size = 1};
+    items[0].source = &(struct stack_source){.stack = {.frames = list, .size = 1}};
     items[0].domain = "o\033";
     items[0].type = "t\033";
     process.program = "p\033";

@@ -49,6 +49,8 @@ static const struct frame *stack_frames[] = {&frames[0], &frames[1], &frames[2],
 static struct leak items[2];
 static struct leaks leaks = {.items = items, .count = 2};
 
+static struct stack_source usual_stack = {.stack = {stack_frames, 4}};
+
 static void make_leaks(void)
 {
     for (size_t i = 0; i < 2; i++)
@@ -58,7 +60,7 @@ static void make_leaks(void)
                                  .type = "list",
                                  .blocks = 10,
                                  .bytes = 1000,
-                                 .stack = {stack_frames, 4},
+                                 .source = &usual_stack,
                                  .fingerprint = FINGERPRINT};
     items[1].kind = LEAK_REACHABLE;
 }
@@ -167,7 +169,7 @@ Test(suppress, many_gaps_in_a_block_take_no_time)
     make_leaks();
     for (size_t i = 0; i < 500; i++)
         deep[i] = &frames[i % 4];
-    items[0].stack = (struct stack){deep, 500};
+    items[0].source = &(struct stack_source){.stack = {deep, 500}};
     suppressions_apply(&rules, &leaks, "2026-06-15");
     cr_expect_null(items[0].suppressed);
 }
@@ -349,6 +351,7 @@ Test(suppress, many_patterns_and_many_frames)
     static char names[FRAMES][16];
     static struct leak found[FRAMES];
     static const struct frame *single[FRAMES];
+    static struct stack_source sources[FRAMES];
     char text[PATTERNS * 32], *to = text;
 
     for (int i = 0; i < PATTERNS; i++)
@@ -358,11 +361,12 @@ Test(suppress, many_patterns_and_many_frames)
         sprintf(names[i], "f%d", i);
         many[i] = (struct frame){.language = i % 4 == 1 ? FRAME_PYTHON : FRAME_NATIVE, .function = names[i]};
         single[i] = &many[i];
+        sources[i] = (struct stack_source){.stack = {&single[i], 1}};
         found[i] = (struct leak){.kind = LEAK_DEFINITE,
                                  .known = true,
                                  .domain = "obj",
                                  .blocks = 1,
-                                 .stack = {&single[i], 1},
+                                 .source = &sources[i],
                                  .fingerprint = "0"};
     }
     struct leaks all = {.items = found, .count = FRAMES};
