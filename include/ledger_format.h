@@ -18,9 +18,20 @@
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
 #define LEDGER_VERSION 4
+#ifndef LEDGER_SMALL /* only where ledgers are read for fuzzing: hundreds of times as many of small ones */
 #define LEDGER_SEGMENT_SHIFT 18
-#define LEDGER_SEGMENT_SIZE (1u << LEDGER_SEGMENT_SHIFT)
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
+#define LEDGER_PATH_MAX 4096
+#define LEDGER_OPTIONS_MAX 4096
+#define LEDGER_ARGV_MAX 16384
+#else
+#define LEDGER_SEGMENT_SHIFT 12
+#define LEDGER_SEGMENTS_MAX 256u
+#define LEDGER_PATH_MAX 512
+#define LEDGER_OPTIONS_MAX 512
+#define LEDGER_ARGV_MAX 512
+#endif
+#define LEDGER_SEGMENT_SIZE (1u << LEDGER_SEGMENT_SHIFT)
 
 enum ledger_kind {
     LEDGER_FREE = 0, /* part of the file, not handed out yet */
@@ -303,10 +314,6 @@ enum ledger_lack {                             /* what the report has to say it 
                    LACK_REGISTERS = 1u << 9, /* a snapshot without the registers of threads that were running */
                    LACK_MARKS = 1u << 10,    /* at some marks not all blocks could be counted */
 };
-
-#define LEDGER_PATH_MAX 4096
-#define LEDGER_OPTIONS_MAX 4096
-#define LEDGER_ARGV_MAX 16384
 
 /* Segment 0. Written at start, except for the counters and the end. */
 struct ledger_header {

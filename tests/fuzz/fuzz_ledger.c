@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ledgers. They have a megabyte for each kind of entry, so the input is what is changed in a small one that is in order:
+ * Ledgers. They have a segment for each kind of entry, so the input is what is changed in a small one that is in order:
  *
  *     kind, entry (2 bytes), offset in it (2 bytes), length, bytes ..
  *
@@ -11,7 +11,7 @@
 #include "ledger_view.h"
 #include "report_writer.h"
 
-#define ENTRIES 64u
+#define ENTRIES 16u
 #define CHANGES_MAX 512u
 
 static struct fake_ledger fake;
@@ -43,7 +43,7 @@ static void fill(void)
                                                    .table = table,
                                                    .table_kind = CODE_LOCATIONS_311});
     (void)module;
-    for (uint32_t i = 0; i < 12; i++) {
+    for (uint32_t i = 0; i < 5; i++) {
         uint32_t outer = fake_node(&fake, 0, 0x10100 + i * 16, NODE_NATIVE);
         uint32_t inner = fake_node(&fake, outer, 0x10200 + i * 16, NODE_NATIVE | (i % 2 ? NODE_EXACT : 0));
         uint32_t python = fake_node(&fake, 0, (uint64_t)code << 32 | i * 2, NODE_PYTHON | NODE_ENTRY);
@@ -105,7 +105,7 @@ static void read_ledger(size_t size)
         if (in)
             fclose(in);
         if (written == 0)
-            fuzz_model(&model);
+            fuzz_model(&model, 0);
         free(text);
     }
     close(fd);

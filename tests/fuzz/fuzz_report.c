@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!in)
         return 0;
     if (load_stream(&model, in, "input", &error) == 0)
-        fuzz_model(&model);
+        fuzz_model(&model, size);
     else
         model_clear(&model);
     fclose(in);
