@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
-#define LEDGER_VERSION 4
+#define LEDGER_VERSION 5
 #ifndef LEDGER_SMALL /* only where ledgers are read for fuzzing: hundreds of times as many of small ones */
 #define LEDGER_SEGMENT_SHIFT 18
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
@@ -61,6 +61,7 @@ enum block_domain {
     DOMAIN_NEW,        /* operator new */
     DOMAIN_NEW_ARRAY,  /* operator new[] */
     DOMAIN_MMAP,
+    DOMAIN_TRACKED, /* what the program itself says of its memory (memshim_track): no prefix; in a domain with a name */
     DOMAIN_HANDLE, /* from here on objects of the client library (client_hooks.h): no blocks, their addresses tell nothing */
     DOMAIN_HANDLE_LOCK,
     DOMAIN_POOL,
@@ -96,8 +97,10 @@ struct ledger_record {
     uint64_t size;   /* bytes the program asked for */
     uint32_t trace;  /* LEDGER_TRACES id of the allocation (of the last realloc), 0 = not recorded */
     uint32_t thread; /* LEDGER_THREADS id */
-    uint32_t type;   /* LEDGER_TEXT ref of the Python type's name, 0 = not known */
-    uint32_t mark;   /* interval (shim/scope.c) in which it was allocated: means something to its own process only */
+    uint32_t
+        type; /* LEDGER_TEXT ref, 0 = not known: of DOMAIN_OBJ and of objects the name of the type, of other blocks that of the
+                        domain to which the program says that they belong */
+    uint32_t mark; /* interval (shim/scope.c) in which it was allocated: means something to its own process only */
 };
 
 enum node_meta {
@@ -379,6 +382,18 @@ _Static_assert(sizeof(struct ledger_mark) == 32 && sizeof(struct ledger_growth) 
 static inline int ledger_is_block(enum block_domain domain)
 {
     return domain < DOMAIN_BLOCK_COUNT;
+}
+
+/* False for a record whose memory was not made by a hook: there is no prefix before it and there are no guard bytes. */
+static inline int ledger_has_prefix(enum block_domain domain)
+{
+    return domain < DOMAIN_TRACKED;
+}
+
+/* Whether record.type is the name of a domain. */
+static inline int ledger_names_domain(enum block_domain domain)
+{
+    return ledger_is_block(domain) && domain != DOMAIN_OBJ;
 }
 
 /* Bytes of one entry of each kind; text counts in units. */

@@ -19,7 +19,7 @@ static void enter(struct thread *thread, const void *p, size_t size, enum block_
     struct ledger_tally *tally = event_tally(thread, frame);
     uint32_t id = records_take(&thread->records);
 
-    if (id && !side_table_put((uintptr_t)p, id)) {
+    if (id && !side_table_put(&side_blocks, (uintptr_t)p, id)) {
         records_give(&thread->records, id);
         id = 0;
     }
@@ -145,10 +145,10 @@ static _cold_ bool is_refused(const void *p, size_t size)
 
     if (!thread)
         return false;
-    uint32_t id = side_table_take((uintptr_t)p);
+    uint32_t id = side_table_take(&side_blocks, (uintptr_t)p);
     if (id) {
         old_size = records_get(id)->size;
-        side_table_put((uintptr_t)p, id);
+        side_table_put(&side_blocks, (uintptr_t)p, id);
     }
     thread_leave();
     return fault_refuses_growth(size, old_size);
@@ -168,7 +168,7 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
     struct thread *thread = thread_enter();
     if (!thread)
         return allocator->realloc(allocator->context, p, size);
-    uint32_t id = side_table_take((uintptr_t)p);
+    uint32_t id = side_table_take(&side_blocks, (uintptr_t)p);
     check_release(thread, p, id, origin->domain, true, frame);
     thread_local_state.busy = BUSY_NESTED;
     void *moved = allocator->realloc(allocator->context, p, size);
@@ -177,7 +177,7 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
         leave(thread, id);
         enter(thread, moved, size, origin->domain, frame);
     } else if (id) {
-        side_table_put((uintptr_t)p, id);
+        side_table_put(&side_blocks, (uintptr_t)p, id);
     }
     thread_leave();
     return moved;
@@ -189,7 +189,7 @@ void capture_aside_forget(const struct python_origin *origin, const void *p, voi
 
     if (!thread)
         return;
-    uint32_t id = side_table_take((uintptr_t)p);
+    uint32_t id = side_table_take(&side_blocks, (uintptr_t)p);
     check_release(thread, p, id, origin->domain, false, frame);
     if (id)
         leave(thread, id);

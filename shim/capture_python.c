@@ -175,7 +175,7 @@ static _cold_ void free_other(const struct python_origin *origin, void *p, uint6
     struct release release = release_by(origin, false, frame);
 
     if (!ref) {
-        if (side_table_count)
+        if (side_blocks.count)
             capture_aside_forget(origin, p, frame);
         if (!guard_active || !guarded_is_invalid(p, &release))
             origin->allocator->free(origin->allocator->context, p);
@@ -227,7 +227,7 @@ void capture_python_free(const struct python_origin *origin, void *p, void *cons
         return;
     if (likely(!event_odd))
         free_plainly(origin, p, frame);
-    else if (plain_is_foreign(p) && !side_table_count)
+    else if (plain_is_foreign(p) && !side_blocks.count)
         origin->allocator->free(origin->allocator->context, p);
     else
         free_oddly(origin, p, frame);

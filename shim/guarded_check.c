@@ -92,7 +92,7 @@ static void check_one(struct check *check, uint32_t i)
     bool marked = block_is_marked(piece->prefix, p);
     struct guard_damage damage;
 
-    if (!marked && event_is_python(domain) && side_table_count) {
+    if (!marked && event_is_python(domain) && side_blocks.count) {
         check_in_debug_hooks(check, i);
         return;
     }
@@ -136,7 +136,7 @@ static void add(struct check *check, uint32_t id)
     const struct ledger_record *record = records_get(id);
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE), size = record->size;
 
-    if (!owner || owner & RECORD_DAMAGED || !ledger_is_block(ledger_owner_domain(owner)) ||
+    if (!owner || owner & RECORD_DAMAGED || !ledger_has_prefix(ledger_owner_domain(owner)) ||
         pages_owns((const void *)ledger_owner_address(owner)) ||
         __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE) != owner)
         return;

@@ -151,7 +151,7 @@ static const char *set_domains(uint64_t *field, struct slice value)
     const char *error = NULL;
 
     if (slice_is(value, "none") || slice_is(value, "all")) {
-        *field = slice_is(value, "all") ? DOMAIN_BIT(DOMAIN_BLOCK_COUNT) - 1 : 0;
+        *field = slice_is(value, "all") ? DOMAIN_BIT(DOMAIN_TRACKED) - 1 : 0;
         return NULL;
     }
     for (size_t at = 0; at <= value.length && !error;) {

@@ -49,7 +49,7 @@ uint32_t place_block(uintptr_t address, uint64_t *ret_owner)
         const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, id);
         uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
         uintptr_t start = ledger_owner_address(owner) - block_distance;
-        if (owner && ledger_is_block(ledger_owner_domain(owner)) &&
+        if (owner && ledger_has_prefix(ledger_owner_domain(owner)) &&
             address - start < record->size + block_distance + block_trailer) {
             *ret_owner = owner;
             return id;

@@ -36,9 +36,9 @@ struct type_row {
     size_t offset, length; /* in writer.quoted */
 };
 
-static const char *const domain_names[] = {"malloc",          "raw",   "mem",    "obj",         "new",
-                                           "new[]",           "mmap",  "handle", "handle-lock", "pool",
-                                           "pool-attachment", "buffer"};
+static const char *const domain_names[] = {"malloc", "raw",     "mem",    "obj",         "new",  "new[]",
+                                           "mmap",   "tracked", "handle", "handle-lock", "pool", "pool-attachment",
+                                           "buffer"};
 _Static_assert(ARRAY_SIZE(domain_names) == DOMAIN_COUNT, "a name for each domain");
 
 /* Until a scan has run, a block may be reachable: nobody is accused. */
@@ -256,9 +256,21 @@ static const struct type_row *type_name(struct writer *writer, uint32_t ref)
     return type && type->length ? type : NULL;
 }
 
+/* What comes from the program is quoted already. Returns the place behind it in the line. */
+static char *put_quoted(struct writer *writer, char *to, const struct type_row *text)
+{
+    struct sink *sink = &writer->sink;
+
+    sink->used = (size_t)(to - sink->buffer);
+    sink_bytes(sink, writer->quoted.data + text->offset, text->length);
+    return sink_line(sink);
+}
+
 static void write_group(struct writer *writer, uint32_t n, const struct group_row *group)
 {
     unsigned kind = group->key.b >> GROUP_KIND_SHIFT & 0xf;
+    enum block_domain domain = group->key.b >> GROUP_DOMAIN_SHIFT;
+    bool in_domain = (uint32_t)group->key.a && ledger_names_domain(domain);
     const struct type_row *type = type_name(writer, (uint32_t)group->key.a);
     struct sink *sink = &writer->sink;
     const char *name;
@@ -274,12 +286,14 @@ static void write_group(struct writer *writer, uint32_t n, const struct group_ro
     name = kind_names[kind];
     to = put_bytes(put_text(to, ",\"kind\":\""), name, strlen(name));
     to = kind == BLOCK_UNKNOWN ? put_text(to, "\",\"known\":false") : put_text(to, "\",\"known\":true");
-    name = domain_names[group->key.b >> GROUP_DOMAIN_SHIFT];
-    to = put_bytes(put_text(to, ",\"domain\":\""), name, strlen(name));
-    to = put_text(to, "\",\"type\":");
-    sink->used = (size_t)(to - sink->buffer);
-    sink_bytes(sink, writer->quoted.data + type->offset, type->length);
-    to = sink_line(sink);
+    name = domain_names[domain];
+    if (in_domain && writer->quoted.data[type->offset] == '"') {
+        to = put_quoted(writer, put_text(to, ",\"domain\":"), type);
+        to = put_text(to, ",\"type\":null");
+    } else {
+        to = put_bytes(put_text(to, ",\"domain\":\""), name, strlen(name));
+        to = put_quoted(writer, put_text(to, "\",\"type\":"), type);
+    }
     to = group->key.b & GROUP_STARTUP ? put_text(to, ",\"startup\":true") : put_text(to, ",\"startup\":false");
     if (group->key.b & GROUP_INTERPRETER)
         to = put_text(to, ",\"interpreter\":true");
@@ -337,8 +351,13 @@ static void write_link(struct writer *writer, uint32_t n, const struct link_row 
     } else {
         error |= json_object_set_new(object, "trace", json_integer(gathered_trace(&writer->gathered, link->trace)));
         error |= json_object_set_new(object, "kind", json_string(kind_names[link->kind]));
-        error |= json_object_set_new(object, "domain", json_string(domain_names[link->domain]));
-        error |= json_object_set_new(object, "type", text_json_ref(&writer->space, writer->view, link->type, NULL));
+        bool in_domain = link->type && ledger_names_domain(link->domain);
+        json_t *text = text_json_ref(&writer->space, writer->view, link->type, NULL);
+        error |= json_object_set_new(object, "domain",
+                                     in_domain && json_is_string(text) ? json_incref(text)
+                                                                       : json_string(domain_names[link->domain]));
+        error |= json_object_set_new(object, "type", in_domain ? json_null() : json_incref(text));
+        json_decref(text);
         error |= json_object_set_new(object, "size", json_integer(number(link->size)));
         if (link->offset <= INT64_MAX)
             error |= json_object_set_new(object, "offset", hex(link->offset));

@@ -39,7 +39,7 @@ static uint64_t rank_of(void *context, uint32_t number)
     const struct scan *scan = context;
     const struct scan_block *block = &scan->index.blocks[number];
     const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
-    uint64_t group = 3;
+    uint64_t group = block->part ? 4 : 3;
 
     if (block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT)
         group = block->facts & FACT_TYPE ? 0 : block->facts & FACT_INSTANCE ? 1 : 2;

@@ -74,6 +74,8 @@ static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t ta
     bool root = word->source == SCAN_NONE;
     struct scan_array *array = root ? &scan->roots : &scan->edges;
 
+    if (unlikely(word->beside) && block->domain == DOMAIN_TRACKED)
+        return;
     if (root && block->start + block->size - word->address <= 8 && word->address % 16 == 0 && offset)
         return; /* the C library's pointer to the next chunk, which begins with the last 8 bytes of this one */
     if (word->exact && hit != HIT_START && (block->domain != DOMAIN_OBJ || (hit != HIT_16 && hit != HIT_32)))
@@ -131,8 +133,8 @@ void scan_words(struct scan *scan, const uint64_t *words, size_t count, uint32_t
         uintptr_t address = words[i];
         if (address - low >= span || !regions[address >> SCAN_TOP_SHIFT])
             continue;
-        scan->pending[scan->pending_count++] =
-            (struct scan_word){address & ~tags, scan->origin + i * sizeof(*words), source, exact || (address & tags)};
+        scan->pending[scan->pending_count++] = (struct scan_word){address & ~tags, scan->origin + i * sizeof(*words),
+                                                                  source, exact || (address & tags), scan->beside};
         if (scan->pending_count == SCAN_PENDING)
             scan_flush(scan);
     }
@@ -229,6 +231,46 @@ static void scan_rest(struct scan *scan, uint32_t number, uintptr_t from, uintpt
     }
 }
 
+/* ---- regions and containers ---- */
+
+static void add_inside(struct scan *scan, uint32_t source, uint32_t target)
+{
+    uint32_t *edge = scan_array_push(&scan->edges, sizeof(*edge));
+
+    if (!edge) {
+        scan->failed = true;
+        return;
+    }
+    *edge = (uint32_t)HIT_INSIDE << SCAN_HIT_SHIFT | target;
+    scan->first[source + 1]++;
+}
+
+/* Whoever reaches a region or a part reaches its container, and so all parts of that. Not the regions in it: that they are
+ * there says nothing about who uses them. */
+static void add_nesting(struct scan *scan, uint32_t number)
+{
+    const struct scan_index *index = &scan->index;
+    const struct scan_block *block = &index->blocks[number];
+    uintptr_t end = block->start + scan_whole_size(block);
+
+    scan_flush(scan);
+    if (index->outer[number] != SCAN_NONE)
+        add_inside(scan, number, index->outer[number]);
+    for (uint32_t i = number + 1; block->container && i < index->count && index->blocks[i].start < end; i++)
+        if (index->blocks[i].part && index->outer[i] == number)
+            add_inside(scan, number, i);
+}
+
+/* A region or part may begin anywhere. */
+static void scan_unaligned(struct scan *scan, uint32_t number)
+{
+    const struct scan_block *block = &scan->index.blocks[number];
+    uintptr_t from = (block->start + 7) & ~(uintptr_t)7, end = (block->start + block->size) & ~(uintptr_t)7;
+
+    if (from < end)
+        scan_rest(scan, number, from, end, 0);
+}
+
 static void scan_block(struct scan *scan, uint32_t number)
 {
     struct scan_block *block = &scan->index.blocks[number];
@@ -246,10 +288,30 @@ static void scan_block(struct scan *scan, uint32_t number)
         scan_rest(scan, number, block->start + size, block->start + (block->size & ~7ULL), facts);
 }
 
+/* What the container of a custom allocator holds between regions are its lists, and what was in regions that are gone: not by
+ * that is a region in use. */
+static void scan_nested(struct scan *scan, uint32_t number)
+{
+    const struct scan_block *block = &scan->index.blocks[number];
+
+    scan->beside = block->container || block->part;
+    if (block->part || block->domain == DOMAIN_TRACKED)
+        scan_unaligned(scan, number);
+    else
+        scan_block(scan, number);
+    scan->beside = false;
+    if (block->container || scan->index.outer[number] != SCAN_NONE)
+        add_nesting(scan, number);
+}
+
 void scan_blocks(struct scan *scan)
 {
-    for (uint32_t i = 0; i < scan->index.count && !scan->failed; i++)
-        scan_block(scan, i);
+    for (uint32_t i = 0; i < scan->index.count && !scan->failed; i++) {
+        if (likely(!scan->index.outer))
+            scan_block(scan, i);
+        else
+            scan_nested(scan, i);
+    }
     scan_flush(scan);
     for (uint32_t i = 0; i < scan->index.count; i++)
         scan->first[i + 1] += scan->first[i];
@@ -279,6 +341,10 @@ static uint32_t resolve(const struct scan_index *index, uint32_t edge)
     const struct scan_block *block = &index->blocks[target];
     enum scan_hit hit = edge >> SCAN_HIT_SHIFT;
 
+    if (hit == HIT_INSIDE)
+        return target;
+    if (block->part)
+        return target | SCAN_EDGE_INTERIOR;
     if (block->domain == DOMAIN_OBJ)
         return resolve_object(block, hit, target);
     if (hit == HIT_START || (hit == HIT_8 && block->facts & (FACT_LENGTH64 | FACT_ARRAY)) ||

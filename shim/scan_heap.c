@@ -52,8 +52,10 @@ static bool is_chunk(struct scan *scan, uintptr_t base, uintptr_t end, uint64_t 
 static bool find_chunk(struct scan *scan, const struct scan_block *block, struct chunk *ret)
 {
     const uint64_t *prefix = scan_read(&scan->reader, block->start - block_distance, BLOCK_PREFIX);
-    uintptr_t end = block->start + block->size;
+    uintptr_t end = block->start + scan_whole_size(block);
 
+    if (block->domain == DOMAIN_TRACKED)
+        return false;
     if (!prefix || !block_is_marked(prefix, (const void *)block->start))
         return false;
     size_t padding = block_padding(prefix[0]);
@@ -105,11 +107,28 @@ static void walk_or_take(struct scan *scan, uintptr_t at, uintptr_t end, bool to
 /* Where the part that is being looked at came to. */
 struct place {
     uintptr_t at;
-    bool chunks;     /* a chunk begins here */
-    uintptr_t limit; /* where the chunks end at the latest */
+    bool chunks;      /* a chunk begins here */
+    uintptr_t limit;  /* where the chunks end at the latest */
+    uintptr_t beside; /* what is below stands beside a tracked region */
 };
 
-static void fill_gap(struct scan *scan, struct place *place, uintptr_t end)
+/* A range of roots in unknown memory. Near to tracked regions that is the allocator's own, which may hold what it likes, but does
+ * not make a region used. */
+static void take_range(struct scan *scan, const struct place *place, uintptr_t end, uintptr_t beside)
+{
+    uintptr_t first = MIN(MAX(place->at, place->beside), end), last = MAX(first, MIN(beside, end));
+
+    scan->beside = true;
+    scan_root_range(scan, place->at, first);
+    scan->beside = false;
+    scan_root_range(scan, first, last);
+    scan->beside = true;
+    scan_root_range(scan, last, end);
+    scan->beside = false;
+}
+
+/* `beside`: from there on it stands beside a tracked region. */
+static void fill_gap_beside(struct scan *scan, struct place *place, uintptr_t end, uintptr_t beside)
 {
     if (place->at >= end)
         return;
@@ -121,7 +140,12 @@ static void fill_gap(struct scan *scan, struct place *place, uintptr_t end)
     if (place->chunks)
         walk_or_take(scan, place->at, end, false);
     else
-        scan_root_range(scan, place->at, end);
+        take_range(scan, place, end, beside);
+}
+
+static void fill_gap(struct scan *scan, struct place *place, uintptr_t end)
+{
+    fill_gap_beside(scan, place, end, end);
 }
 
 static void pass_chunk(struct scan *scan, struct place *place, const struct chunk *chunk, uintptr_t end)
@@ -135,10 +159,21 @@ static void pass_chunk(struct scan *scan, struct place *place, const struct chun
 static void pass_foreign(struct scan *scan, struct place *place, const struct scan_block *block, uintptr_t end)
 {
     uintptr_t first = block->start & ~(uintptr_t)(SPAN - 1);
-    uintptr_t last = (block->start + block->size + SPAN - 1) & ~(uintptr_t)(SPAN - 1);
+    uintptr_t last = (block->start + scan_whole_size(block) + SPAN - 1) & ~(uintptr_t)(SPAN - 1);
 
     fill_gap(scan, place, MIN(first, end));
     place->at = MAX(place->at, MIN(last, end));
+    place->chunks = false;
+}
+
+/* Memory that no hook has seen made, but that holds a region. */
+static void pass_region(struct scan *scan, struct place *place, const struct scan_block *block, uintptr_t end)
+{
+    uintptr_t last = block->start + scan_whole_size(block);
+
+    fill_gap_beside(scan, place, MIN(block->start, end), block->start > SPAN ? block->start - SPAN : 0);
+    place->at = MAX(place->at, MIN(last, end));
+    place->beside = MAX(place->beside, last + SPAN);
     place->chunks = false;
 }
 
@@ -153,16 +188,20 @@ void scan_area(struct scan *scan, const struct scan_mapping *mapping, uintptr_t 
         struct chunk chunk;
         if (block->start < place.at)
             continue;
-        if (find_chunk(scan, block, &chunk) && chunk.start >= start)
+        if (block->domain == DOMAIN_TRACKED)
+            pass_region(scan, &place, block, end);
+        else if (find_chunk(scan, block, &chunk) && chunk.start >= start)
             pass_chunk(scan, &place, &chunk, end);
         else
             pass_foreign(scan, &place, block, end);
     }
     if (place.at >= end)
         return;
-    if (place.chunks)
+    if (place.chunks) {
         walk_or_take(scan, place.at, place.limit, true);
-    scan_root_range(scan, place.chunks ? MAX(place.at, place.limit) : place.at, end);
+        place.at = MAX(place.at, place.limit);
+    }
+    take_range(scan, &place, end, end);
 }
 
 /* ---- the parent's blocks ---- */

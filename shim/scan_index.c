@@ -97,7 +97,8 @@ static int sort(struct scan_index *index)
     spare = arena_map(index->blocks_size);
     if (!spare)
         return -ENOMEM;
-    for (unsigned shift = 4; shift < 47; shift += DIGIT) {
+    /* Blocks of allocators lie at multiples of 16. */
+    for (unsigned shift = index->tracked ? 0 : 4; shift < 47; shift += DIGIT) {
         if (sort_digit(index->blocks, spare, index->count, shift)) {
             struct scan_block *sorted = spare;
             spare = index->blocks;
@@ -106,23 +107,6 @@ static int sort(struct scan_index *index)
     }
     arena_unmap(spare, index->blocks_size);
     return 0;
-}
-
-/* A block that was freed and made again elsewhere while the records were read may stand twice at one address, and blocks may
- * overlap: what comes first ends where the next begins. */
-static void part_overlapping(struct scan_index *index)
-{
-    struct scan_block *blocks = index->blocks;
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < index->count; i++) {
-        if (kept && blocks[kept - 1].start == blocks[i].start)
-            kept--;
-        blocks[kept++] = blocks[i];
-    }
-    index->count = kept;
-    for (uint32_t i = 1; i < kept; i++)
-        blocks[i - 1].size = MIN(blocks[i - 1].size, blocks[i].start - blocks[i - 1].start);
 }
 
 /* ---- regions ---- */
@@ -195,8 +179,28 @@ static bool make_regions(struct scan_index *index, uintptr_t start)
     return true;
 }
 
+static uint32_t count_tracked(const struct scan_index *index)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < index->count; i++)
+        count += index->blocks[i].domain == DOMAIN_TRACKED;
+    return count;
+}
+
+/* The address behind all blocks: the last one may be a region in another. */
+static uintptr_t end_of(const struct scan_index *index)
+{
+    uintptr_t end = 0;
+
+    for (uint32_t i = 0; i < index->count; i++)
+        end = MAX(end, index->blocks[i].start + index->blocks[i].size);
+    return end;
+}
+
 int scan_index_build(struct scan_index *index)
 {
+    index->tracked = count_tracked(index);
     int result = index->count ? sort(index) : 0;
 
     index->regions = arena_map(SCAN_TOP_COUNT * sizeof(*index->regions));
@@ -204,9 +208,11 @@ int scan_index_build(struct scan_index *index)
         return -ENOMEM;
     if (!index->count)
         return 0;
-    part_overlapping(index);
+    result = scan_index_nest(index);
+    if (result < 0)
+        return result;
     index->low = index->blocks[0].start;
-    index->high = index->blocks[index->count - 1].start + index->blocks[index->count - 1].size;
+    index->high = end_of(index);
     for (uint32_t i = 0; i < index->count; i++) {
         const struct scan_block *block = &index->blocks[i];
         uintptr_t first = block->start >> SCAN_TOP_SHIFT, last = (block->start + block->size - 1) >> SCAN_TOP_SHIFT;
@@ -235,6 +241,7 @@ void scan_index_done(struct scan_index *index)
     free_regions(index);
     arena_unmap(index->regions, SCAN_TOP_COUNT * sizeof(*index->regions));
     arena_unmap(index->blocks, index->blocks_size);
+    arena_unmap(index->outer, index->outer_size);
     while (index->buckets) {
         struct scan_buckets *next = index->buckets->next;
         arena_unmap(index->buckets, sizeof(*index->buckets));

@@ -35,11 +35,13 @@ enum scan_facts {
 
 struct scan_block {
     uintptr_t start;
-    uint64_t size;   /* at least 1 */
+    uint64_t size;   /* at least 1; 0 of a container that begins with another block */
     uint32_t record; /* LEDGER_RECORDS id */
     uint8_t domain : 4;
-    uint8_t kept : 1; /* found to be kept by the interpreter or the loader */
-    uint8_t object;   /* where in the block a Python object begins, SCAN_NOT_OBJECT = nowhere */
+    uint8_t kept : 1;      /* found to be kept by the interpreter or the loader */
+    uint8_t container : 1; /* other blocks lie in it: `size` ends where the first of these begins (scan_nest.c) */
+    uint8_t part : 1;      /* more of a container: of the same record */
+    uint8_t object;        /* where in the block a Python object begins, SCAN_NOT_OBJECT = nowhere */
     uint16_t facts;
 };
 
@@ -51,6 +53,9 @@ struct scan_index {
     uintptr_t low, high;          /* all blocks lie in [low, high) */
     struct scan_region **regions; /* by address >> 30 */
     size_t blocks_size;           /* bytes mapped */
+    uint32_t tracked;             /* blocks of DOMAIN_TRACKED */
+    uint32_t *outer; /* of each block the container in which it lies, SCAN_NONE; NULL when there are no regions */
+    size_t outer_size;
     struct scan_buckets *buckets;
 };
 
@@ -60,6 +65,9 @@ void scan_index_done(struct scan_index *index);
 
 /* The same for blocks (mapped with arena_map, in any order) that are given. */
 int scan_index_build(struct scan_index *index);
+
+/* Makes of ordered blocks such ones that do not overlap. Returns 0 or -ENOMEM. */
+int scan_index_nest(struct scan_index *index);
 
 /* 2 MiB of addresses: the blocks that begin in it. `buckets` (256 bytes each) where they are many. */
 struct scan_region {

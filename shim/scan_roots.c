@@ -258,6 +258,36 @@ static void add_own_memory(struct scan *scan)
 
 /* ---- mappings ---- */
 
+/* Data, but for the tracked regions in it: what they hold is theirs. */
+static void scan_data(struct scan *scan, uintptr_t start, uintptr_t end)
+{
+    const struct scan_index *index = &scan->index;
+
+    for (uint32_t i = scan_index_lower(index, start); i < index->count && index->blocks[i].start < end; i++) {
+        const struct scan_block *block = &index->blocks[i];
+        if (block->start < start)
+            continue;
+        scan_root_range(scan, start, block->start);
+        start = MIN(block->start + scan_whole_size(block), end);
+    }
+    scan_root_range(scan, start, end);
+}
+
+/* [start, end) is without holes; a module's data may be in it, that which its file has no bytes for. */
+static void scan_memory(struct scan *scan, const struct scan_mapping *mapping, uintptr_t start, uintptr_t end)
+{
+    while (start < end) {
+        const struct scan_range *data = scan_range_find(&scan->data, start);
+        bool inside = data && data->start <= start;
+        uintptr_t stop = data ? MIN(inside ? data->end : data->start, end) : end;
+        if (inside)
+            scan_data(scan, start, stop);
+        else
+            scan_area(scan, mapping, start, stop);
+        start = stop;
+    }
+}
+
 /* The parts of [start, end) that are in none of the holes. */
 static void scan_anonymous(struct scan *scan, const struct scan_mapping *mapping)
 {
@@ -270,7 +300,7 @@ static void scan_anonymous(struct scan *scan, const struct scan_mapping *mapping
             continue;
         }
         uintptr_t end = hole ? MIN(hole->start, mapping->end) : mapping->end;
-        scan_area(scan, mapping, at, end);
+        scan_memory(scan, mapping, at, end);
         at = end;
     }
 }
@@ -286,7 +316,7 @@ static void scan_file(struct scan *scan, const struct scan_mapping *mapping)
             break;
         at = MAX(at, data->start);
         uintptr_t end = MIN(mapping->end, data->end);
-        scan_root_range(scan, at, end);
+        scan_data(scan, at, end);
         at = end;
     }
 }

@@ -5,6 +5,7 @@
 #ifndef SHIM_SCAN_STATE_H
 #define SHIM_SCAN_STATE_H
 
+#include "ledger.h"
 #include "scan_index.h"
 #include "scan_memory.h"
 #include "scan_python.h"
@@ -18,8 +19,9 @@ enum scan_hit {
     HIT_8,
     HIT_24,
     HIT_MIDDLE,
-    HIT_TEXT,     /* where a str of ASCII has its characters */
-    HIT_NONE = 7, /* with all other bits set: no pointer after all */
+    HIT_TEXT, /* where a str of ASCII has its characters */
+    HIT_INSIDE =
+        7, /* no pointer, but one is a part of the other, or lies in it; with all other bits set: nothing at all */
 };
 #define SCAN_HIT_SHIFT 29
 #define SCAN_HIT_TARGET ((1u << SCAN_HIT_SHIFT) - 1)
@@ -45,6 +47,7 @@ struct scan_word {
     uintptr_t place; /* of the word, of roots only */
     uint32_t source;
     bool exact;
+    bool beside; /* see scan.beside */
 };
 
 #define SCAN_PENDING 64u
@@ -65,6 +68,7 @@ struct scan {
     uint64_t late_roots;           /* see scan_graph.h */
     struct scan_array places;      /* uintptr_t: where in memory the roots are */
     uintptr_t origin;              /* address of the words that scan_words is given, of roots only */
+    bool beside;                   /* they stand between tracked regions: not pointers to such */
     struct scan_array bases;       /* struct scan_base_check */
     uint64_t *first; /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
@@ -83,6 +87,14 @@ struct scan {
     bool failed;         /* no memory */
     bool types;
 };
+
+/* The block with all that lies in it. */
+static inline uint64_t scan_whole_size(const struct scan_block *block)
+{
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+
+    return likely(!block->container) ? block->size : MAX(record->size, 1u);
+}
 
 /* ---- scan_edges.c ---- */
 

@@ -142,7 +142,7 @@ static struct ledger_link *add_block(struct scan *scan, enum link_role role, uin
     if (!link)
         return NULL;
     link->trace = record->trace;
-    link->type = block->object == SCAN_NOT_OBJECT ? 0 : record->type;
+    link->type = block->object == SCAN_NOT_OBJECT && block->domain == DOMAIN_OBJ ? 0 : record->type;
     link->kind = scan->kinds[number] & (uint8_t)~MARKED;
     link->domain = block->domain;
     link->size = block->size;

@@ -3,10 +3,12 @@
  * Scopes (memshim/scope.h). Each edge of a scope begins a new interval, and each record knows in which one it was made. */
 #include "memshim/scope.h"
 
+#include "domains.h"
 #include "event.h"
 #include "place.h"
 
-static const char *const domain_names[DOMAIN_BLOCK_COUNT] = {"malloc", "raw", "mem", "obj", "new", "new[]", "mmap"};
+static const char *const domain_names[DOMAIN_BLOCK_COUNT] = {"malloc", "raw",   "mem",  "obj",
+                                                             "new",    "new[]", "mmap", "tracked"};
 
 static uint32_t next_interval(void)
 {
@@ -77,12 +79,20 @@ static void add(struct measure *measure, uint32_t trace, const char *domain, uin
     measure->latest = i;
 }
 
+static const char *name_of(const struct measure *measure, enum block_domain domain, uint32_t type)
+{
+    const char *name = ledger_names_domain(domain) ? domains_name(type, measure->scope->generation) : NULL;
+
+    return name ? name : domain_names[domain];
+}
+
 static void look_at(struct measure *measure, const struct ledger_record *record)
 {
     const struct memshim_scope *scope = measure->scope;
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
     uint32_t mark = __atomic_load_n(&record->mark, __ATOMIC_RELAXED), trace = record->trace, thread = record->thread;
     uint64_t size = __atomic_load_n(&record->size, __ATOMIC_RELAXED);
+    uint32_t type = __atomic_load_n(&record->type, __ATOMIC_RELAXED);
 
     if (!owner || ledger_owner_flags(owner) & RECORD_FREED || !ledger_is_block(ledger_owner_domain(owner)) ||
         mark - scope->first >= scope->last - scope->first || (scope->thread && scope->thread != thread))
@@ -91,7 +101,7 @@ static void look_at(struct measure *measure, const struct ledger_record *record)
     if (__atomic_load_n(&record->owner, __ATOMIC_RELAXED) != owner ||
         is_excepted(measure, ledger_owner_address(owner), size))
         return;
-    add(measure, trace, domain_names[ledger_owner_domain(owner)], size);
+    add(measure, trace, name_of(measure, ledger_owner_domain(owner), type), size);
 }
 
 _exported_ int memshim_scope_leaks(const struct memshim_scope *scope, const void *const *except, size_t except_count,

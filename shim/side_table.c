@@ -11,96 +11,101 @@
 
 #define CAPACITY_MIN 4096u
 
-struct entry {
-    uintptr_t address; /* 0 = empty */
+struct side_entry {
+    uint64_t key; /* 0 = empty */
     uint32_t record;
 };
 
-uint32_t side_table_count;
+struct side_table side_blocks;
 
-static struct lock lock;
-static struct entry *entries;
-static uint32_t capacity; /* a power of two */
-
-static uint32_t home_of(uintptr_t address)
+static uint32_t home_of(const struct side_table *table, uint64_t key)
 {
-    return (uint32_t)((address >> 4) * 0x9e3779b97f4a7c15ULL >> 32) & (capacity - 1);
+    return (uint32_t)((key >> 4) * 0x9e3779b97f4a7c15ULL >> 32) & (table->capacity - 1);
 }
 
-static void insert(uintptr_t address, uint32_t record)
+/* The entry of `key`, or the empty one where it would be. The table has room. */
+static uint32_t place_of(const struct side_table *table, uint64_t key)
 {
-    uint32_t at = home_of(address);
+    uint32_t at = home_of(table, key);
 
-    while (entries[at].address && entries[at].address != address)
-        at = (at + 1) & (capacity - 1);
-    side_table_count += entries[at].address == 0;
-    entries[at] = (struct entry){address, record};
+    while (table->entries[at].key && table->entries[at].key != key)
+        at = (at + 1) & (table->capacity - 1);
+    return at;
 }
 
-static bool make_room(void)
+static void insert(struct side_table *table, uint64_t key, uint32_t record)
 {
-    if (side_table_count < capacity / 2)
+    uint32_t at = place_of(table, key);
+
+    table->count += table->entries[at].key == 0;
+    table->entries[at] = (struct side_entry){key, record};
+}
+
+static bool make_room(struct side_table *table)
+{
+    if (table->count < table->capacity / 2)
         return true;
-    uint32_t old_capacity = capacity, new_capacity = capacity ? capacity * 2 : CAPACITY_MIN;
-    struct entry *old = entries, *new = arena_map(new_capacity * sizeof(*new));
+    uint32_t old_capacity = table->capacity, new_capacity = old_capacity ? old_capacity * 2 : CAPACITY_MIN;
+    struct side_entry *old = table->entries, *new = arena_map(new_capacity * sizeof(*new));
     if (!new)
-        return side_table_count + 1 < capacity;
-    entries = new;
-    capacity = new_capacity;
-    side_table_count = 0;
+        return table->count + 1 < old_capacity;
+    table->entries = new;
+    table->capacity = new_capacity;
+    table->count = 0;
     for (uint32_t i = 0; i < old_capacity; i++)
-        if (old[i].address)
-            insert(old[i].address, old[i].record);
+        if (old[i].key)
+            insert(table, old[i].key, old[i].record);
     arena_unmap(old, old_capacity * sizeof(*old));
     return true;
 }
 
-bool side_table_put(uintptr_t address, uint32_t record)
+bool side_table_put(struct side_table *table, uint64_t key, uint32_t record)
 {
-    lock_take(&lock);
-    bool room = make_room();
+    lock_take(&table->lock);
+    bool room = make_room(table);
     if (room)
-        insert(address, record);
-    lock_give(&lock);
+        insert(table, key, record);
+    lock_give(&table->lock);
     return room;
 }
 
 /* Entry `at` is free: an entry behind it that may stand there, because its home is not between the two, moves up. */
-static void close_gap(uint32_t at)
+static void close_gap(struct side_table *table, uint32_t at)
 {
-    for (uint32_t next = (at + 1) & (capacity - 1); entries[next].address; next = (next + 1) & (capacity - 1)) {
-        uint32_t home = home_of(entries[next].address);
-        if (((next - home) & (capacity - 1)) < ((next - at) & (capacity - 1)))
+    struct side_entry *entries = table->entries;
+    uint32_t mask = table->capacity - 1;
+
+    for (uint32_t next = (at + 1) & mask; entries[next].key; next = (next + 1) & mask) {
+        uint32_t home = home_of(table, entries[next].key);
+        if (((next - home) & mask) < ((next - at) & mask))
             continue;
         entries[at] = entries[next];
         at = next;
     }
-    entries[at] = (struct entry){0};
+    entries[at] = (struct side_entry){0};
 }
 
-uint32_t side_table_take(uintptr_t address)
+uint32_t side_table_take(struct side_table *table, uint64_t key)
 {
     uint32_t record = 0;
 
-    lock_take(&lock);
-    if (capacity) {
-        uint32_t at = home_of(address);
-        while (entries[at].address && entries[at].address != address)
-            at = (at + 1) & (capacity - 1);
-        if (entries[at].address) {
-            record = entries[at].record;
-            close_gap(at);
-            side_table_count--;
+    lock_take(&table->lock);
+    if (table->capacity) {
+        uint32_t at = place_of(table, key);
+        if (table->entries[at].key) {
+            record = table->entries[at].record;
+            close_gap(table, at);
+            table->count--;
         }
     }
-    lock_give(&lock);
+    lock_give(&table->lock);
     return record;
 }
 
-void side_table_fork_child(void)
+void side_table_fork_child(struct side_table *table)
 {
-    if (capacity)
-        memset(entries, 0, capacity * sizeof(*entries));
-    side_table_count = 0;
-    lock_give(&lock);
+    if (table->capacity)
+        memset(table->entries, 0, table->capacity * sizeof(*table->entries));
+    table->count = 0;
+    lock_give(&table->lock);
 }

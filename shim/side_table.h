@@ -5,19 +5,29 @@
 #define SHIM_SIDE_TABLE_H
 
 #include "compiler.h"
+#include "lock.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Entries in the table; 0 as long as no block is kept this way. */
-extern _hidden_ uint32_t side_table_count;
+/* Zeroed: empty. */
+struct side_table {
+    uint32_t count;    /* entries; may be read at any time */
+    uint32_t capacity; /* a power of two, or 0 */
+    struct side_entry *entries;
+    struct lock lock;
+};
 
-/* Notes the record of the block at `address`. Returns false when there is no memory. */
-bool side_table_put(uintptr_t address, uint32_t record);
+/* By address: blocks of the interpreter's allocators (capture_aside.c). */
+extern _hidden_ struct side_table side_blocks;
 
-/* Removes the entry of `address`. Returns its record, or 0. */
-uint32_t side_table_take(uintptr_t address);
+/* Notes the record of the block with `key` (not 0), in the place of an older one. Returns false when there is no memory. */
+bool side_table_put(struct side_table *table, uint64_t key, uint32_t record);
+
+/* Removes the entry of `key`. Returns its record, or 0. */
+uint32_t side_table_take(struct side_table *table, uint64_t key);
 
 /* Forgets everything, for the new ledger of a forked child. */
-void side_table_fork_child(void);
+void side_table_fork_child(struct side_table *table);
 
 #endif

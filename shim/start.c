@@ -33,6 +33,7 @@
 #include "snapshot.h"
 #include "stacks.h"
 #include "thread.h"
+#include "tracked.h"
 #include "unwind.h"
 
 #include <dlfcn.h>
@@ -345,7 +346,8 @@ static uint32_t begin_forked_child(void)
     arena_fork_child();
     thread_fork_child();
     sample_fork_child();
-    side_table_fork_child();
+    side_table_fork_child(&side_blocks);
+    tracked_fork_child();
     ledger_abandon();
     stacks_reset();
     records_reset();

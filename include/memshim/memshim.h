@@ -5,6 +5,8 @@
 #ifndef MEMSHIM_MEMSHIM_H
 #define MEMSHIM_MEMSHIM_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -49,6 +51,35 @@ extern int memshim_get_stats(struct memshim_stats *stats, unsigned long size) __
 /* Switches recording off (0) and on (1): blocks that are allocated while it is off are unknown, blocks that are freed are
  * accounted for. Returns what was in force before, or -ENODEV. NULL while the shim is not loaded. Thread-safe. */
 extern int memshim_recording(int on) __attribute__((weak));
+
+/* ---- memory that the shim cannot see by itself ---- */
+
+/* A domain is a number with a name, under which reports show what belongs to it. A program may use numbers of its own below 2^31 (as
+ * for CPython's PyTraceMalloc_Track, which is heard as well), that are shown as "domain-N" (389047 as "numpy", 0 as "tracked"); or
+ * ask for one by name. Returns the number of the domain called `name`, the same one each time; 0 (the domain "tracked") when the name
+ * cannot be had: NULL, empty, longer than 63 bytes, with control characters, that of an allocator ("malloc", "obj", ..), or there
+ * are more than 1000 domains already. NULL while the shim is not loaded. Thread-safe, not for signal handlers. */
+extern unsigned memshim_domain(const char *name) __attribute__((weak));
+
+/* The `size` bytes at `p` are in use from now on: a live block of `domain` with the stack of the caller, in all counts, leak reports
+ * and snapshots. The leak scan looks for pointers to it and, where the memory can be read, for pointers in it; one to which
+ * nothing points is lost. A region that is tracked already gets the new size and stack.
+ *
+ * `p` may lie anywhere: in memory that was mapped, in static data, on a device, or in a block that was allocated: that one is then
+ * the container of the regions in it. It is there as long as a region in it is used; what it holds between them are taken for
+ * its allocator's lists, which keep no region in use (nor does what is near to regions in mapped memory). Container and regions are
+ * counted both. A block of malloc, operator new,
+ * PyMem_RawMalloc or PyMem_Malloc that begins at `p` and has `size` bytes is shown in the domain instead, and counted once. A
+ * block of PyObject_Malloc stays what it is.
+ *
+ * Returns 0, or -EINVAL: `p` is NULL or not an address of the process, `size` is no size; -ENOMEM: it could not be recorded; -ENODEV:
+ * this process is not traced; -EAGAIN: called from a signal handler that interrupted an allocation. NULL while the shim is
+ * not loaded. Thread-safe. */
+extern int memshim_track(unsigned domain, const void *p, size_t size) __attribute__((weak));
+
+/* It is not in use any more; to be called before the memory is given back. Returns 0, -ENOENT: nothing is tracked there in this domain
+ * (a forked child does not know the regions of its parent); or as memshim_track. */
+extern int memshim_untrack(unsigned domain, const void *p) __attribute__((weak));
 
 /* 1 while the shim is loaded, else 0. */
 static inline int memshim_is_loaded(void)

@@ -26,7 +26,9 @@
  *   {"group":1, "trace":1, "kind":"reachable", "known":false, "domain":"obj", "type":"list" or null, "startup":false,
  *    "blocks":1, "bytes":16}     live blocks by stack. "known":false: no scan has run, the kind is a guess.
  *        "interpreter":true (left out when false): the interpreter itself keeps the block beyond its end; no leak of the
- *        program. "type": that of the Python object in the block, with its module.
+ *        program. "type": that of the Python object in the block, with its module. "domain": where the block comes
+ *        from ("malloc", "raw", "mem", "obj", "new", "new[]", "mmap"; "handle", "handle-lock", "pool", "pool-attachment" and
+ *        "buffer" are no blocks), or the name of the domain of which the program says that it is (memshim_track)
  *   {"error":1, "kind":"overflow", "domain":"mem", "address":"0x..", "size":16, "count":1, "detail":"text",
  *    "trace":1, "alloc_trace":0, "free_trace":0}
  *   {"audit":1, "trace":1, "type":"list" or null, "kind":"reachable", "confidence":"low"|"medium"|"high", "startup":false,

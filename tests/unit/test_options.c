@@ -125,7 +125,7 @@ Test(options, the_last_one_counts)
 Test(options, words_for_domains)
 {
     parse("domains=all");
-    cr_expect_eq(options.domains, (1u << DOMAIN_BLOCK_COUNT) - 1);
+    cr_expect_eq(options.domains, (1u << DOMAIN_TRACKED) - 1);
     parse("domains=none");
     cr_expect_eq(options.domains, 0);
     parse("domains=malloc,");

@@ -6,6 +6,7 @@
 #include "scan_index.h"
 
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* ---- kinds ---- */
@@ -265,5 +266,105 @@ Test(scan_index, no_blocks)
     struct scan_index index = make_index(NULL, 0);
 
     cr_assert_eq(scan_index_find(&index, 0x1000), SCAN_NONE);
+    scan_index_done(&index);
+}
+
+/* ---- blocks in blocks ---- */
+
+/* A block of malloc, or a region. */
+struct nested {
+    uintptr_t start, size;
+    bool tracked;
+};
+
+static struct scan_index make_nested(const struct nested *blocks, uint32_t count)
+{
+    struct scan_index index = {.count = count, .blocks_size = (count + 1) * sizeof(struct scan_block)};
+
+    index.blocks = arena_map(index.blocks_size);
+    for (uint32_t i = 0; i < count; i++)
+        index.blocks[i] = (struct scan_block){.start = blocks[i].start,
+                                              .size = blocks[i].size,
+                                              .record = i + 1,
+                                              .domain = blocks[i].tracked ? DOMAIN_TRACKED : DOMAIN_MALLOC};
+    cr_assert_eq(scan_index_build(&index), 0);
+    return index;
+}
+
+/* What is at an address: the record of the block, 0 = none, and of the container in which that lies. */
+static void assert_nested(const struct scan_index *index, uintptr_t address, uint32_t record, uint32_t outer)
+{
+    uint32_t found = scan_index_find(index, address);
+
+    if (!record) {
+        cr_expect_eq(found, SCAN_NONE, "%lx", address);
+        return;
+    }
+    cr_assert_neq(found, SCAN_NONE, "%lx", address);
+    cr_expect_eq(index->blocks[found].record, record, "%lx: %u", address, index->blocks[found].record);
+    uint32_t around = index->outer[found];
+    cr_expect_eq(around == SCAN_NONE ? 0 : index->blocks[around].record, outer, "%lx", address);
+}
+
+Test(scan_nest, regions_in_a_block)
+{
+    static const struct nested blocks[] = {{0x1008, 8, true},     {0x1000, 0x100, false}, {0x1043, 5, true},
+                                           {0x1200, 0x10, false}, {0x2000, 0x10, true},   {0x10f0, 0x10, true}};
+    struct scan_index index = make_nested(blocks, 6);
+
+    assert_nested(&index, 0x1000, 2, 0);
+    assert_nested(&index, 0x1008, 1, 2);
+    assert_nested(&index, 0x1010, 2, 2); /* a part of it */
+    assert_nested(&index, 0x1043, 3, 2);
+    assert_nested(&index, 0x1048, 2, 2);
+    assert_nested(&index, 0x10ff, 6, 2);
+    assert_nested(&index, 0x1100, 0, 0);
+    assert_nested(&index, 0x1200, 4, 0);
+    assert_nested(&index, 0x200f, 5, 0);
+    scan_index_done(&index);
+}
+
+Test(scan_nest, regions_in_regions_and_at_one_address)
+{
+    static const struct nested blocks[] = {
+        {0x1000, 0x40, true}, {0x1000, 0x1000, false}, {0x1000, 0x200, true}, {0x1100, 0x20, false}, {0x1800, 8, true}};
+    struct scan_index index = make_nested(blocks, 5);
+
+    assert_nested(&index, 0x1000, 1, 3);
+    assert_nested(&index, 0x1040, 3, 3);
+    assert_nested(&index, 0x1100, 4, 3); /* of the allocator, in a region */
+    assert_nested(&index, 0x1120, 3, 3);
+    assert_nested(&index, 0x1200, 2, 2);
+    assert_nested(&index, 0x1808, 2, 2);
+    scan_index_done(&index);
+}
+
+Test(scan_nest, what_overlaps_otherwise_is_cut)
+{
+    static const struct nested blocks[] = {{0x1000, 0x100, false}, {0x10f0, 0x20, true}, {0x1108, 0x10, true}};
+    struct scan_index index = make_nested(blocks, 3);
+
+    assert_nested(&index, 0x10ef, 1, 0);
+    assert_nested(&index, 0x10f0, 2, 0);
+    assert_nested(&index, 0x1108, 3, 0);
+    assert_nested(&index, 0x1118, 0, 0);
+    scan_index_done(&index);
+}
+
+Test(scan_nest, many)
+{
+    enum { COUNT = 3000 };
+    static struct nested blocks[2 * COUNT];
+
+    for (uint32_t i = 0; i < COUNT; i++) {
+        blocks[i] = (struct nested){0x7f0000000000 + i * 0x400ul, 0x300, false};
+        blocks[COUNT + i] = (struct nested){0x7f0000000000 + i * 0x400ul + i % 0x200, 0x80, true};
+    }
+    struct scan_index index = make_nested(blocks, 2 * COUNT);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_nested(&index, blocks[COUNT + i].start, COUNT + i + 1, i + 1);
+        assert_nested(&index, blocks[i].start + 0x2ff, i + 1, i + 1);
+        assert_nested(&index, blocks[i].start + 0x300, 0, 0);
+    }
     scan_index_done(&index);
 }
