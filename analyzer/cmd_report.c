@@ -33,7 +33,7 @@ static void report_help(FILE *out)
         "\n"
         "options:\n"
         "      --group-by WHAT    add leaks up by function, file, module, type, thread (the function that it began\n"
-        "                         with) or domain; stack (default): each by itself\n"
+        "                         with), domain or label; stack (default): each by itself\n"
         "      --list WHAT        a table instead of the report: errors, leaks, or allocations (the stacks that\n"
         "                         asked for most, freed or not)\n"
         "      --sort BY          which allocations come first: calls (default), bytes, or temporary (freed again)\n"

@@ -11,7 +11,7 @@
 
 static const char *const names[FILTER_WORD_COUNT] = {
     [FILTER_MODULE] = "module", [FILTER_FUNCTION] = "function", [FILTER_FILE] = "file",
-    [FILTER_TYPE] = "type",     [FILTER_DOMAIN] = "domain",
+    [FILTER_TYPE] = "type",     [FILTER_DOMAIN] = "domain",     [FILTER_LABEL] = "label",
 };
 
 const char *filter_parse(struct filters *filters, const char *text)
@@ -29,7 +29,7 @@ const char *filter_parse(struct filters *filters, const char *text)
         filters->items[filters->count++].pattern = equals + 1;
         return NULL;
     }
-    return "want module, function, file, type or domain, '=' and a pattern";
+    return "want module, function, file, type, domain or label, '=' and a pattern";
 }
 
 static const char *part_of(const struct frame *frame, enum filter_word word)
@@ -54,18 +54,22 @@ static bool any_frame(const struct stack *stack, enum filter_word word, const ch
     return false;
 }
 
-/* `type` may be NULL; of an error the stacks are those of where it was found and where the block came from. */
-static bool passes(const struct filters *filters, const char *domain, const char *type,
-                   const struct stack *const *stacks, size_t stack_count)
+/* What a filter may ask for besides frames; NULL where there is none. */
+struct owner {
+    const char *domain, *type, *label;
+};
+
+/* Of an error the stacks are those of where it was found and where the block came from. */
+static bool passes(const struct filters *filters, const struct owner *owner, const struct stack *const *stacks,
+                   size_t stack_count)
 {
     for (size_t i = 0; i < filters->count; i++) {
         enum filter_word word = filters->items[i].word;
         const char *pattern = filters->items[i].pattern;
         bool passed = false;
-        if (word == FILTER_TYPE)
-            passed = type && suppress_pattern_matches(pattern, type);
-        else if (word == FILTER_DOMAIN)
-            passed = suppress_pattern_matches(pattern, domain);
+        const char *text = word == FILTER_TYPE ? owner->type : word == FILTER_DOMAIN ? owner->domain : owner->label;
+        if (word >= FILTER_TYPE)
+            passed = text && suppress_pattern_matches(pattern, text);
         for (size_t j = 0; word < FILTER_TYPE && j < stack_count && !passed; j++)
             passed = any_frame(stacks[j], word, pattern);
         if (!passed)
@@ -83,7 +87,8 @@ static int error_passes(const struct filters *filters, const struct process *pro
     if (r == 0 && error->alloc_trace)
         r = stack_build(process, error->alloc_trace, symbols, &allocated);
     if (r == 0)
-        *ret = passes(filters, error->domain, NULL, (const struct stack *const[]){&found, &allocated}, 2);
+        *ret = passes(filters, &(struct owner){.domain = error->domain},
+                      (const struct stack *const[]){&found, &allocated}, 2);
     stack_clear(&found);
     stack_clear(&allocated);
     return r;
@@ -114,7 +119,8 @@ int filters_apply(const struct filters *filters, struct model *model, struct lea
         return 0;
     for (size_t i = 0; i < leaks->count; i++) {
         const struct leak *leak = &leaks->items[i];
-        if (passes(filters, leak->domain, leak->type, (const struct stack *const[]){leak_stack(leak)}, 1))
+        if (passes(filters, &(struct owner){leak->domain, leak->type, leak->label},
+                   (const struct stack *const[]){leak_stack(leak)}, 1))
             leaks->items[kept++] = *leak;
     }
     leaks->count = kept;

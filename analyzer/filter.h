@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * --filter: only leaks and errors of some module, function, file, type or domain count. Layer: above leaks. */
+ * --filter: only leaks and errors of some module, function, file, type, domain or label count. Layer: above leaks. */
 #ifndef ANALYZER_FILTER_H
 #define ANALYZER_FILTER_H
 
@@ -8,7 +8,15 @@
 
 #define FILTERS_MAX 16
 
-enum filter_word { FILTER_MODULE, FILTER_FUNCTION, FILTER_FILE, FILTER_TYPE, FILTER_DOMAIN, FILTER_WORD_COUNT };
+enum filter_word {
+    FILTER_MODULE,
+    FILTER_FUNCTION,
+    FILTER_FILE,
+    FILTER_TYPE,
+    FILTER_DOMAIN,
+    FILTER_LABEL,
+    FILTER_WORD_COUNT
+};
 
 /* All of them must hold. Zeroed: none. */
 struct filters {

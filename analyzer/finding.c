@@ -14,8 +14,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Writes "(obj, list)". */
-static void put_owner(FILE *out, const char *domain, const char *type)
+/* Writes "(obj, list, label "loading")". */
+static void put_owner(FILE *out, const char *domain, const char *type, const char *label)
 {
     fputc('(', out);
     text_escape(out, domain);
@@ -23,6 +23,7 @@ static void put_owner(FILE *out, const char *domain, const char *type)
         fputs(", ", out);
         text_escape(out, type);
     }
+    out_text_label(out, label);
     fputc(')', out);
 }
 
@@ -34,7 +35,7 @@ static void put_leak(FILE *out, const struct leak *leak)
         fprintf(out, " (estimated, standard error %s bytes)", text_number(error, leak_error_bytes(leak)));
     }
     fprintf(out, " %s ", out_text_kind(leak->kind, leak->known));
-    put_owner(out, leak->domain, leak->type);
+    put_owner(out, leak->domain, leak->type, leak->label);
 }
 
 static void put_error(FILE *out, const struct memory_error *error)
@@ -42,7 +43,7 @@ static void put_error(FILE *out, const struct memory_error *error)
     char number[TEXT_NUMBER_SIZE];
     text_escape(out, error->kind);
     fprintf(out, ": block of %s byte%s ", text_number(number, error->size), text_plural(error->size));
-    put_owner(out, error->domain, NULL);
+    put_owner(out, error->domain, NULL, NULL);
     if (error->detail && *error->detail) {
         fputs(": ", out);
         text_escape(out, error->detail);
@@ -174,7 +175,8 @@ int finding_from_error(struct output_job *job, const struct process *process, co
         .rule = rule_of_error(error->kind),
         .fingerprint = fingerprint,
     };
-    fingerprint_stack(error->kind, error->domain, finding.stack->frames, finding.stack->size, fingerprint);
+    fingerprint_stack(&(struct fingerprint_of){error->kind, error->domain, NULL}, finding.stack->frames,
+                      finding.stack->size, fingerprint);
     int r = complete(job, &finding, &words);
     if (r == 0)
         r = take(job, &finding);

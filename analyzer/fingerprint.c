@@ -70,7 +70,15 @@ static size_t hash_frames(const struct frame *const *frames, size_t size, bool r
     return count;
 }
 
-void fingerprint_stack(const char *domain, const char *type, const struct frame *const *frames, size_t size,
+static uint64_t hash_owner(const struct fingerprint_of *of)
+{
+    const char *type = of->type ? of->type : "";
+    uint64_t hash = hash_pair(FINGERPRINT_VERSION, of->domain, strlen(of->domain), type, strlen(type));
+
+    return of->label ? XXH3_64bits_withSeed(of->label, strlen(of->label), hash) : hash;
+}
+
+void fingerprint_stack(const struct fingerprint_of *of, const struct frame *const *frames, size_t size,
                        char ret[static FINGERPRINT_SIZE])
 {
     static const char digits[] = "0123456789abcdef";
@@ -79,7 +87,7 @@ void fingerprint_stack(const char *domain, const char *type, const struct frame 
     size_t count;
 
     hashes[0] = FINGERPRINT_VERSION;
-    hashes[1] = hash_pair(FINGERPRINT_VERSION, domain, strlen(domain), type ? type : "", type ? strlen(type) : 0);
+    hashes[1] = hash_owner(of);
     count = hash_frames(frames, size, false, hashes, 2);
     if (count == 2)
         count = hash_frames(frames, size, true, hashes, 2);

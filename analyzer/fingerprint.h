@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The name of a leak that stays the same from run to run, on other machines, and when lines move: a hash of its domain,
- * its type, and the functions on its stack.
+ * its type, its label if there is one, and the functions on its stack.
  *
  * Version 1 (FINGERPRINT_VERSION, which whoever changes what is hashed raises). A Python frame counts with its qualified name and the base name of its file (with the folder before it for
  * names like __init__.py, which say nothing); a native frame with its function and the base name of its module up to the
@@ -21,8 +21,15 @@ struct known_frame;
 /* A hash of what of `frame` counts. */
 uint64_t fingerprint_frame(const struct frame *frame);
 
-/* Writes the fingerprint of a stack; every frame of it is the first member of a struct known_frame. `type` may be NULL. */
-void fingerprint_stack(const char *domain, const char *type, const struct frame *const *frames, size_t size,
+/* What is hashed besides the stack. */
+struct fingerprint_of {
+    const char *domain;
+    const char *type;  /* may be NULL */
+    const char *label; /* may be NULL, as most are */
+};
+
+/* Writes the fingerprint of a stack; every frame of it is the first member of a struct known_frame. */
+void fingerprint_stack(const struct fingerprint_of *of, const struct frame *const *frames, size_t size,
                        char ret[static FINGERPRINT_SIZE]);
 
 #endif

@@ -149,7 +149,8 @@ static int find_candidates(struct work *work, struct symbols *symbols)
         int r = stack_build(work->process, candidate->series->trace, symbols, &candidate->stack);
         if (r < 0)
             return r;
-        fingerprint_stack("growth", NULL, candidate->stack.frames, candidate->stack.size, candidate->fingerprint);
+        fingerprint_stack(&(struct fingerprint_of){"growth", NULL, NULL}, candidate->stack.frames,
+                          candidate->stack.size, candidate->fingerprint);
     }
     if (work->count)
         qsort(work->candidates, work->count, sizeof(*work->candidates), compare_candidates);

@@ -92,7 +92,8 @@ static void builder_done(struct builder *builder)
 static bool is_same(const struct leak *a, const struct leak *b)
 {
     return a->process == b->process && a->kind == b->kind && a->known == b->known && a->startup == b->startup &&
-           a->interpreter == b->interpreter && memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
+           a->interpreter == b->interpreter && a->ignored == b->ignored &&
+           memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
 }
 
 static uint64_t hash_of(const struct leak *leak)
@@ -157,6 +158,15 @@ static void add(uint64_t *sum, uint64_t value)
         *sum = UINT64_MAX;
 }
 
+static void take_label(struct leak *leak, uint32_t trace)
+{
+    const struct trace *of = &leak->process->traces[trace];
+
+    leak->label = of->label;
+    leak->ignored = of->ignored;
+    leak->interpreter = leak->interpreter && !leak->ignored;
+}
+
 /* The leak that the blocks of a group are by themselves. Returns 0 or -ENOMEM. */
 static int make_leak(struct stack_source *source, const struct group *group, struct leak *ret)
 {
@@ -179,7 +189,9 @@ static int make_leak(struct stack_source *source, const struct group *group, str
         .source = source,
         .trace = group->trace,
     };
-    fingerprint_stack(ret->domain, ret->type, merge->frames, merge->size, ret->fingerprint);
+    take_label(ret, group->trace);
+    fingerprint_stack(&(struct fingerprint_of){ret->domain, ret->type, ret->label}, merge->frames, merge->size,
+                      ret->fingerprint);
     return 0;
 }
 
@@ -271,7 +283,9 @@ static int add_reference(struct builder *builder, struct stack_source *source, c
 
     if (r < 0)
         return r;
-    fingerprint_stack("obj", reference->type, merge->frames, merge->size, like.fingerprint);
+    take_label(&like, reference->trace);
+    fingerprint_stack(&(struct fingerprint_of){"obj", reference->type, like.label}, merge->frames, merge->size,
+                      like.fingerprint);
     uint32_t slot = find_slot(builder, &like)->leak;
     if (!slot)
         return 0;

@@ -62,7 +62,9 @@ struct leak {
     enum leak_kind kind;
     bool known, startup, interpreter;
     uint8_t baseline;          /* enum baseline_state */
+    bool ignored;              /* by the program itself: always suppressed */
     const char *domain, *type; /* type may be NULL */
+    const char *label;         /* what the thread said of its work; may be NULL */
     uint64_t blocks, bytes;
     double variance;             /* of `bytes`, with sampling */
     struct stack_source *source; /* of its stack (leak_stack()); NULL: it has none */

@@ -15,8 +15,9 @@
 #include <string.h>
 
 const char *const group_by_names[] = {
-    [GROUP_STACK] = "stack", [GROUP_FUNCTION] = "function", [GROUP_FILE] = "file",     [GROUP_MODULE] = "module",
-    [GROUP_TYPE] = "type",   [GROUP_THREAD] = "thread",     [GROUP_DOMAIN] = "domain", [GROUP_BY_COUNT] = NULL,
+    [GROUP_STACK] = "stack",   [GROUP_FUNCTION] = "function", [GROUP_FILE] = "file",
+    [GROUP_MODULE] = "module", [GROUP_TYPE] = "type",         [GROUP_THREAD] = "thread",
+    [GROUP_DOMAIN] = "domain", [GROUP_LABEL] = "label",       [GROUP_BY_COUNT] = NULL,
 };
 const char *const list_names[] = {
     [LIST_NONE] = "",    [LIST_ERRORS] = "errors", [LIST_LEAKS] = "leaks", [LIST_ALLOCATIONS] = "allocations",
@@ -108,6 +109,8 @@ static char *describe_key(const struct output_job *job, const struct leak *leak,
         return describe_thread(job, leak_stack(leak));
     case GROUP_DOMAIN:
         return strdup(leak->domain);
+    case GROUP_LABEL:
+        return strdup(leak->label ? leak->label : "(no label)");
     case GROUP_STACK:
     case GROUP_BY_COUNT:
         break;
@@ -126,11 +129,11 @@ static const struct table_column group_columns[GROUP_BY_COUNT][4] = {
     [GROUP_STACK] = GROUP_COLUMNS("stack"),   [GROUP_FUNCTION] = GROUP_COLUMNS("function"),
     [GROUP_FILE] = GROUP_COLUMNS("file"),     [GROUP_MODULE] = GROUP_COLUMNS("module"),
     [GROUP_TYPE] = GROUP_COLUMNS("type"),     [GROUP_THREAD] = GROUP_COLUMNS("thread"),
-    [GROUP_DOMAIN] = GROUP_COLUMNS("domain"),
+    [GROUP_DOMAIN] = GROUP_COLUMNS("domain"), [GROUP_LABEL] = GROUP_COLUMNS("label"),
 };
 static const char *const group_names[GROUP_BY_COUNT] = {
     [GROUP_STACK] = "stacks", [GROUP_FUNCTION] = "functions", [GROUP_FILE] = "files",     [GROUP_MODULE] = "modules",
-    [GROUP_TYPE] = "types",   [GROUP_THREAD] = "threads",     [GROUP_DOMAIN] = "domains",
+    [GROUP_TYPE] = "types",   [GROUP_THREAD] = "threads",     [GROUP_DOMAIN] = "domains", [GROUP_LABEL] = "labels",
 };
 
 /* The row for `key`, which is taken: a new one, or the one that has it. NULL without memory. */
@@ -280,7 +283,7 @@ static int add_trace(const struct output_job *job, const struct process *process
     uint32_t index = 0;
     int r = stack_build(process, id, symbols, &stack);
     if (r == 0) {
-        fingerprint_stack("", NULL, stack.frames, stack.size, fingerprint);
+        fingerprint_stack(&(struct fingerprint_of){"", NULL, NULL}, stack.frames, stack.size, fingerprint);
         r = intern_add(keys, fingerprint, strlen(fingerprint), &index);
     }
     union table_cell *row = r > 0 ? table_append(table) : r == 0 ? table_row(table, index) : NULL;

@@ -16,6 +16,7 @@ enum group_by {
     GROUP_TYPE,
     GROUP_THREAD, /* the function that its thread began with */
     GROUP_DOMAIN,
+    GROUP_LABEL,
     GROUP_BY_COUNT
 };
 

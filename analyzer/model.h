@@ -58,6 +58,8 @@ struct node {
 struct trace {
     uint32_t native, python; /* nodes */
     uint64_t allocations, bytes;
+    const char *label; /* what the thread said of its work; may be NULL */
+    bool ignored;      /* and that blocks that were made in it are no leaks */
 };
 
 struct group {

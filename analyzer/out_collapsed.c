@@ -40,13 +40,19 @@ static int put_process(FILE *out, const struct process *process)
     return 0;
 }
 
-/* Writes "root;...;leaf "; with more than one process, the process is the root. */
+/* Writes "root;...;leaf "; with more than one process, the process is the root. A label is below that. */
 static int put_stack(struct output_job *job, const struct leak *leak)
 {
     FILE *out = job->out;
     const struct stack *stack = leak_stack(leak);
     bool any = job->model->process_count > 1;
     int r = any ? put_process(out, leak->process) : 0;
+    if (leak->label) {
+        fputs(any ? ";[" : "[", out);
+        put_name(out, leak->label);
+        fputc(']', out);
+        any = true;
+    }
     for (size_t i = stack->size; r == 0 && i-- > 0;) {
         if (!output_frame_shown(job->options, stack->frames[i]))
             continue;

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 static const char header[] = "record,pid,kind,known,startup,domain,type,blocks,bytes,count,detail,fingerprint,function,"
-                             "file,line,module,stack\r\n";
+                             "file,line,module,stack,label\r\n";
 
 static int csv_begin(struct output_job *job)
 {
@@ -68,6 +68,7 @@ static int put_place(struct output_job *job, const struct finding *finding)
         fputc(',', out);
     put_text(out, frame ? frame->module : NULL);
     int r = put_stack(out, job, finding->stack);
+    put_text(out, finding->leak ? finding->leak->label : NULL);
     fputs("\r\n", out);
     return r;
 }

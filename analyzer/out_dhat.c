@@ -88,18 +88,27 @@ static int find_point(struct dhat *state, size_t count, struct dhat_point **ret)
     return 0;
 }
 
+/* The label as the outermost frame. */
+static int put_label(struct dhat *state, const char *label, uint32_t *ret)
+{
+    _cleanup_free_ char *row = NULL;
+    return asprintf(&row, "0x0: [%s]", label) < 0 ? -ENOMEM : frame_ids_row(&state->frames, row, ret);
+}
+
 static int dhat_leak(struct output_job *job, const struct leak *leak)
 {
     struct dhat *state = job->state;
     struct dhat_point *point = NULL;
     size_t count = 0;
     const struct stack *stack = leak_stack(leak);
-    int r = reserve_ids(state, stack->size + 1);
+    int r = reserve_ids(state, stack->size + 2);
     for (size_t i = 0; r == 0 && i < stack->size; i++) {
         const struct frame *frame = stack->frames[i];
         if (output_frame_shown(job->options, frame))
             r = frame_ids_of(&state->frames, frame, &state->ids[count++]);
     }
+    if (r == 0 && leak->label)
+        r = put_label(state, leak->label, &state->ids[count++]);
     /* dh_view cannot show a point without frames. */
     if (r == 0 && count == 0)
         r = frame_ids_row(&state->frames, "0x0: (no stack recorded)", &state->ids[count++]);

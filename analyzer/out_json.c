@@ -135,10 +135,11 @@ static json_t *references_of(const struct leak_references *references)
 
 json_t *out_json_leak(const struct output_options *options, const struct leak *leak)
 {
-    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o, s:o}", "pid",
+    return json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:s, s:b, s:o, s:o, s:o}", "pid",
                      leak->process->pid, "kind", leak_kind_name(leak->kind), "known", leak->known, "domain",
-                     out_json_string(leak->domain), "type", out_json_string(leak->type), "startup", leak->startup,
-                     "interpreter", leak->interpreter, "suppressed", leak->suppressed != NULL, "blocks",
+                     out_json_string(leak->domain), "type", out_json_string(leak->type), "label",
+                     out_json_string(leak->label), "startup", leak->startup, "interpreter", leak->interpreter,
+                     "ignored", leak->ignored, "suppressed", leak->suppressed != NULL, "blocks",
                      out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "fingerprint",
                      leak->fingerprint, "stack_cut", stack_is_cut(leak_stack(leak)), "error_bytes",
                      out_json_number(leak_error_bytes(leak)), "references", references_of(leak->references), "stack",

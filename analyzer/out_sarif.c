@@ -139,10 +139,11 @@ static json_t *properties_of(const struct finding *finding)
     if (error)
         return json_pack("{s:i, s:o, s:o}", "pid", finding->process->pid, "domain", out_json_string(error->domain),
                          "size", out_json_number(error->size));
-    return json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:b}", "processes", (int)MAX(leak->processes, 1), "pid",
-                     leak->process->pid, "domain", out_json_string(leak->domain), "type", out_json_string(leak->type),
-                     "blocks", out_json_number(leak->blocks), "bytes", out_json_number(leak->bytes), "startup",
-                     leak->startup);
+    json_t *properties = json_pack("{s:i, s:i, s:o, s:o, s:o, s:o, s:b}", "processes", (int)MAX(leak->processes, 1),
+                                   "pid", leak->process->pid, "domain", out_json_string(leak->domain), "type",
+                                   out_json_string(leak->type), "blocks", out_json_number(leak->blocks), "bytes",
+                                   out_json_number(leak->bytes), "startup", leak->startup);
+    return properties && leak->label ? with(properties, "label", text_of(leak->label)) : properties;
 }
 
 /* In a message "[text](1)" would be a link: the parts are kept apart. */

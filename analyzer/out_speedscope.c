@@ -67,16 +67,38 @@ static uint64_t weight_of(const struct leak *leak, bool bytes)
     return bytes ? leak->bytes : leak->blocks;
 }
 
-/* One sample: the numbers of the frames, root first. */
-static int put_sample(struct output_job *job, struct frame_ids *frames, const struct stack *stack)
+/* The label as a frame of its own. */
+static int put_label(FILE *out, struct frame_ids *frames, const char *label)
 {
-    bool any = false;
+    struct memo memo;
+    FILE *row = memo_open(&memo);
+    uint32_t id = 0;
+    if (!row)
+        return -ENOMEM;
+    fputs("{\"name\":", row);
+    emit_json(row, label);
+    fputc('}', row);
+    _cleanup_free_ char *text = memo_close(&memo);
+    int r = text ? frame_ids_row(frames, text, &id) : -ENOMEM;
+    if (r == 0)
+        fprintf(out, "%" PRIu32, id);
+    return r;
+}
+
+/* One sample: the numbers of the frames, root first. */
+static int put_sample(struct output_job *job, struct frame_ids *frames, const struct leak *leak)
+{
+    const struct stack *stack = leak_stack(leak);
+    bool any = leak->label != NULL;
     fputc('[', job->out);
+    int r = any ? put_label(job->out, frames, leak->label) : 0;
+    if (r < 0)
+        return r;
     for (size_t i = stack->size; i-- > 0;) {
         uint32_t id;
         if (!output_frame_shown(job->options, stack->frames[i]))
             continue;
-        int r = frame_ids_of(frames, stack->frames[i], &id);
+        r = frame_ids_of(frames, stack->frames[i], &id);
         if (r < 0)
             return r;
         fprintf(job->out, "%s%" PRIu32, any ? "," : "", id);
@@ -99,7 +121,7 @@ static int put_profile(struct output_job *job, const char *name, bool bytes)
             name, bytes ? "bytes" : "none", end);
     for (size_t i = 0; i < state->count; i++) {
         fputs(i > 0 ? ",\n" : "\n", out);
-        int r = put_sample(job, &state->frames, leak_stack(state->leaks[i]));
+        int r = put_sample(job, &state->frames, state->leaks[i]);
         if (r < 0)
             return r;
     }

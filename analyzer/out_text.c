@@ -27,6 +27,15 @@ const char *out_text_kind(enum leak_kind kind, bool known)
     return known ? names[kind] : "still allocated";
 }
 
+void out_text_label(FILE *out, const char *label)
+{
+    if (!label)
+        return;
+    fputs(", label \"", out);
+    text_escape(out, label);
+    fputc('"', out);
+}
+
 void out_text_amount(FILE *out, uint64_t bytes, uint64_t blocks)
 {
     char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
@@ -341,6 +350,7 @@ static int text_leak(struct output_job *job, const struct leak *leak)
         fputs(", ", out);
         text_escape(out, leak->type);
     }
+    out_text_label(out, leak->label);
     fprintf(out, "), #%" PRIu64 " of %" PRIu64, job->leaks_written, job->matching);
     put_process(job, leak->process, leak->processes);
     fputs(leak->startup       ? ", startup\n"

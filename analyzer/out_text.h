@@ -11,6 +11,9 @@ extern const struct output out_text;
 /* "still allocated", "definitely lost", .. */
 const char *out_text_kind(enum leak_kind kind, bool known);
 
+/* Writes `, label "loading"`; nothing for NULL. */
+void out_text_label(FILE *out, const char *label);
+
 /* Writes "1,600 bytes in 100 blocks". */
 void out_text_amount(FILE *out, uint64_t bytes, uint64_t blocks);
 

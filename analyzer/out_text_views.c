@@ -46,6 +46,7 @@ static void put_diff_item(struct output_job *job, const struct diff_item *item, 
         fputs(", ", out);
         text_escape(out, leak->type);
     }
+    out_text_label(out, leak->label);
     fprintf(out, "), #%zu of %zu\n", number, count);
     out_text_stack(job, leak_stack(leak));
 }

@@ -199,12 +199,16 @@ static int add_node(struct rows *rows, struct line *line)
 
 static int add_trace(struct rows *rows, struct line *line)
 {
-    struct trace trace;
+    struct trace trace = {0};
 
     if (!get_id(line, "native", rows->process->node_count, &trace.native) ||
         !get_id(line, "python", rows->process->node_count, &trace.python) ||
         !get_count(line, "allocations", &trace.allocations) || !get_count(line, "bytes", &trace.bytes))
         return -EINVAL;
+    int r = get_text(rows, line, "label", NULL, &trace.label);
+    if (r < 0)
+        return r;
+    trace.ignored = get_bool(line, "ignored");
     return table_put(rows, line, ROWS_TRACES, "trace", &trace);
 }
 

@@ -300,6 +300,9 @@ static void add(uint64_t *sum, uint64_t value)
         *sum = UINT64_MAX;
 }
 
+/* The rule of blocks that the program itself does not take for leaks. */
+static const struct suppression ignored = {.text = (char *)(uintptr_t) "memshim_ignore_push()", .source = ""};
+
 /* Gives each leak its rule. Returns 1 if a rule has gone over its limits by that (then later rules may hold), 0, or -ENOMEM. */
 static int assign(struct suppressions *suppressions, struct leaks *leaks)
 {
@@ -312,7 +315,7 @@ static int assign(struct suppressions *suppressions, struct leaks *leaks)
     }
     for (size_t i = 0; i < leaks->count; i++) {
         struct leak *leak = &leaks->items[i];
-        leak->suppressed = NULL;
+        leak->suppressed = leak->ignored ? &ignored : NULL;
         struct suppression *rule = NULL;
         int r = leak_is_background(leak) ? 0 : find_rule(suppressions, leak, &rule);
         if (r < 0)

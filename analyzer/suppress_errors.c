@@ -53,7 +53,8 @@ static int subject_init(struct subject *subject, const struct process *process, 
         r = traces[i] ? stack_build(process, traces[i], symbols, &subject->stacks[i]) : 0;
     const struct stack *stack = &subject->stacks[subject->stacks[0].size > 0 ? 0 : 1];
     if (r == 0)
-        fingerprint_stack(error->kind, error->domain, stack->frames, stack->size, subject->fingerprint);
+        fingerprint_stack(&(struct fingerprint_of){error->kind, error->domain, NULL}, stack->frames, stack->size,
+                          subject->fingerprint);
     return r;
 }
 

@@ -39,7 +39,8 @@ int why_fingerprint(const struct process *process, const struct link *link, stru
 
     if (r < 0)
         return r;
-    fingerprint_stack(link->domain, link->type, stack.frames, stack.size, ret);
+    fingerprint_stack(&(struct fingerprint_of){link->domain, link->type, process->traces[link->trace].label},
+                      stack.frames, stack.size, ret);
     stack_clear(&stack);
     return 0;
 }

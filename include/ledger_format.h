@@ -110,6 +110,9 @@ enum node_meta {
     NODE_ENTRY =
         1u << 3,        /* Python: the frame at which a C evaluation function was entered (the outermost of its run) */
     NODE_CUT = 1u << 4, /* the stack went on towards its root, but stack_depth cut it here; key = frames cut or 0 */
+    NODE_LABEL =
+        1u << 5, /* no frame: what the thread says of the work in which the stack was taken. The innermost node of
+                             the Python part; key: LEDGER_TEXT ref of the label (0 = none) | LABEL_IGNORED; alone */
     NODE_EPOCH_SHIFT = 8, /* native: module epoch (24 bits) in which the address was valid */
 };
 
@@ -120,6 +123,8 @@ struct ledger_node {
     uint32_t parent; /* LEDGER_NODES id */
     uint32_t meta;   /* enum node_meta */
 };
+
+#define LABEL_IGNORED (1ULL << 32) /* blocks that were made in it are no leaks */
 
 /* A whole stack: its native and its Python leaf (innermost frame), either may be 0. Published by `used`. */
 struct ledger_trace {

@@ -2,6 +2,7 @@
 #include "errors.h"
 
 #include "compiler.h"
+#include "labels.h"
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
@@ -106,7 +107,7 @@ static void add_chain(struct text *text, uint32_t id)
             break;
         if (node->meta & NODE_PYTHON)
             add_python(text, node);
-        else
+        else if (!(node->meta & NODE_LABEL))
             add_native(text, node);
         id = node->parent;
     }
@@ -187,7 +188,7 @@ bool errors_note(const struct error_note *note)
     if (same)
         same->count++;
     bool entered = !same && enter(bucket, note);
-    if (entered && count <= TOLD_MAX)
+    if (entered && count <= TOLD_MAX && !labels_quiet())
         tell(note);
     lock_give(&lock);
     if (aborts)

@@ -15,7 +15,7 @@ void event_settle(void)
 
     /* Without any of the interpreter's domains none of its hooks is installed. */
     bool odd = start_phase || guard_active || fault_active || start_options.guard_pages || !start_options.native ||
-               (domains != (libc | python) && domains != libc);
+               labels_used || (domains != (libc | python) && domains != libc);
     event_odd = odd || sample_mean;
     event_samples = !odd && sample_mean;
 }

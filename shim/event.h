@@ -9,6 +9,7 @@
 #include "compiler.h"
 #include "count.h"
 #include "guard.h"
+#include "labels.h"
 #include "ledger.h"
 #include "pyframes.h"
 #include "pymem.h"
@@ -83,6 +84,8 @@ static _always_inline_ struct ledger_tally *event_tally(struct thread *thread, v
         native = unwind_capture_at(thread->unwind, frame);
     if (pymem_captures && thread->python)
         python = pyframes_capture(thread->python);
+    if (unlikely(labels_used))
+        python = labels_apply(python, thread->generation);
     if (unlikely(start_phase))
         event_watch_start();
     return tally_find(thread->tallies, native, python);

@@ -88,7 +88,7 @@ static void add_chain(struct lines *lines, uint32_t id)
             break;
         if (node->meta & NODE_PYTHON)
             add_python(lines, node);
-        else
+        else if (!(node->meta & NODE_LABEL))
             add_native(lines, node);
         id = node->parent;
     }

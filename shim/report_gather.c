@@ -277,11 +277,24 @@ static uint32_t gather_node(struct gathered *gathered, uint32_t id)
     return number_path(gathered, depth, number);
 }
 
+/* The innermost node that is a frame of the Python part `id`, and the label that stands before it. */
+static uint32_t skip_label(struct gathered *gathered, uint32_t id, uint64_t *ret_label)
+{
+    const struct ledger_node *node = id ? ledger_view_entry(gathered->view, LEDGER_NODES, id) : NULL;
+
+    *ret_label = 0;
+    if (!node || LOAD(node->meta) != NODE_LABEL)
+        return id;
+    *ret_label = LOAD(node->key);
+    return LOAD(node->parent);
+}
+
 static void gather_trace(struct gathered *gathered, uint32_t id)
 {
     const struct ledger_trace *trace;
     struct trace_row *row;
     uint32_t native, python, number;
+    uint64_t label;
 
     if (id == 0 || id_map_get(&gathered->trace_numbers, id) != 0 || gathered->error)
         return;
@@ -293,8 +306,8 @@ static void gather_trace(struct gathered *gathered, uint32_t id)
         return;
     }
     native = gather_node(gathered, LOAD(trace->native));
-    python = gather_node(gathered, LOAD(trace->python));
-    number = intern(gathered, &gathered->traces, (struct row_key){(uint64_t)native << 32 | python, 0});
+    python = gather_node(gathered, skip_label(gathered, LOAD(trace->python), &label));
+    number = intern(gathered, &gathered->traces, (struct row_key){(uint64_t)native << 32 | python, label});
     if (gathered->error)
         return;
     row = table_row(&gathered->traces, number);

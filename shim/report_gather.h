@@ -24,7 +24,7 @@ enum group_bits {
     GROUP_DOMAIN_SHIFT = 8,
 };
 
-/* Numbers of the two nodes: a = native << 32 | Python. */
+/* Numbers of the two nodes: a = native << 32 | Python; b = key of the node NODE_LABEL before the latter, 0 = there is none. */
 struct trace_row {
     struct row_key key;
     uint64_t allocations, bytes;

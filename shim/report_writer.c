@@ -201,34 +201,6 @@ static void write_node(struct writer *writer, uint32_t n, struct row_key key)
     sink_line_end(&writer->sink, put_text(to, "}"));
 }
 
-static void write_trace(struct writer *writer, uint32_t n, const struct trace_row *trace)
-{
-    char *to = sink_line(&writer->sink);
-
-    to = put_number(put_text(to, "{\"trace\":"), n);
-    to = put_number(put_text(to, ",\"native\":"), trace->key.a >> 32);
-    to = put_number(put_text(to, ",\"python\":"), (uint32_t)trace->key.a);
-    to = put_number(put_text(to, ",\"allocations\":"), trace->allocations);
-    to = put_number(put_text(to, ",\"bytes\":"), trace->bytes);
-    sink_line_end(&writer->sink, put_text(to, "}"));
-}
-
-static void write_tables(struct writer *writer)
-{
-    const struct gathered *g = &writer->gathered;
-
-    for (uint32_t n = 1; n <= g->modules.count; n++)
-        write_module(writer, n, (uint32_t)((struct id_row *)table_row(&g->modules, n))->key.a);
-    for (uint32_t n = 1; n <= g->codes.count; n++)
-        write_code(writer, n, (uint32_t)((struct id_row *)table_row(&g->codes, n))->key.a);
-    for (uint32_t n = 1; n <= g->frames.count; n++)
-        write_frame(writer, n, ((struct frame_row *)table_row(&g->frames, n))->key);
-    for (uint32_t n = 1; n <= g->nodes.count; n++)
-        write_node(writer, n, ((struct node_row *)table_row(&g->nodes, n))->key);
-    for (uint32_t n = 1; n <= g->traces.count; n++)
-        write_trace(writer, n, table_row(&g->traces, n));
-}
-
 /* Appends the JSON of `value`, which is dropped, to writer->quoted. Returns its length, 0 when memory is out. */
 static size_t quote(struct writer *writer, json_t *value)
 {
@@ -242,7 +214,7 @@ static size_t quote(struct writer *writer, json_t *value)
     return length;
 }
 
-/* A type's name, made into JSON once: there are few types, and up to a million groups. Returns NULL when memory is out. */
+/* The name of a type or domain, or a label, made into JSON once: there are few types, and up to a million groups. Returns NULL when memory is out. */
 static const struct type_row *type_name(struct writer *writer, uint32_t ref)
 {
     uint32_t n = table_intern(&writer->types, (struct row_key){ref, 0});
@@ -264,6 +236,46 @@ static char *put_quoted(struct writer *writer, char *to, const struct type_row *
     sink->used = (size_t)(to - sink->buffer);
     sink_bytes(sink, writer->quoted.data + text->offset, text->length);
     return sink_line(sink);
+}
+
+/* `label`: enum node_meta has it. */
+static char *put_label(struct writer *writer, char *to, uint64_t label)
+{
+    const struct type_row *text = (uint32_t)label ? type_name(writer, (uint32_t)label) : NULL;
+
+    if (text)
+        to = put_quoted(writer, put_text(to, ",\"label\":"), text);
+    return label & LABEL_IGNORED ? put_text(to, ",\"ignored\":true") : to;
+}
+
+static void write_trace(struct writer *writer, uint32_t n, const struct trace_row *trace)
+{
+    char *to = sink_line(&writer->sink);
+
+    to = put_number(put_text(to, "{\"trace\":"), n);
+    to = put_number(put_text(to, ",\"native\":"), trace->key.a >> 32);
+    to = put_number(put_text(to, ",\"python\":"), (uint32_t)trace->key.a);
+    to = put_number(put_text(to, ",\"allocations\":"), trace->allocations);
+    to = put_number(put_text(to, ",\"bytes\":"), trace->bytes);
+    if (unlikely(trace->key.b != 0))
+        to = put_label(writer, to, trace->key.b);
+    sink_line_end(&writer->sink, put_text(to, "}"));
+}
+
+static void write_tables(struct writer *writer)
+{
+    const struct gathered *g = &writer->gathered;
+
+    for (uint32_t n = 1; n <= g->modules.count; n++)
+        write_module(writer, n, (uint32_t)((struct id_row *)table_row(&g->modules, n))->key.a);
+    for (uint32_t n = 1; n <= g->codes.count; n++)
+        write_code(writer, n, (uint32_t)((struct id_row *)table_row(&g->codes, n))->key.a);
+    for (uint32_t n = 1; n <= g->frames.count; n++)
+        write_frame(writer, n, ((struct frame_row *)table_row(&g->frames, n))->key);
+    for (uint32_t n = 1; n <= g->nodes.count; n++)
+        write_node(writer, n, ((struct node_row *)table_row(&g->nodes, n))->key);
+    for (uint32_t n = 1; n <= g->traces.count; n++)
+        write_trace(writer, n, table_row(&g->traces, n));
 }
 
 static void write_group(struct writer *writer, uint32_t n, const struct group_row *group)

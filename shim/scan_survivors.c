@@ -29,6 +29,30 @@ static bool is_in(const struct scan_range *range, uintptr_t address)
     return address - range->start < range->end - range->start;
 }
 
+/* The innermost node of the Python part that is a frame, and the label before it. */
+static uint32_t python_of(const struct ledger_trace *trace, uint64_t *ret_label)
+{
+    const struct ledger_node *node = trace->python ? ledger_entry(LEDGER_NODES, trace->python) : NULL;
+    bool labelled = node && node->meta & NODE_LABEL;
+
+    *ret_label = labelled ? node->key : 0;
+    return labelled ? node->parent : trace->python;
+}
+
+static uint32_t python_frames(const struct ledger_trace *trace)
+{
+    uint64_t label;
+    return python_of(trace, &label);
+}
+
+/* The program has said that it is no leak. */
+static bool is_ignored(const struct ledger_trace *trace)
+{
+    uint64_t label;
+    python_of(trace, &label);
+    return label & LABEL_IGNORED;
+}
+
 /* The loader keeps pointers to the middle of what it allocates (the threads' vectors of thread-local storage). */
 static bool is_loaders(const struct scan *scan, const struct ledger_trace *trace)
 {
@@ -45,7 +69,7 @@ bool scan_is_loaders(const struct scan *scan, const struct scan_block *block)
 /* Modules that the interpreter makes for itself before any Python code runs (3.8 forgets one). */
 static bool is_early_module(const struct scan_block *block, const struct ledger_trace *trace)
 {
-    return block->facts & FACT_STARTUP && block->facts & FACT_MODULE && !trace->python;
+    return block->facts & FACT_STARTUP && block->facts & FACT_MODULE && !python_frames(trace);
 }
 
 /* The namespace of a module that was imported before the program began (3.8 and 3.9 forget importlib's). Dicts are recycled,
@@ -75,12 +99,13 @@ bool scan_is_import_frame(const struct ledger_node *node)
 
 bool scan_is_importing(const struct ledger_trace *trace)
 {
-    return trace->python && scan_is_import_frame(ledger_entry(LEDGER_NODES, trace->python));
+    uint32_t id = python_frames(trace);
+    return id && scan_is_import_frame(ledger_entry(LEDGER_NODES, id));
 }
 
 bool scan_comes_from_import(const struct ledger_trace *trace)
 {
-    uint32_t id = trace->python;
+    uint32_t id = python_frames(trace);
 
     for (unsigned i = 0; id && i < IMPORT_FRAMES_MAX; i++) {
         const struct ledger_node *node = ledger_entry(LEDGER_NODES, id);
@@ -133,7 +158,7 @@ int scan_is_survivor(void *context, uint32_t number)
     const struct scan_block *block = &scan->index.blocks[number];
     const struct ledger_trace *trace = trace_of(block);
 
-    if (block->facts & FACT_INTERPRETER)
+    if (block->facts & FACT_INTERPRETER || (trace && is_ignored(trace)))
         return true;
     if ((trace && is_loaders(scan, trace)) || scan_look_knows(block))
         return true;

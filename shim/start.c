@@ -9,6 +9,7 @@
 #include "fault.h"
 #include "guard.h"
 #include "guarded.h"
+#include "labels.h"
 #include "ledger.h"
 #include "ledger_view.h"
 #include "log.h"
@@ -302,6 +303,7 @@ static void begin(void)
     guard_init(start_options.guard, start_options.fill);
     fault_init();
     quarantine_init(start_options.quarantine);
+    labels_init(event_settle);
     errors_init(start_options.error_limit, start_options.abort_on_error);
     report_use_memory(real.malloc, real.free);
     scan_start();
@@ -348,6 +350,8 @@ static uint32_t begin_forked_child(void)
     sample_fork_child();
     side_table_fork_child(&side_blocks);
     tracked_fork_child();
+    labels_fork_child();
+    event_settle();
     ledger_abandon();
     stacks_reset();
     records_reset();

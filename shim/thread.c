@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "block.h"
+#include "labels.h"
 #include "ledger.h"
 #include "loader.h"
 #include "lock.h"
@@ -180,6 +181,7 @@ static void end_thread(void *value)
         return;
     state->busy = BUSY_NESTED;
     state->after |= AFTER_ENDING;
+    labels_end_thread();
     return_self(state);
     state->busy = 0;
 }

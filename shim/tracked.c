@@ -181,6 +181,48 @@ _exported_ int memshim_untrack(unsigned domain, const void *p)
     return tracked_untrack(domain, (uintptr_t)p);
 }
 
+/* What `change` says of the calling thread's scopes. */
+#define CHANGE_SCOPES(change) \
+    ({ \
+        int saved_ = errno, result_ = 0; \
+        if (enter(&result_)) { \
+            result_ = (change); \
+            errno = saved_; \
+            thread_leave(); \
+        } \
+        result_; \
+    })
+
+_exported_ int memshim_label_push(const char *what)
+{
+    return CHANGE_SCOPES(labels_push(what));
+}
+
+_exported_ int memshim_label_pop(void)
+{
+    return CHANGE_SCOPES(labels_pop());
+}
+
+_exported_ int memshim_quiet_push(void)
+{
+    return CHANGE_SCOPES(labels_enter(LABELS_QUIET));
+}
+
+_exported_ int memshim_quiet_pop(void)
+{
+    return CHANGE_SCOPES(labels_leave(LABELS_QUIET));
+}
+
+_exported_ int memshim_ignore_push(void)
+{
+    return CHANGE_SCOPES(labels_enter(LABELS_IGNORED));
+}
+
+_exported_ int memshim_ignore_pop(void)
+{
+    return CHANGE_SCOPES(labels_leave(LABELS_IGNORED));
+}
+
 _exported_ unsigned memshim_domain(const char *name)
 {
     int ignored;

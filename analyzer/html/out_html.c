@@ -189,7 +189,7 @@ static int put_references(FILE *out, const struct leak *leak)
     return 0;
 }
 
-/* [.., domain, type, fingerprint, node, the rule that suppresses it, the reference audit] */
+/* [.., domain, type, fingerprint, node, the rule that suppresses it, the reference audit, label] */
 static int put_leak_tail(struct output_job *job, const struct leak *leak)
 {
     FILE *out = job->out;
@@ -204,6 +204,8 @@ static int put_leak_tail(struct output_job *job, const struct leak *leak)
     fputc(',', out);
     if (r == 0)
         r = put_references(out, leak);
+    fputc(',', out);
+    emit_script(out, leak->label);
     fputc(']', out);
     return r;
 }

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LABELS_MAX 4
+#define LABELS_MAX 5
 
 struct pprof {
     struct gzip *gzip;
@@ -218,8 +218,10 @@ static size_t labels_of(struct pprof *state, const struct leak *leak, Perftools_
 {
     const struct {
         const char *key, *text;
-    } texts[] = {
-        {"kind", leak->known ? leak_kind_name(leak->kind) : "unknown"}, {"domain", leak->domain}, {"type", leak->type}};
+    } texts[] = {{"kind", leak->known ? leak_kind_name(leak->kind) : "unknown"},
+                 {"domain", leak->domain},
+                 {"type", leak->type},
+                 {"label", leak->label}};
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         if (!texts[i].text)

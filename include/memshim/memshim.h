@@ -81,6 +81,26 @@ extern int memshim_track(unsigned domain, const void *p, size_t size) __attribut
  * (a forked child does not know the regions of its parent); or as memshim_track. */
 extern int memshim_untrack(unsigned domain, const void *p) __attribute__((weak));
 
+/* ---- what a thread says of its work ---- */
+
+/* Blocks that the calling thread makes from now on (and regions that it tracks, and blocks that it resizes) have the label `what` in
+ * reports, up to the memshim_label_pop that belongs to it; the innermost of nested labels counts. The text (1 to 63 bytes) is
+ * copied. Labels are part of what is told apart: use few different ones. Returns 0, or -EINVAL: `what` is NULL, empty or too
+ * long, or nothing is left to be popped; -ENOMEM; -ENODEV: this process is not traced; -EAGAIN: called from a signal
+ * handler that interrupted an allocation. NULL while the shim is not loaded. Of the calling thread only, not for signal handlers. */
+extern int memshim_label_push(const char *what) __attribute__((weak));
+extern int memshim_label_pop(void) __attribute__((weak));
+
+/* In a quiet scope nothing is written on stderr of errors that the calling thread comes upon; the report has them. Scopes nest.
+ * Returns as memshim_label_push. */
+extern int memshim_quiet_push(void) __attribute__((weak));
+extern int memshim_quiet_pop(void) __attribute__((weak));
+
+/* What the calling thread makes in an ignored scope is no leak, nor is what only such blocks lead to: reports count them, and show
+ * them when asked for, as suppressed. Scopes nest. Returns as memshim_label_push. */
+extern int memshim_ignore_push(void) __attribute__((weak));
+extern int memshim_ignore_pop(void) __attribute__((weak));
+
 /* 1 while the shim is loaded, else 0. */
 static inline int memshim_is_loaded(void)
 {

@@ -22,7 +22,8 @@
  *   {"frame":3, "language":"cut", "frames":10}     stack_depth cut the rest towards the root; 0 = how many is not known
  *   {"stack":1, "parent":0, "frame":1}     one node: a frame and the id of its caller's node, 0 = none
  *   {"trace":1, "native":1, "python":2, "allocations":10, "bytes":160}     a whole stack: ids of its innermost nodes, 0 = none.
- *        Those that groups and errors refer to, and those that asked most often and for most bytes, whatever is left of it
+ *        Those that groups and errors refer to, and those that asked most often and for most bytes, whatever is left of it.
+ *        "label":"text": what the thread said of its work; "ignored":true: and that the blocks are no leaks. Left out otherwise
  *   {"group":1, "trace":1, "kind":"reachable", "known":false, "domain":"obj", "type":"list" or null, "startup":false,
  *    "blocks":1, "bytes":16}     live blocks by stack. "known":false: no scan has run, the kind is a guess.
  *        "interpreter":true (left out when false): the interpreter itself keeps the block beyond its end; no leak of the

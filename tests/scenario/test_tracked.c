@@ -10,15 +10,20 @@
 
 TestSuite(tracked);
 
-static struct traced run(const char *mode, const char *options)
+static struct traced run_target(const char *target, const char *mode, const char *options)
 {
-    char *program = target_path("track_use");
+    char *program = target_path(target);
     const char *argv[] = {program, mode, NULL};
     struct traced traced = trace(BY_LAUNCHER, options, argv, NULL);
 
     cr_assert_eq(traced.run.status, 0, "%s: %d: %s", mode, traced.run.status, traced.run.err);
     free(program);
     return traced;
+}
+
+static struct traced run(const char *mode, const char *options)
+{
+    return run_target("track_use", mode, options);
 }
 
 static long long blocks_of_kind(const json_t *report, const char *domain, const char *kind, const char *function)
@@ -101,6 +106,128 @@ Test(tracked, bare)
 {
     char *program = target_path("track_use");
     struct outcome outcome = spawn_run(LIST(program, "malloc"), NULL);
+
+    cr_expect_eq(outcome.status, 0);
+    outcome_clear(&outcome);
+    free(program);
+}
+
+/* ---- labels ---- */
+
+/* Blocks of 100 bytes with the label, NULL = without any. */
+static void assert_labelled(const json_t *report, const char *label, long long blocks)
+{
+    long long found = 0;
+    size_t i;
+    const json_t *leak;
+    char *leaks = report_describe(report);
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        const char *its = json_string_value(json_object_get(leak, "label"));
+        long long count = json_integer_value(json_object_get(leak, "blocks"));
+        if (json_integer_value(json_object_get(leak, "bytes")) == 100 * count &&
+            (label ? its && strcmp(its, label) == 0 : !its))
+            found += count;
+    }
+    cr_expect_eq(found, blocks, "%s: %lld blocks, not %lld\n%s", label, found, blocks, leaks);
+    free(leaks);
+}
+
+Test(labels, nest)
+{
+    const char *options[] = {NULL, "guard=1", "native=0", "self_check=7"};
+
+    for (int i = 0; i < 4; i++) {
+        struct traced traced = run_target("labels", "nest", options[i]);
+        assert_labelled(traced.report, "outer", 2);
+        assert_labelled(traced.report, "inner \"\\\n;", 2);
+        assert_labelled(traced.report, NULL, 2);
+        traced_clear(&traced);
+    }
+}
+
+Test(labels, threads_have_their_own)
+{
+    struct traced traced = run_target("labels", "threads", NULL);
+    assert_labelled(traced.report, "main", 1);
+    assert_labelled(traced.report, "thread", 2);
+    assert_labelled(traced.report, NULL, 2);
+    traced_clear(&traced);
+}
+
+Test(labels, forked_child_goes_on)
+{
+    struct traced traced = run_target("labels", "forked", NULL);
+    assert_labelled(traced.report, "fork", 2);
+    traced_clear(&traced);
+}
+
+Test(labels, deep_and_wrong)
+{
+    struct traced traced = run_target("labels", "deep", NULL);
+    assert_labelled(traced.report, "deep", 1);
+    assert_labelled(traced.report, "deeper", 0);
+    assert_labelled(traced.report, NULL, 1);
+    traced_clear(&traced);
+    traced = run_target("labels", "wrong", NULL);
+    traced_clear(&traced);
+}
+
+/* Counted, and suppressed. */
+Test(labels, ignored)
+{
+    struct traced traced = run_target("labels", "ignored", NULL);
+    const json_t *leak = report_leak(traced.report, &(struct query){.function = "one_place"});
+
+    cr_expect(json_is_true(json_object_get(leak, "ignored")));
+    cr_expect(json_is_true(json_object_get(leak, "suppressed")));
+    ASSERT_LEAKS(traced.report, 2, 200, .function = "one_place");
+    cr_expect_eq(report_blocks(traced.report, "definite", NULL), 0);
+    struct outcome gate = spawn_run(LIST(memshim_path(), "gate", traced.folder), NULL);
+    cr_expect_eq(gate.status, 0, "%s", gate.out);
+    outcome_clear(&gate);
+    traced_clear(&traced);
+}
+
+Test(labels, quiet)
+{
+    struct traced traced = run_target("labels", "quiet", "guard=1");
+
+    cr_expect(strstr(traced.run.err, "memshim: overflow: 1 byte at offset 30"), "%s", traced.run.err);
+    cr_expect_not(strstr(traced.run.err, "memshim: overflow: 1 byte at offset 20"), "%s", traced.run.err);
+    cr_expect_eq(json_array_size(json_object_get(traced.report, "errors")), 2);
+    traced_clear(&traced);
+}
+
+/* Every format tells of it. */
+Test(labels, formats)
+{
+    static const char *const formats[] = {"text",   "json",   "html", "markdown",  "sarif",      "junit",
+                                          "github", "gitlab", "csv",  "collapsed", "speedscope", "dhat"};
+    struct traced traced = run_target("labels", "nest", NULL);
+
+    for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+        char *command = text_format("%s report --show=reachable --top 0 --format %s %s | grep -a -q outer",
+                                    memshim_path(), formats[i], traced.folder);
+        struct outcome outcome = spawn_run(LIST("sh", "-c", command), NULL);
+        cr_expect_eq(outcome.status, 0, "%s", formats[i]);
+        outcome_clear(&outcome);
+        free(command);
+    }
+    struct outcome sums = spawn_run(LIST(memshim_path(), "report", "--group-by", "label", traced.folder), NULL);
+    cr_expect(strstr(sums.out, "outer") && strstr(sums.out, "(no label)"), "%s", sums.out);
+    outcome_clear(&sums);
+    sums = spawn_run(LIST(memshim_path(), "report", "--filter", "label=inner", traced.folder), NULL);
+    cr_expect(strstr(sums.out, "200 bytes in 2 blocks") && !strstr(sums.out, "outer"), "%s", sums.out);
+    outcome_clear(&sums);
+    traced_clear(&traced);
+}
+
+Test(labels, bare)
+{
+    char *program = target_path("labels");
+    struct outcome outcome = spawn_run(LIST(program, "nest"), NULL);
 
     cr_expect_eq(outcome.status, 0);
     outcome_clear(&outcome);

@@ -38,7 +38,8 @@ function readAudit(text) {
 }
 
 function readLeak(row) {
-    const [process, kind, flags, stacks, blocks, bytes, error, domain, type, fingerprint, node, rule, audit] = row;
+    const [process, kind, flags, stacks, blocks, bytes, error, domain, type, fingerprint, node, rule, audit, label] =
+        row;
     return {
         processes: [process],
         category: categoryOf(kind, flags),
@@ -53,6 +54,7 @@ function readLeak(row) {
         node,
         rule: visible(rule),
         audit: readAudit(audit),
+        label: visible(label),
         rest: fingerprint === null,
     };
 }

@@ -68,6 +68,7 @@ export function leakDetails(document, row, showInGraph) {
                     : `${plural(row.newBytes, "byte")} in ${plural(row.newBlocks, "block")}`,
             ),
             fact("Standard error", row.error > 0 ? plural(row.error, "byte") : null),
+            fact("Label", row.label ?? null),
             fact("Suppressed by", row.rule ? h("code", {}, row.rule) : null),
             fact("Fingerprint", fingerprint(row)),
         ),
