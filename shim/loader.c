@@ -5,6 +5,7 @@
 #include "loader.h"
 
 #include "compiler.h"
+#include "imports.h"
 #include "log.h"
 #include "modules.h"
 #include "pymem.h"
@@ -35,10 +36,12 @@ static _cold_ void note_changes(void *handle)
     modules_update();
     if (modules_epoch != epoch)
         unwind_flush();
-    if (handle)
+    if (handle) {
         pymem_start(handle);
-    else
+        imports_redirect(handle);
+    } else {
         pymem_module_gone();
+    }
     thread_leave();
 }
 

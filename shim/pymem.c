@@ -3,6 +3,7 @@
 
 #include "capture.h"
 #include "guard.h"
+#include "imports.h"
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
@@ -334,7 +335,7 @@ void pymem_start(void *handle)
     }
     current_interpreter = (void *(*)(void))real.dlsym(handle, "PyInterpreterState_Get");
     main_interpreter = (void *(*)(void))real.dlsym(handle, "PyInterpreterState_Main");
-    dlerror();
+    imports_find(handle);
     make_libc_generation();
     pymem_present = true;
     pymem_captures = start_options.python;

@@ -143,13 +143,19 @@ int tracked_track(unsigned domain, uintptr_t address, size_t size, void *const *
 
     if (!is_address(address) || size > EVENT_SIZE_LIMIT)
         return -EINVAL;
-    if (!start_options.domains || sample_skips(size)) /* recording is off, or this one is no sample */
+    bool counted = domain == DOMAINS_NUMPY && (sample_mean || !event_is_recorded(DOMAIN_MALLOC));
+    if (!start_options.domains || (!counted && sample_skips(size))) /* recording is off, or this one is no sample */
         return 0;
     struct thread *thread = enter(&result);
     if (!thread)
         return result;
     struct tracked_region region = {domains_of_number(domain), address};
-    result = region.domain ? tracked_enter(thread, region, size, frame) : -ENOMEM;
+    if (!region.domain)
+        result = -ENOMEM;
+    else if (counted) /* with what malloc was asked for, if that was recorded */
+        name_block(thread, region, size);
+    else
+        result = tracked_enter(thread, region, size, frame);
     errno = saved;
     thread_leave();
     return result;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What programs say of their memory themselves: regions, domains, labels. */
+#include "pythons.h"
 #include "trace.h"
 
 #include <criterion/criterion.h>
@@ -232,4 +233,59 @@ Test(labels, bare)
     cr_expect_eq(outcome.status, 0);
     outcome_clear(&outcome);
     free(program);
+}
+
+/* ---- what extensions tell CPython ---- */
+
+static void trace_extension(const struct python *python, const char *mode)
+{
+    char *script = text_format("%s/tests/targets/track_extension.py", test_variable("TEST_SOURCE"));
+    char *extension = target_path("track_extension.so");
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST(python->path, script, extension, mode), NULL);
+
+    cr_assert_eq(traced.run.status, 0, "%s %s: %s", python->version, mode, traced.run.err);
+    ASSERT_LEAKS(traced.report, 1, 5 << 20, .domain = "numpy", .function = "resize_array", .caller = "work");
+    ASSERT_LEAKS(traced.report, 0, 0, .domain = "numpy", .function = "keep_array");
+    ASSERT_LEAKS(traced.report, 1, 8192, .domain = "domain-77", .function = "map_device");
+    if (!mode) /* tracemalloc keeps something for each of them */
+        ASSERT_LEAKS(traced.report, 0, 0, .domain = "malloc", .function = "resize_array");
+    traced_clear(&traced);
+    free(script);
+    free(extension);
+}
+
+/* On static and shared interpreters alike, and tracemalloc sees what it would see. */
+Test(tracked, extensions)
+{
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+
+    cr_assert_gt(count, 0);
+    for (size_t i = 0; i < count; i++) {
+        trace_extension(&pythons[i], NULL);
+        trace_extension(&pythons[i], "traced");
+    }
+}
+
+/* Where there is a numpy: the data of arrays, once. */
+Test(tracked, numpy)
+{
+    static const char code[] = "import os, numpy\n"
+                               "def keep(): return numpy.arange(10000.0)\n"
+                               "kept = [keep() for i in range(7)]\n"
+                               "kept.append(numpy.zeros((100, 100)))\n"
+                               "os._exit(0)\n";
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+
+    for (size_t i = 0; i < count; i++) {
+        struct outcome has = spawn_run(LIST(pythons[i].path, "-c", "import numpy"), NULL);
+        if (has.status == 0) {
+            struct traced traced = trace(BY_LAUNCHER, NULL, LIST(pythons[i].path, "-c", code), NULL);
+            ASSERT_LEAKS(traced.report, 7, 560000, .domain = "numpy", .function = "keep", .language = "python");
+            ASSERT_LEAKS(traced.report, 0, 0, .domain = "malloc", .function = "keep", .language = "python");
+            traced_clear(&traced);
+        }
+        outcome_clear(&has);
+    }
 }
