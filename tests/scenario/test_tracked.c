@@ -263,7 +263,8 @@ Test(tracked, extensions)
     cr_assert_gt(count, 0);
     for (size_t i = 0; i < count; i++) {
         trace_extension(&pythons[i], NULL);
-        trace_extension(&pythons[i], "traced");
+        if (i < 2)
+            trace_extension(&pythons[i], "traced");
     }
 }
 
