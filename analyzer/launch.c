@@ -4,9 +4,12 @@
 #include "launch.h"
 
 #include "compiler.h"
+#include "preload.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/lib-names.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -139,12 +142,23 @@ static bool list_begins(const char *list, const char *item)
 
 char *launch_preload(const char *old, const char *shim)
 {
-    if (!old || !*old)
-        return strdup(shim);
-    if (list_begins(old, shim))
-        return strdup(old);
+    /* Only where the C library is in the folder that this stands for, as it is on nearly all systems. */
+    void *library = *shim == '/' ? dlopen("/$LIB/" LIBC_SO, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    const char *before = library ? PRELOAD_GNU_ONLY : "";
+    _cleanup_free_ char *item = NULL;
     char *value = NULL;
-    return asprintf(&value, "%s:%s", shim, old) < 0 ? NULL : value;
+
+    if (library)
+        dlclose(library);
+    if (asprintf(&item, "%s%s", before, shim) < 0) {
+        item = NULL;
+        return NULL;
+    }
+    if (!old || !*old)
+        return TAKE_PTR(item);
+    if (list_begins(old, item) || list_begins(old, shim))
+        return strdup(old);
+    return asprintf(&value, "%s:%s", item, old) < 0 ? NULL : value;
 }
 
 static bool value_is_plain(const char *value)

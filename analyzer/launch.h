@@ -32,8 +32,8 @@ void launch_unblock(void);
 /* The exit status that stands for `result`: the command's own, 128 + signal, 126 or 127. */
 int launch_exit_code(const struct launch_result *result);
 
-/* The value of LD_PRELOAD with `shim` before what `old` (may be NULL) has; once, if it is there already. malloc'ed; NULL
- * without memory. */
+/* The value of LD_PRELOAD with `shim` before what `old` (may be NULL) has, in a form that programs of the musl C library do not
+ * heed (preload.h); once, if it is there already. malloc'ed; NULL without memory. */
 char *launch_preload(const char *old, const char *shim);
 
 /* Appends "name=value", quoted as options_parse reads it, to the option string *options (malloc'ed, or NULL at first).

@@ -21,6 +21,7 @@
 #include "pages.h"
 #include "pause.h"
 #include "predecessor.h"
+#include "preload.h"
 #include "pycompat.h"
 #include "pyframes.h"
 #include "pymem.h"
@@ -204,6 +205,22 @@ static int open_ledger(bool forked)
     return 0;
 }
 
+/* Whether an item of LD_PRELOAD is the shim, which the loader has loaded as `self`. */
+static bool is_shim(const char *item, size_t length, const char *self)
+{
+    static const char token[] = "/$LIB";
+    size_t self_length = strlen(self);
+
+    if (length > sizeof(token) - 1 && strncmp(item, PRELOAD_GNU_ONLY, sizeof(PRELOAD_GNU_ONLY) - 1) == 0) {
+        /* What stands in the place of the token is not ours to know. */
+        item += sizeof(token) - 1;
+        length -= sizeof(token) - 1;
+        self += self_length > length ? self_length - length : 0;
+        self_length = strlen(self);
+    }
+    return length == self_length && strncmp(item, self, length) == 0;
+}
+
 /* Takes the shim out of the environment, so that programs started from here run without it. */
 static void leave_environment(void)
 {
@@ -217,8 +234,7 @@ static void leave_environment(void)
         return;
     while (*preload) {
         size_t length = strcspn(preload, ": ");
-        bool own = length == strlen(self.dli_fname) && strncmp(preload, self.dli_fname, length) == 0;
-        if (length && !own)
+        if (length && !is_shim(preload, length, self.dli_fname))
             used += (size_t)snprintf(rest + used, sizeof(rest) - used, "%s%.*s", used ? ":" : "", (int)length, preload);
         preload += length + (preload[length] != '\0');
     }

@@ -112,6 +112,21 @@ case_musl() {
     untraced "$folder/program"
 }
 
+# A program for musl that a traced program starts, in every way, runs as if alone, and what it starts in turn is traced again.
+case_musl_child() {
+    compile musl-gcc "$root/tests/targets/start_other.c" || skip "no musl"
+    local how
+    for how in run spawn exec; do
+        bare sh -c '"$0" "$@"; echo $?' "$folder/program" $how "$(target no_leak)"
+        traced -- sh -c '"$0" "$@"; echo $?' "$folder/program" $how "$(target no_leak)"
+        same_as_bare
+        [ ! -s "$folder/err" ] || fail "$(cat "$folder/err")"
+        [ "$(find "$folder/reports" -name '*sh-*.jsonl' | wc -l)" -eq 1 ] || fail "no report of sh"
+        [ "$(find "$folder/reports" -name 'no_leak-*.jsonl' | wc -l)" -eq 1 ] || fail "no report of what musl's program started"
+    done
+    echo "3 ways, $(readable_reports) reports"
+}
+
 case_script_without_interpreter() {
     printf '#!/no/such/interpreter\n' >"$folder/script"
     chmod 755 "$folder/script"
