@@ -85,6 +85,17 @@ static void close_gap(struct side_table *table, uint32_t at)
     entries[at] = (struct side_entry){0};
 }
 
+uint32_t side_table_find(struct side_table *table, uint64_t key)
+{
+    uint32_t record = 0;
+
+    lock_take(&table->lock);
+    if (table->capacity)
+        record = table->entries[place_of(table, key)].record;
+    lock_give(&table->lock);
+    return record;
+}
+
 uint32_t side_table_take(struct side_table *table, uint64_t key)
 {
     uint32_t record = 0;

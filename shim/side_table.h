@@ -24,6 +24,9 @@ extern _hidden_ struct side_table side_blocks;
 /* Notes the record of the block with `key` (not 0), in the place of an older one. Returns false when there is no memory. */
 bool side_table_put(struct side_table *table, uint64_t key, uint32_t record);
 
+/* The record of `key`, or 0. */
+uint32_t side_table_find(struct side_table *table, uint64_t key);
+
 /* Removes the entry of `key`. Returns its record, or 0. */
 uint32_t side_table_take(struct side_table *table, uint64_t key);
 

@@ -14,6 +14,7 @@
 #include "ledger_view.h"
 #include "log.h"
 #include "marks.h"
+#include "mempools.h"
 #include "memshim/report.h"
 #include "modules.h"
 #include "objects.h"
@@ -366,6 +367,7 @@ static uint32_t begin_forked_child(void)
     sample_fork_child();
     side_table_fork_child(&side_blocks);
     tracked_fork_child();
+    mempools_fork_child();
     labels_fork_child();
     event_settle();
     ledger_abandon();

@@ -74,28 +74,15 @@ static bool unname_block(const struct thread *thread, struct tracked_region regi
 
 /* ---- regions ---- */
 
-static bool drop(struct thread *thread, struct tracked_region region)
+int tracked_begin(struct thread *thread, struct tracked_region region, size_t size, void *const *frame,
+                  uint32_t *ret_record)
 {
-    uint32_t id = regions.count ? side_table_take(&regions, key_of(region)) : 0;
-
-    if (!id)
-        return false;
-    size_t size = records_get(id)->size;
-    records_give(&thread->records, id);
-    count_free(thread, size);
-    return true;
-}
-
-int tracked_enter(struct thread *thread, struct tracked_region region, size_t size, void *const *frame)
-{
-    drop(thread, region);
+    *ret_record = 0;
     if (name_block(thread, region, size))
         return 0;
     struct ledger_tally *tally = event_tally(thread, frame);
     uint32_t id = records_take(&thread->records);
-    if (!id || !side_table_put(&regions, key_of(region), id)) {
-        if (id)
-            records_give(&thread->records, id);
+    if (!id) {
         thread->counters->dropped++;
         return -ENOMEM;
     }
@@ -107,12 +94,42 @@ int tracked_enter(struct thread *thread, struct tracked_region region, size_t si
     record->mark = event_interval;
     __atomic_store_n(&record->owner, ledger_owner(region.address, DOMAIN_TRACKED, event_flags()), __ATOMIC_RELEASE);
     count_allocation(thread, tally, size);
+    *ret_record = id;
     return 0;
 }
 
-int tracked_leave(struct thread *thread, struct tracked_region region)
+void tracked_end(struct thread *thread, struct tracked_region region, uint32_t record)
 {
-    return drop(thread, region) || unname_block(thread, region) ? 0 : -ENOENT;
+    if (!record) {
+        unname_block(thread, region);
+        return;
+    }
+    size_t size = records_get(record)->size;
+    records_give(&thread->records, record);
+    count_free(thread, size);
+}
+
+static bool drop(struct thread *thread, struct tracked_region region)
+{
+    uint32_t id = regions.count ? side_table_take(&regions, key_of(region)) : 0;
+
+    if (id)
+        tracked_end(thread, region, id);
+    return id;
+}
+
+static int enter_region(struct thread *thread, struct tracked_region region, size_t size, void *const *frame)
+{
+    uint32_t id;
+
+    drop(thread, region);
+    int result = tracked_begin(thread, region, size, frame, &id);
+    if (id && !side_table_put(&regions, key_of(region), id)) {
+        tracked_end(thread, region, id);
+        thread->counters->dropped++;
+        return -ENOMEM;
+    }
+    return result;
 }
 
 void tracked_fork_child(void)
@@ -128,7 +145,12 @@ static bool is_address(uintptr_t address)
     return address && address >> (ADDRESS_BITS - 1) == 0;
 }
 
-static struct thread *enter(int *ret_error)
+bool tracked_is_region(uintptr_t address, size_t size)
+{
+    return is_address(address) && size <= EVENT_SIZE_LIMIT;
+}
+
+struct thread *tracked_enter(int *ret_error)
 {
     struct thread *thread = thread_enter();
 
@@ -141,12 +163,12 @@ int tracked_track(unsigned domain, uintptr_t address, size_t size, void *const *
 {
     int saved = errno, result = 0;
 
-    if (!is_address(address) || size > EVENT_SIZE_LIMIT)
+    if (!tracked_is_region(address, size))
         return -EINVAL;
     bool counted = domain == DOMAINS_NUMPY && (sample_mean || !event_is_recorded(DOMAIN_MALLOC));
     if (!start_options.domains || (!counted && sample_skips(size))) /* recording is off, or this one is no sample */
         return 0;
-    struct thread *thread = enter(&result);
+    struct thread *thread = tracked_enter(&result);
     if (!thread)
         return result;
     struct tracked_region region = {domains_of_number(domain), address};
@@ -155,7 +177,7 @@ int tracked_track(unsigned domain, uintptr_t address, size_t size, void *const *
     else if (counted) /* with what malloc was asked for, if that was recorded */
         name_block(thread, region, size);
     else
-        result = tracked_enter(thread, region, size, frame);
+        result = enter_region(thread, region, size, frame);
     errno = saved;
     thread_leave();
     return result;
@@ -167,11 +189,12 @@ int tracked_untrack(unsigned domain, uintptr_t address)
 
     if (!is_address(address))
         return -EINVAL;
-    struct thread *thread = enter(&result);
+    struct thread *thread = tracked_enter(&result);
     if (!thread)
         return result;
     struct tracked_region region = {domains_of_number(domain), address};
-    result = region.domain ? tracked_leave(thread, region) : -ENOENT;
+    bool known = region.domain && (drop(thread, region) || unname_block(thread, region));
+    result = known ? 0 : -ENOENT;
     errno = saved;
     thread_leave();
     return result;
@@ -191,7 +214,7 @@ _exported_ int memshim_untrack(unsigned domain, const void *p)
 #define CHANGE_SCOPES(change) \
     ({ \
         int saved_ = errno, result_ = 0; \
-        if (enter(&result_)) { \
+        if (tracked_enter(&result_)) { \
             result_ = (change); \
             errno = saved_; \
             thread_leave(); \
@@ -232,7 +255,7 @@ _exported_ int memshim_ignore_pop(void)
 _exported_ unsigned memshim_domain(const char *name)
 {
     int ignored;
-    struct thread *thread = enter(&ignored);
+    struct thread *thread = tracked_enter(&ignored);
 
     if (!thread)
         return 0;

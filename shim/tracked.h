@@ -6,6 +6,7 @@
 #ifndef SHIM_TRACKED_H
 #define SHIM_TRACKED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,9 +18,19 @@ struct tracked_region {
 
 struct thread;
 
-/* Inside the guard of thread.h, whose thread this is: what memshim_track and memshim_untrack do. Both return 0 or -errno. */
-int tracked_enter(struct thread *thread, struct tracked_region region, size_t size, void *const *frame);
-int tracked_leave(struct thread *thread, struct tracked_region region);
+/* Inside the guard of thread.h, whose thread this is. Makes a region live. Returns 0 and its record in *ret_record (0 when it is a
+ * block that now has the name of the domain); or -ENOMEM. */
+int tracked_begin(struct thread *thread, struct tracked_region region, size_t size, void *const *frame,
+                  uint32_t *ret_record);
+
+/* Ends it; `record` is what tracked_begin gave. */
+void tracked_end(struct thread *thread, struct tracked_region region, uint32_t record);
+
+/* Whether the program can have memory at `address`, and so many bytes. */
+bool tracked_is_region(uintptr_t address, size_t size);
+
+/* Opens the guard for a call from the program. NULL: *ret_error says why not, as memshim_track does. */
+struct thread *tracked_enter(int *ret_error);
 
 /* PyTraceMalloc_Track and PyTraceMalloc_Untrack say so: as the functions of memshim/memshim.h. */
 int tracked_track(unsigned domain, uintptr_t address, size_t size, void *const *frame);

@@ -81,6 +81,28 @@ extern int memshim_track(unsigned domain, const void *p, size_t size) __attribut
  * (a forked child does not know the regions of its parent); or as memshim_track. */
 extern int memshim_untrack(unsigned domain, const void *p) __attribute__((weak));
 
+/* ---- pools of custom allocators ----
+ *
+ * For allocators that free much at once: regions that belong to a pool are tracked like others, and end with it. A pool is known by
+ * an address of the program's choice, that of its own data for one; nothing is read there. All are thread-safe, not for signal
+ * handlers, NULL while the shim is not loaded, and return 0, or -ENODEV and -EAGAIN as memshim_track, or -EINVAL: NULL, or no size;
+ * -ENOENT: no such pool, or nothing of it there; -ENOMEM: it could not be recorded. With the option sample, pools are not recorded. */
+
+/* The pool `pool` begins, whose regions are in `domain` (memshim_domain). -EEXIST: there is one. */
+extern int memshim_mempool_create(unsigned domain, const void *pool) __attribute__((weak));
+
+/* The `size` bytes at `p` are in use, as memshim_track has it. One that is in use already gets the new size and stack. */
+extern int memshim_mempool_alloc(const void *pool, const void *p, size_t size) __attribute__((weak));
+
+/* They are not in use any more. */
+extern int memshim_mempool_free(const void *pool, const void *p) __attribute__((weak));
+
+/* Only what lies in the `size` bytes at `p` stays in use: regions outside of it are freed, others cut. */
+extern int memshim_mempool_trim(const void *pool, const void *p, size_t size) __attribute__((weak));
+
+/* Frees all regions of the pool, which is no more. */
+extern int memshim_mempool_destroy(const void *pool) __attribute__((weak));
+
 /* ---- what a thread says of its work ---- */
 
 /* Blocks that the calling thread makes from now on (and regions that it tracks, and blocks that it resizes) have the label `what` in

@@ -103,6 +103,21 @@ Test(tracked, errors)
     traced_clear(&traced);
 }
 
+Test(tracked, pools)
+{
+    const char *options[] = {NULL, "guard=1"};
+
+    for (int i = 0; i < 2; i++) {
+        struct traced traced = run("pools", options[i]);
+        ASSERT_LEAKS(traced.report, 40, 40, .domain = "arena", .function = "pool_alloc");
+        ASSERT_LEAKS(traced.report, 0, 0, .domain = "domain-5");
+        traced_clear(&traced);
+    }
+    struct traced traced = run("share", NULL);
+    ASSERT_LEAKS(traced.report, 0, 0, .domain = "arena");
+    traced_clear(&traced);
+}
+
 Test(tracked, bare)
 {
     char *program = target_path("track_use");

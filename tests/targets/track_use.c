@@ -6,7 +6,9 @@
 
 #include "memshim/memshim.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #define ITEMS 20
 #define SIZE 100
@@ -129,12 +131,142 @@ static int devices(void)
     return memshim_untrack(12, device) || memshim_untrack(12, device + 5);
 }
 
+/* ---- pools ---- */
+
+struct stats {
+    unsigned long long blocks, bytes;
+};
+
+static struct stats stats_now(void)
+{
+    struct memshim_stats stats;
+
+    memshim_get_stats(&stats, sizeof(stats));
+    return (struct stats){stats.live_blocks, stats.live_bytes};
+}
+
+static bool moved(struct stats *from, long long blocks, long long bytes)
+{
+    struct stats now = stats_now();
+    bool as_wanted = (long long)(now.blocks - from->blocks) == blocks && (long long)(now.bytes - from->bytes) == bytes;
+
+    *from = now;
+    return as_wanted;
+}
+
+VISIBLE static int pool_alloc(void *pool, void *p, size_t size)
+{
+    int result = memshim_mempool_alloc(pool, p, size);
+    NO_TAIL_CALL();
+    return result;
+}
+
+#define CHECK(expression) \
+    do { \
+        if (!(expression)) { \
+            printf("line %d: %s\n", __LINE__, #expression); \
+            exit(1); \
+        } \
+    } while (0)
+
+static void pool_errors(void *pool)
+{
+    CHECK(memshim_mempool_create(domain, NULL) == -EINVAL && memshim_mempool_create(domain, pool) == -EEXIST);
+    CHECK(pool_alloc(pool, NULL, 1) == -EINVAL && pool_alloc(&pool, space, 1) == -ENOENT);
+    CHECK(memshim_mempool_free(pool, space + 5) == -ENOENT && memshim_mempool_free(&pool, space) == -ENOENT);
+    CHECK(memshim_mempool_trim(&pool, space, 1) == -ENOENT && memshim_mempool_destroy(&pool) == -ENOENT);
+}
+
+static void trim(void *pool)
+{
+    struct stats stats = stats_now();
+
+    for (int i = 0; i < 10; i++) /* of [0, 1000) */
+        CHECK(pool_alloc(pool, space + i * 100, 100) == 0);
+    CHECK(moved(&stats, 10, 1000));
+    CHECK(memshim_mempool_trim(pool, space + 150, 600) == 0); /* cuts the second and the eighth */
+    CHECK(moved(&stats, -3, -400));
+    CHECK(memshim_mempool_free(pool, space + 100) == -ENOENT && memshim_mempool_free(pool, space + 150) == 0);
+    CHECK(moved(&stats, -1, -50));
+    CHECK(memshim_mempool_free(pool, space + 700) == 0 && moved(&stats, -1, -50));
+    CHECK(pool_alloc(pool, space + 200, 40) == 0 && moved(&stats, 0, -60)); /* again, with another size */
+    CHECK(memshim_mempool_trim(pool, space, 0) == 0 && moved(&stats, -5, -440));
+}
+
+/* Two pools, one in the other; the last one of many stays. */
+static int use_pools(void)
+{
+    static char anchors[1000];
+    struct stats stats = stats_now();
+    char *named_block = malloc(64);
+
+    CHECK(memshim_mempool_create(domain, space) == 0);
+    pool_errors(space);
+    trim(space);
+    CHECK(memshim_mempool_create(5, &anchors[0]) == 0);
+    CHECK(pool_alloc(space, space + 1000, 1000) == 0 && pool_alloc(&anchors[0], space + 1000, 10) == 0);
+    CHECK(pool_alloc(&anchors[0], named_block, 64) == 0); /* is a block already */
+    CHECK(moved(&stats, 3, 64 + 1010));
+    CHECK(memshim_mempool_destroy(&anchors[0]) == 0 && moved(&stats, -1, -10));
+    CHECK(memshim_mempool_destroy(space) == 0 && moved(&stats, -1, -1000));
+    CHECK(memshim_mempool_destroy(space) == -ENOENT);
+    free(named_block);
+    moved(&stats, 0, 0);
+    for (int i = 0; i < 1000; i++) {
+        CHECK(memshim_mempool_create(domain, &anchors[i]) == 0);
+        for (int k = 0; k < 40; k++)
+            CHECK(pool_alloc(&anchors[i], space + k * 1600 + i, 1) == 0);
+    }
+    CHECK(moved(&stats, 40000, 40000));
+    for (int i = 0; i < 999; i++)
+        CHECK(memshim_mempool_destroy(&anchors[i]) == 0);
+    CHECK(moved(&stats, -39960, -39960));
+    return 0;
+}
+
+static void *churn(void *argument)
+{
+    char *pool = argument;
+
+    for (int i = 0; i < 20000; i++)
+        CHECK(memshim_mempool_alloc(pool, pool + i % 1000, 1 + i % 7) == 0);
+    return memshim_mempool_trim(pool, pool + 10, 0) ? pool : NULL;
+}
+
+/* A pool of several threads, whose child begins anew after a fork. */
+static int share_pool(void)
+{
+    pthread_t threads[4];
+    void *failed;
+    int status;
+
+    CHECK(memshim_mempool_create(domain, space) == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&threads[i], NULL, churn, space) == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(threads[i], &failed) == 0 && !failed);
+    CHECK(memshim_mempool_trim(space, space, 0) == 0 && pool_alloc(space, space, 10) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK(memshim_mempool_free(space, space) == -ENOENT && pool_alloc(space, space, 20) == 0);
+        CHECK(memshim_mempool_destroy(space) == 0);
+        exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(memshim_mempool_destroy(space) == 0);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (memshim_domain)
         domain = memshim_domain("arena");
     if (strcmp(argv[1], "named") == 0)
         return name_blocks();
+    if (strcmp(argv[1], "pools") == 0)
+        return use_pools();
+    if (strcmp(argv[1], "share") == 0)
+        return share_pool();
     if (strcmp(argv[1], "errors") == 0)
         return errors();
     if (strcmp(argv[1], "devices") == 0)
