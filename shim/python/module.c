@@ -6,6 +6,7 @@
 
 #include "memshim/memshim.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
 
@@ -19,6 +20,11 @@ struct module_state *module_state(void)
 PyObject *module_error(PyObject *exception, const char *what, int error)
 {
     return PyErr_Format(module_exception(exception), "%s: %s", what, strerror(-error));
+}
+
+void *module_shim(const char *name)
+{
+    return memshim_is_loaded() ? dlsym(RTLD_DEFAULT, name) : NULL;
 }
 
 PyObject *module_exception(PyObject *exception)
@@ -139,7 +145,7 @@ PyMODINIT_FUNC PyInit__memshim(void)
 
     if (module && (add_exceptions(module) < 0 || add_facts(module) < 0 || module_add_process(module) < 0 ||
                    module_add_handles(module) < 0 || module_add_pools(module) < 0 || module_add_scopes(module) < 0 ||
-                   module_add_buffers(module) < 0)) {
+                   module_add_buffers(module) < 0 || module_add_labels(module) < 0)) {
         Py_DECREF(module);
         return NULL;
     }

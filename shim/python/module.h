@@ -29,7 +29,11 @@ int module_add_process(PyObject *module);
 int module_add_handles(PyObject *module);
 int module_add_pools(PyObject *module);
 int module_add_buffers(PyObject *module);
+int module_add_labels(PyObject *module);
 int module_add_scopes(PyObject *module);
+
+/* A function of the shim, NULL where it is not loaded, or has none of this name: it may be older than this module. */
+void *module_shim(const char *name);
 
 /* The exception, also when the module is gone. */
 PyObject *module_exception(PyObject *exception);

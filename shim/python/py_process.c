@@ -6,13 +6,7 @@
 
 #include "memshim/memshim.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-
-static void *find(const char *name)
-{
-    return memshim_is_loaded() ? dlsym(RTLD_DEFAULT, name) : NULL;
-}
 
 /* A number, or OSError for a negative errno. */
 static PyObject *number_or_error(int result)
@@ -48,7 +42,7 @@ static PyObject *py_mark(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "|z:mark", &name))
         return NULL;
-    *(void **)&mark = find("memshim_mark");
+    *(void **)&mark = module_shim("memshim_mark");
     return number_or_error(mark ? mark(name) : 0);
 }
 
@@ -67,7 +61,7 @@ static PyObject *py_snapshot(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "|O:snapshot", &path) ||
         (path && path != Py_None && !PyUnicode_FSConverter(path, &bytes)))
         return NULL;
-    *(void **)&snapshot = find("memshim_snapshot");
+    *(void **)&snapshot = module_shim("memshim_snapshot");
     if (snapshot)
         result = snapshot(bytes ? PyBytes_AsString(bytes) : NULL);
     Py_XDECREF(bytes);
@@ -88,7 +82,7 @@ static PyObject *py_recording(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "p:recording", &on))
         return NULL;
-    *(void **)&recording = find("memshim_recording");
+    *(void **)&recording = module_shim("memshim_recording");
     int result = recording ? recording(on) : 0;
     return result < 0 ? number_or_error(result) : PyBool_FromLong(result);
 }
@@ -109,7 +103,7 @@ static PyObject *py_counts(PyObject *module, PyObject *unused)
 
     (void)module;
     (void)unused;
-    *(void **)&get_stats = find("memshim_get_stats");
+    *(void **)&get_stats = module_shim("memshim_get_stats");
     if (!get_stats || get_stats(&counts, sizeof(counts)) < 0)
         return PyDict_New();
     return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "allocations", counts.allocations, "frees", counts.frees,

@@ -192,6 +192,44 @@ Test(module, buffers)
     for_each(check_buffers);
 }
 
+/* ---- labels and regions ---- */
+
+static long long labelled(const json_t *report, const char *label)
+{
+    long long blocks = 0;
+    const json_t *leak;
+    size_t i;
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        const char *its = json_string_value(json_object_get(leak, "label"));
+        if (its && strcmp(its, label) == 0)
+            blocks += json_integer_value(json_object_get(leak, "bytes")) / 5000; /* of these there are some */
+    }
+    return blocks;
+}
+
+static void check_labels(const struct python *python)
+{
+    struct script script = script_open(python, "module_labels.py");
+
+    assert_bare(&script, NULL, NULL);
+    struct traced traced = trace_script(&script, NULL, NULL);
+    cr_expect_eq(labelled(traced.report, "loading"), 3, "%s", python->version);
+    cr_expect_eq(labelled(traced.report, "parsing"), 1, "%s", python->version);
+    cr_expect_eq(labelled(traced.report, "thread"), 1, "%s", python->version);
+    ASSERT_LEAKS(traced.report, 1, 4096, .domain = "device", .function = "keep_region", .language = "python");
+    json_t *leak = report_leak(traced.report, &(struct query){.function = "make_ignored", .language = "python"});
+    cr_expect(json_is_true(json_object_get(leak, "ignored")));
+    traced_clear(&traced);
+    script_close(&script);
+}
+
+Test(module, labels)
+{
+    for_each(check_labels);
+}
+
 /* ---- the launcher ---- */
 
 static void check_launcher(const struct python *python)

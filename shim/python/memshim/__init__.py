@@ -31,10 +31,13 @@ from ._memshim import (
     PoolError,
     buffer_exports,
     check,
+    domain,
     loaded,
     mark,
     recording,
     snapshot,
+    track,
+    untrack,
     version,
 )
 
@@ -97,6 +100,57 @@ def report():
         command = [program, "report", "--format", "json", path]
         text = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
     return json.loads(text.decode(), object_hook=lambda fields: types.SimpleNamespace(**fields))
+
+
+# ---- what the program says of its work ----
+
+
+class _Stated:
+    """Context manager and decorator, of the thread that enters it. Can be entered again and again, also in itself."""
+
+    _begin, _end = 0, 0
+
+    def __enter__(self):
+        _memshim._change_scope(self._begin)
+        return self
+
+    def __exit__(self, *exception):
+        _memshim._change_scope(self._end)
+        return False
+
+    def __call__(self, function):
+        @functools.wraps(function)
+        def stated(*args, **keywords):
+            with self:
+                return function(*args, **keywords)
+
+        return stated
+
+
+class label(_Stated):
+    """with memshim.label("loading"): what this thread allocates inside has the label in reports; also a decorator.
+
+    The innermost of nested labels counts. A label has 1 to 63 bytes (ValueError), and should be one of a few: what has
+    different labels is told apart. It is the thread's: where a coroutine waits inside, it is also of what the others do."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def __enter__(self):
+        _memshim._label_push(self.what)
+        return self
+
+
+class ignored(_Stated):
+    """with memshim.ignored(): what this thread allocates inside is no leak, nor what only that leads to; also a decorator."""
+
+    _begin, _end = 3, 4
+
+
+class quiet(_Stated):
+    """with memshim.quiet(): of errors that this thread comes upon nothing is written on stderr; the report has them."""
+
+    _begin, _end = 1, 2
 
 
 # ---- buffers ----
@@ -251,14 +305,20 @@ __all__ = [
     "check",
     "check_leaks",
     "detect_leaks",
+    "domain",
     "enable_memory_reporting",
     "get_memory_stats",
+    "ignored",
+    "label",
     "loaded",
     "mark",
+    "quiet",
     "recording",
     "report",
     "snapshot",
+    "track",
     "track_buffers",
+    "untrack",
     "version",
 ]
 
