@@ -60,6 +60,18 @@ static uint64_t serial_limit(void)
     return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
 }
 
+struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides, uint64_t size,
+                                          enum block_domain domain)
+{
+    struct guard_damage damage = guard_examine(sides, size, domain, serial_limit());
+
+    if (damage.kind != ERROR_UNDERFLOW) {
+        damage = (struct guard_damage){ERROR_UNDERFLOW, -(int64_t)block_distance, BLOCK_PREFIX, BLOCK_PREFIX, {0}};
+        memcpy(damage.bytes, prefix, BLOCK_PREFIX);
+    }
+    return damage;
+}
+
 /* ---- a block at its release ---- */
 
 static struct ledger_record *own_record(uint64_t ref)
@@ -101,16 +113,17 @@ static inline void check_sides(struct thread *thread, const void *p, uint64_t re
         note_sides(thread, p, ref, record, frame);
 }
 
-static void note_double_free(struct thread *thread, const void *p, uint64_t ref, const struct ledger_record *record,
+static void note_double_free(struct thread *thread, const void *p, const struct ledger_record *record,
                              const struct release *release)
 {
+    enum block_domain domain = ledger_owner_domain(record->owner);
     char detail[128];
 
     snprintf(detail, sizeof(detail), "%s of a block of %llu bytes (%s) that was freed before", misuse_releaser(release),
-             (unsigned long long)record->size, misuse_maker(block_domain_of(ref)));
+             (unsigned long long)record->size, misuse_maker(domain));
     errors_note(&(struct error_note){
         .kind = ERROR_DOUBLE_FREE,
-        .domain = block_domain_of(ref),
+        .domain = domain,
         .address = (uintptr_t)p,
         .size = record->size,
         .trace = event_trace(thread, release->frame),
@@ -144,6 +157,19 @@ static void give_back(void *p, uint64_t ref)
     thread_local_state.busy = busy;
 }
 
+_cold_ static void note_prefix(struct thread *thread, const void *p, struct ledger_record *record, void *const *frame)
+{
+    enum block_domain domain = ledger_owner_domain(record->owner);
+    struct guard_sides sides;
+
+    if (record->owner & RECORD_DAMAGED)
+        return;
+    guard_read(p, record->size, &sides);
+    struct guard_damage damage = guarded_prefix_damage(block_prefix(p), &sides, record->size, domain);
+    note_damage(&damage, (uintptr_t)p, record, record->size, domain, event_trace(thread, frame));
+    __atomic_fetch_or(&record->owner, RECORD_DAMAGED, __ATOMIC_RELAXED);
+}
+
 /* The record is in no cache any more, and is only written to: a store is waited for by nobody. */
 static void let_go(struct thread *thread, const struct quarantine_entry *entry, void *const *frame)
 {
@@ -151,7 +177,8 @@ static void let_go(struct thread *thread, const struct quarantine_entry *entry, 
     uint64_t ref = block_prefix(p)[0];
     enum block_domain domain = block_domain_of(ref);
 
-    if (!block_is_marked(block_prefix(p), p)) { /* written over: its memory cannot be given back any more */
+    if (unlikely(!block_is_marked(block_prefix(p), p))) { /* its memory cannot be given back any more */
+        note_prefix(thread, p, records_get(entry->id), frame);
         records_give(&thread->records, entry->id);
         return;
     }
@@ -216,7 +243,7 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
     uint32_t trace = event_trace(thread, release->frame);
 
     if (!claim(record)) {
-        note_double_free(thread, p, ref, record, release);
+        note_double_free(thread, p, record, release);
         return;
     }
     if (missing && by_python && !interpreter_lock_excused(thread, release->frame))
@@ -277,7 +304,7 @@ static uint64_t check_before(void *p, uint64_t ref, const struct release *releas
     if (!thread)
         return size_of(p, record);
     if (*ret_freed) {
-        note_double_free(thread, p, ref, record, release);
+        note_double_free(thread, p, record, release);
     } else {
         misuse_check(thread, p, ref, release);
         check_sides(thread, p, ref, record, release->frame);
@@ -409,25 +436,19 @@ static uint32_t find_block(const void *p, uint64_t *ret_owner)
 }
 
 /* The reference before a block was overwritten: the block cannot be given back, but it is known. */
-static bool note_lost_prefix(const void *p, uint32_t id, uint64_t owner, const struct release *release)
+static bool note_lost_prefix(const void *p, uint32_t id, const struct release *release)
 {
     struct ledger_record *record = records_get(id);
     struct thread *thread = thread_enter();
-    struct guard_sides sides;
 
     if (!thread)
         return false;
-    guard_read(p, record->size, &sides);
-    struct guard_damage damage = guard_examine(&sides, record->size, ledger_owner_domain(owner), serial_limit());
-    if (damage.kind != ERROR_UNDERFLOW) {
-        damage = (struct guard_damage){ERROR_UNDERFLOW, -(int64_t)block_distance, BLOCK_PREFIX, BLOCK_PREFIX, {0}};
-        memcpy(damage.bytes, block_prefix(p), BLOCK_PREFIX);
-    }
-    note_damage(&damage, (uintptr_t)p, record, record->size, ledger_owner_domain(owner),
-                event_trace(thread, release->frame));
+    note_prefix(thread, p, record, release->frame);
     if (claim(record)) {
         count_free(thread, record->size);
         records_give(&thread->records, id);
+    } else {
+        note_double_free(thread, p, record, release);
     }
     thread_leave();
     return true;
@@ -442,7 +463,7 @@ static bool is_in_block(const void *p, const struct release *release)
         return false;
     intptr_t offset = (intptr_t)p - (intptr_t)ledger_owner_address(owner);
     if (offset == 0)
-        return note_lost_prefix(p, id, owner, release);
+        return note_lost_prefix(p, id, release);
     char detail[160];
     snprintf(detail, sizeof(detail), "%s of a pointer to offset %lld of a %sblock of %llu bytes (%s)",
              misuse_releaser(release), (long long)offset, owner & RECORD_FREED ? "freed " : "",

@@ -24,6 +24,10 @@ bool guarded_is_invalid(const void *p, const struct release *release);
 void guarded_describe(char *text, size_t room, const struct guard_damage *damage, uint64_t size,
                       enum block_domain domain);
 
+/* The damage of a block whose prefix (block.h) was written over: that of the guard bytes behind it if they are not intact. */
+struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides, uint64_t size,
+                                          enum block_domain domain);
+
 /* Checks all blocks, live and kept back. Returns the number of new errors. Without the guard of thread.h. */
 unsigned guarded_check_all(void *const *frame);
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * The check of all blocks (guarded_check_all). Other threads may go on: memory is read by system calls, and what is found counts
- * only if the record is still the same afterwards. */
+ * The check of all blocks (guarded_check_all). Other threads may go on: memory is read by system calls, and what is found
+ * counts only if it is there while they are held up, too. */
 #include "guarded.h"
 
 #include "errors.h"
 #include "event.h"
 #include "pages.h"
+#include "pause.h"
 #include "place.h"
 #include "scan_memory.h"
 #include "side_table.h"
 
+#include <signal.h>
 #include <sys/uio.h>
 
 #define BATCH 128u
@@ -20,6 +22,7 @@ struct check {
     struct thread *thread;
     void *const *frame;
     struct scan_reader reader;
+    bool restless; /* other threads cannot be held up */
     uint32_t count;
     uint32_t ids[BATCH];
     uint64_t owners[BATCH];
@@ -31,78 +34,59 @@ struct check {
     } pieces[BATCH];
 };
 
-static void note(struct check *check, uint32_t i, const struct guard_damage *damage)
-{
-    struct ledger_record *record = records_get(check->ids[i]);
-    uint64_t owner = check->owners[i];
-    bool freed = owner & RECORD_FREED;
-    char detail[224];
+/* ---- what is wrong with a block ---- */
 
-    if (__atomic_load_n(&record->owner, __ATOMIC_ACQUIRE) != owner)
-        return;
-    guarded_describe(detail, sizeof(detail), damage, check->sizes[i], ledger_owner_domain(owner));
-    errors_note(&(struct error_note){
-        .kind = damage->kind,
-        .domain = ledger_owner_domain(owner),
-        .address = ledger_owner_address(owner),
-        .size = check->sizes[i],
-        .trace = event_trace(check->thread, check->frame),
-        .alloc_trace = record->trace,
-        .free_trace = freed ? record->type : 0,
-        .detail = detail,
-    });
-    __atomic_compare_exchange_n(&record->owner, &owner, owner | RECORD_DAMAGED, false, __ATOMIC_RELAXED,
-                                __ATOMIC_RELAXED);
+static uint64_t serial_limit(void)
+{
+    return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
 }
 
-static void check_dead(struct check *check, uint32_t i)
+static struct guard_damage examine_dead(struct check *check, uint32_t i)
 {
     uintptr_t start = ledger_owner_address(check->owners[i]);
+    struct guard_damage damage = {.kind = ERROR_NONE};
     uint8_t bytes[PIECE];
 
-    for (uint64_t at = 0; at < check->sizes[i]; at += PIECE) {
+    for (uint64_t at = 0; at < check->sizes[i] && !damage.kind; at += PIECE) {
         size_t size = MIN(check->sizes[i] - at, (uint64_t)PIECE);
         if (!scan_copy(&check->reader, bytes, start + at, size))
-            return;
-        struct guard_damage damage = guard_examine_dead(bytes, size, at);
-        if (damage.kind) {
-            note(check, i, &damage);
-            return;
-        }
+            break;
+        damage = guard_examine_dead(bytes, size, at);
     }
+    return damage;
 }
 
-/* A live block that CPython's debug hooks surround, which is known by what stands before it. */
-static void check_in_debug_hooks(struct check *check, uint32_t i)
+/* Memory of Python's may be gone without a free, with the interpreter that it belonged to: the guard bytes say whether it is
+ * still there. If CPython's debug hooks surround it, it never had a prefix. */
+static struct guard_damage examine_unmarked(const struct check *check, uint32_t i)
 {
-    struct guard_damage damage =
-        guard_examine_debug(&check->pieces[i].sides, check->sizes[i], ledger_owner_domain(check->owners[i]));
+    const struct piece *piece = &check->pieces[i];
+    enum block_domain domain = ledger_owner_domain(check->owners[i]);
+    struct guard_damage none = {.kind = ERROR_NONE}, damage;
 
-    if (damage.kind == ERROR_OVERFLOW)
-        note(check, i, &damage);
+    if (event_is_python(domain) && side_blocks.count) {
+        damage = guard_examine_debug(&piece->sides, check->sizes[i], domain);
+        return damage.kind == ERROR_OVERFLOW ? damage : none;
+    }
+    if (event_is_python(domain) && guard_examine(&piece->sides, check->sizes[i], domain, serial_limit()).kind)
+        return none;
+    return guarded_prefix_damage(piece->prefix, &piece->sides, check->sizes[i], domain);
 }
 
-/* Memory of Python's may be gone without a free, with the interpreter that it belonged to. */
-static void check_one(struct check *check, uint32_t i)
+static struct guard_damage examine(struct check *check, uint32_t i)
 {
     uint64_t owner = check->owners[i];
     const struct piece *piece = &check->pieces[i];
-    const void *p = (const void *)ledger_owner_address(owner);
-    enum block_domain domain = ledger_owner_domain(owner);
-    bool marked = block_is_marked(piece->prefix, p);
-    struct guard_damage damage;
+    struct guard_damage damage = {.kind = ERROR_NONE};
 
-    if (!marked && event_is_python(domain) && side_blocks.count) {
-        check_in_debug_hooks(check, i);
-        return;
-    }
-    if (!marked && (event_is_python(domain) || owner & RECORD_FREED))
-        return;
-    damage = guard_examine(&piece->sides, check->sizes[i], domain, __atomic_load_n(&event_serials, __ATOMIC_RELAXED));
-    if (damage.kind)
-        note(check, i, &damage);
-    else if (owner & RECORD_FREED && guard_fills)
-        check_dead(check, i);
+    if (!block_is_marked(piece->prefix, (const void *)ledger_owner_address(owner)))
+        return examine_unmarked(check, i);
+    if (block_record(piece->prefix[0]) != check->ids[i]) /* another block is there by now */
+        return damage;
+    damage = guard_examine(&piece->sides, check->sizes[i], ledger_owner_domain(owner), serial_limit());
+    if (!damage.kind && owner & RECORD_FREED && guard_fills)
+        damage = examine_dead(check, i);
+    return damage;
 }
 
 static bool read_one(struct check *check, uint32_t i)
@@ -112,6 +96,57 @@ static bool read_one(struct check *check, uint32_t i)
 
     return scan_copy(&check->reader, piece, start - block_distance, sizeof(piece->prefix) + GUARD_SIDE) &&
            scan_copy(&check->reader, piece->sides.after, start + check->sizes[i], GUARD_SIDE);
+}
+
+/* ---- what is told of it ---- */
+
+static void note(struct check *check, uint32_t i, const struct guard_damage *damage, const struct ledger_record *record)
+{
+    uint64_t owner = check->owners[i];
+    char detail[224];
+
+    guarded_describe(detail, sizeof(detail), damage, check->sizes[i], ledger_owner_domain(owner));
+    errors_note(&(struct error_note){
+        .kind = damage->kind,
+        .domain = ledger_owner_domain(owner),
+        .address = ledger_owner_address(owner),
+        .size = check->sizes[i],
+        .trace = event_trace(check->thread, check->frame),
+        .alloc_trace = record->trace,
+        .free_trace = owner & RECORD_FREED ? record->type : 0,
+        .detail = detail,
+    });
+}
+
+/* A block that is being made, resized or freed looks damaged: looks again while no thread is at such a thing. */
+static bool confirm(struct check *check, uint32_t i, struct guard_damage *damage, struct ledger_record *ret_record)
+{
+    struct ledger_record *record = records_get(check->ids[i]);
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    check->restless = !pause_begin();
+    bool same =
+        !check->restless && record->owner == check->owners[i] && record->size == check->sizes[i] && read_one(check, i);
+    if (same)
+        *damage = examine(check, i);
+    *ret_record = *record;
+    if (same && damage->kind)
+        record->owner |= RECORD_DAMAGED;
+    if (!check->restless)
+        pause_end();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return same && damage->kind;
+}
+
+static void check_one(struct check *check, uint32_t i)
+{
+    struct guard_damage damage = examine(check, i);
+    struct ledger_record record;
+
+    if (damage.kind && !check->restless && confirm(check, i, &damage, &record))
+        note(check, i, &damage, &record);
 }
 
 /* All of a batch with one system call, or one by one when that fails. */

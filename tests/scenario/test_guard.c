@@ -74,6 +74,9 @@ static const struct expected errors[] = {
     {"overflow-realloc", "overflow", "2 bytes at offset 13 ", 13, "overflow_realloc", "make_block", NULL},
     {"underflow", "underflow", "1 byte at offset -1 ", 13, "drop_block", "make_block", NULL},
     {"underflow-far", "underflow", "16 bytes at offset -16 ", 13, "drop_block", "make_block", NULL},
+    {"prefix", "underflow", "16 bytes at offset -32 ", 13, "drop_block", "make_block", NULL},
+    {"prefix-kept", "underflow", "16 bytes at offset -32 ", 13, NULL, "make_block", NULL},
+    {"prefix-late", "underflow", "16 bytes at offset -32 ", 40, NULL, "make_block", "drop_block"},
     {"use-after-free", "use-after-free", "2 bytes at offset 7 ", 40, NULL, "make_block", "drop_block"},
     {"use-after-realloc", "use-after-free", "2 bytes at offset 7 ", 40, NULL, "make_block", "use_after_realloc"},
     {"double-free", "double-free", "freed before", 40, "drop_block", "make_block", "drop_block"},
@@ -108,6 +111,30 @@ Test(guard, every_error_of_the_c_library_is_found, .timeout = LONG)
     free(target);
 }
 
+/* What memshim itself has before a block is gone, and with it the way back to the block's record. */
+Test(guard, blocks_without_their_prefix_are_known, .timeout = LONG)
+{
+    static const struct expected late = {
+        "prefix-late-pushed-out", "underflow", "16 bytes at offset -32 ", 40, "drop_block", "make_block", "drop_block"};
+    char *target = target_path("guard_errors");
+
+    for (size_t n = 0; n < rounds(); n++) {
+        struct traced traced = run("guard=1:quarantine=20k", LIST(target, late.name));
+        check_error(only_error(&traced, late.name), &late);
+        traced_clear(&traced);
+        traced = run("guard=1:quarantine=20k", LIST(target, late.name, "fixed"));
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s", traced.run.err);
+        traced_clear(&traced);
+        traced = run("guard=1", LIST(target, "prefix-twice"));
+        json_t *list = json_object_get(traced.report, "errors");
+        cr_assert_eq(json_array_size(list), 2, "%s", traced.run.err);
+        cr_expect_str_eq(text_of(json_array_get(list, 0), "kind"), "underflow");
+        cr_expect_str_eq(text_of(json_array_get(list, 1), "kind"), "double-free");
+        traced_clear(&traced);
+    }
+    free(target);
+}
+
 Test(guard, corrected_programs_have_no_errors, .timeout = LONG)
 {
     char *target = target_path("guard_errors");
@@ -117,6 +144,20 @@ Test(guard, corrected_programs_have_no_errors, .timeout = LONG)
         struct traced traced = run("guard=1", LIST(target, errors[i].name, "fixed"));
         cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s\n%s", errors[i].name,
                      traced.run.err);
+        traced_clear(&traced);
+    }
+    free(target);
+}
+
+/* Blocks that threads are at work on look damaged for a moment. */
+Test(guard, checks_while_other_threads_work_find_nothing, .timeout = LONG)
+{
+    static const char *const options[] = {"guard=1", "guard=1:guard_pages=2", "guard=1:quarantine=100k"};
+    char *target = target_path("check_while_busy");
+
+    for (size_t n = 0; n < 3 * rounds(); n++) {
+        struct traced traced = run(options[n % 3], LIST(target));
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s", traced.run.err);
         traced_clear(&traced);
     }
     free(target);
@@ -341,6 +382,8 @@ static void python_errors(const char *python)
         python_case(python, LIST("overflow", domains[i]), "guard=1", "overflow", "1 byte at offset 24 ");
         python_case(python, LIST("late_write", domains[i]), "guard=1", "use-after-free", "1 byte at offset 3 ");
         python_case(python, LIST("twice", domains[i]), "guard=1", "double-free", "freed before");
+        python_case(python, LIST("late_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
+        python_case(python, LIST("kept_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
     }
     python_case(python, LIST("unlocked", "mem"), "guard=1", "gil-not-held", "PyMem_Malloc is called");
     python_case(python, LIST("unlocked", "obj"), "guard=1", "gil-not-held", "PyObject_Malloc is called");

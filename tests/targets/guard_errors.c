@@ -79,6 +79,46 @@ static void underflow_far(void)
     drop_block(p);
 }
 
+/* All that stands before the block, and no more than what memshim itself has there. */
+static void prefix(void)
+{
+    char *p = make_block(13);
+    write_over(p, -32, 16);
+    drop_block(p);
+}
+
+static void prefix_kept(void)
+{
+    kept = make_block(13);
+    write_over(kept, -32, 16);
+}
+
+static void prefix_late(void)
+{
+    char *p = make_block(40);
+    drop_block(p);
+    write_over(p, -32, 16);
+}
+
+/* Found when the block leaves the quarantine. */
+static void prefix_late_pushed_out(void)
+{
+    prefix_late();
+    for (int i = 0; i < 1000; i++)
+        drop_block(make_block(40));
+    if (memshim_is_loaded() && memshim_check() != 0) /* has been told */
+        _exit(1);
+}
+
+static void prefix_twice(void)
+{
+    char *p = make_block(40);
+    drop_block(p);
+    write_over(p, -32, 16);
+    if (!fixed)
+        drop_block(p);
+}
+
 static void use_after_free(void)
 {
     char *p = make_block(40);
@@ -135,6 +175,11 @@ static const struct {
     {"overflow-realloc", overflow_realloc},
     {"underflow", underflow},
     {"underflow-far", underflow_far},
+    {"prefix", prefix},
+    {"prefix-kept", prefix_kept},
+    {"prefix-late", prefix_late},
+    {"prefix-late-pushed-out", prefix_late_pushed_out},
+    {"prefix-twice", prefix_twice},
     {"use-after-free", use_after_free},
     {"use-after-realloc", use_after_realloc},
     {"double-free", double_free},

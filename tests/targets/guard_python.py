@@ -40,6 +40,16 @@ def late_write(domain):
     ctypes.memset(block + 3, 0x78, 1)
 
 
+def late_prefix(domain):
+    block = make(domain)
+    free(domain, block)
+    ctypes.memset(block - 32, 0x78, 16)  # what memshim itself has there
+
+
+def kept_prefix(domain):
+    ctypes.memset(make(domain) - 32, 0x78, 16)
+
+
 def read_over(domain):
     for _ in range(3000):  # some of them against an inaccessible page
         ctypes.string_at(make(domain, 32) + 32, 1)
