@@ -39,7 +39,7 @@ static void gate_help(FILE *out)
         "\n"
         "options:\n"
         "      --fail-on LIST     what must not be there at all: definite, indirect, possible, reachable, errors,\n"
-        "                         growth (definite,possible,errors)\n"
+        "                         growth, over-referenced (definite,possible,errors)\n"
         "      --max-bytes N      bytes still allocated, all kinds together (k, M, G allowed)\n"
         "      --max-bytes KIND=N the same for one kind: definite, indirect, possible, reachable\n"
         "      --max-bytes stack=N\n"
@@ -77,8 +77,7 @@ static int take_kinds(struct gate_command *gate, const char *text)
 {
     if (gate_kinds_parse(text, &gate->limits.fail_on) == 0)
         return EXIT_DONE;
-    command_error(
-        "option \"--fail-on\": \"%s\" is not a list of definite, indirect, possible, reachable, errors, growth", text);
+    command_error("option \"--fail-on\": \"%s\" is not a list of " GATE_KINDS_TEXT, text);
     return EXIT_USAGE;
 }
 
@@ -245,8 +244,10 @@ static int describe_acceptance(const struct gate_command *gate, const struct gat
 static void tell_blind_spots(const struct gate_command *gate, const struct gate_counts *counts)
 {
     if (gate->limits.fail_on & GATE_GROWTH_BIT && !counts->marked)
-        command_error("note: nothing was judged by its growth: run with --growth=SECONDS, for %d intervals at least",
-                      TREND_LEAST - 1);
+        command_error(
+            "note: nothing was judged by its growth: run with --growth=SECONDS, for %d intervals at least (%d, or a "
+            "minute, if a Python process does not come to its end)",
+            TREND_LEAST - 1, TREND_LEAST_BLIND - 1);
 }
 
 /* `command_end`: how the command failed, or NULL. `paths`: of the reports. */

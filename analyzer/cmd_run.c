@@ -132,8 +132,8 @@ static void run_help(FILE *out)
           "options:\n"
           "  -o, --output=DIR             folder for the reports (memshim-PID)\n"
           "      --fail-on=KINDS          exit with --error-exitcode if COMMAND succeeds but any of these is found:\n"
-          "                               definite, indirect, possible, reachable, errors, growth (joined by\n"
-          "                               ',')\n"
+          "                               definite, indirect, possible, reachable, errors, growth,\n"
+          "                               over-referenced (joined by ',')\n"
           "      --error-exitcode=N       for --fail-on (23)\n"
           "  -q, --quiet                  no summary\n"
           "      --top=N                  leaks and errors in the summary, 0 = all (10)\n"
@@ -209,9 +209,7 @@ static int take_option(struct run *run, int code, char *const *argv)
     case RUN_FAIL_ON:
         if (gate_kinds_parse(optarg, &run->fail_on) == 0)
             return EXIT_DONE;
-        command_error(
-            "option \"--fail-on\": \"%s\" is not a list of definite, indirect, possible, reachable, errors, growth",
-            optarg);
+        command_error("option \"--fail-on\": \"%s\" is not a list of " GATE_KINDS_TEXT, optarg);
         return EXIT_USAGE;
     default:
         return view_option(&run->view, code, optarg, argv);

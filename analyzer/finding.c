@@ -249,6 +249,9 @@ static void put_reason(FILE *out, const struct gate_verdict *verdict, const stru
         fprintf(out, "%s memory error%s", text_number(number, counts->errors), text_plural(counts->errors));
     } else if (reason->rule == GATE_GROWTH) {
         fprintf(out, "%s growing stack%s", text_number(number, counts->growing), text_plural(counts->growing));
+    } else if (reason->scope == GATE_REFERENCED) {
+        uint64_t objects = counts->blocks[GATE_REFERENCED];
+        fprintf(out, "%s over-referenced object%s", text_number(number, objects), text_plural(objects));
     } else if (reason->scope == GATE_STACK) {
         bool bytes = reason->rule == GATE_BYTES;
         uint64_t found = bytes ? counts->bytes[GATE_STACK] : counts->blocks[GATE_STACK];

@@ -18,7 +18,10 @@ static bool is_word(const char *text, size_t length, const char *word)
 
 const char *gate_scope_name(size_t scope)
 {
-    return scope < LEAK_KIND_COUNT ? leak_kind_name((enum leak_kind)scope) : scope == GATE_STACK ? "stack" : "";
+    return scope < LEAK_KIND_COUNT    ? leak_kind_name((enum leak_kind)scope)
+           : scope == GATE_STACK      ? "stack"
+           : scope == GATE_REFERENCED ? "over-referenced"
+                                      : "";
 }
 
 /* The scope called `name`, or GATE_SCOPES. */
@@ -37,7 +40,7 @@ const char *gate_limit_parse(struct gate_limits *limits, enum gate_rule rule, co
     const char *equals = rule == GATE_ERRORS ? NULL : strchr(text, '=');
     if (equals) {
         scope = scope_find(text, (size_t)(equals - text));
-        if (scope == GATE_SCOPES)
+        if (scope >= GATE_REFERENCED)
             return "not a kind: want definite, indirect, possible, reachable or stack before '='";
         text = equals + 1;
     }
@@ -58,7 +61,7 @@ int gate_kinds_parse(const char *text, unsigned int *ret)
     for (;;) {
         size_t length = strcspn(text, ",");
         size_t scope = scope_find(text, length);
-        if (scope < LEAK_KIND_COUNT)
+        if (scope < LEAK_KIND_COUNT || scope == GATE_REFERENCED)
             kinds |= 1u << scope;
         else if (is_word(text, length, "errors"))
             kinds |= GATE_ERRORS_BIT;
@@ -83,6 +86,17 @@ static void count_stack(struct gate_counts *counts, const struct leak *leak)
     counts->bytes[GATE_STACK] = MAX(counts->bytes[GATE_STACK], leak->bytes);
 }
 
+static void count_references(struct gate_counts *counts, const struct leak *leak)
+{
+    if (!leak_is_over_referenced(leak))
+        return;
+    if (!counts->first[GATE_REFERENCED])
+        counts->first[GATE_REFERENCED] = leak;
+    counts->leaks[GATE_REFERENCED]++;
+    counts->blocks[GATE_REFERENCED] += leak->references->objects + leak->references->cycles;
+    counts->bytes[GATE_REFERENCED] += leak->bytes;
+}
+
 void gate_count(const struct model *model, const struct leaks *leaks, struct gate_counts *ret)
 {
     *ret = (struct gate_counts){0};
@@ -99,12 +113,13 @@ void gate_count(const struct model *model, const struct leaks *leaks, struct gat
                 ret->first[scopes[j]] = leak;
         }
         count_stack(ret, leak);
+        count_references(ret, leak);
         ret->known |= leak->known;
     }
     ret->known |= ret->leaks[GATE_TOTAL] == 0;
     for (size_t i = 0; i < model->process_count; i++) {
         ret->errors += model->processes[i]->error_count;
-        ret->marked |= model->processes[i]->mark_count >= TREND_LEAST;
+        ret->marked |= model->processes[i]->mark_count >= growth_least_marks(model->processes[i]);
     }
 }
 
@@ -134,6 +149,8 @@ static bool is_limited(const struct gate_limits *limits, size_t scope)
 /* True if there must be no leak of this kind: what nobody limits otherwise. */
 static bool is_strict(const struct gate_limits *limits, size_t scope)
 {
+    if (scope == GATE_REFERENCED)
+        return limits->fail_on & GATE_REFERENCED_BIT;
     if (scope >= LEAK_KIND_COUNT || is_limited(limits, scope))
         return false;
     if (limits->fail_on)
@@ -178,10 +195,15 @@ static void judge_growth(const struct gate_limits *limits, struct gate_verdict *
         add_reason(verdict, &(struct gate_reason){.rule = GATE_GROWTH, .scope = GATE_TOTAL, .by_kind = true});
 }
 
-bool gate_covers_reachable(const struct gate_limits *limits)
+static bool covers_unknown(const struct gate_limits *limits)
 {
     return is_limited(limits, LEAK_REACHABLE) || is_limited(limits, GATE_TOTAL) || is_limited(limits, GATE_STACK) ||
            is_strict(limits, LEAK_REACHABLE);
+}
+
+bool gate_covers_reachable(const struct gate_limits *limits)
+{
+    return covers_unknown(limits) || is_strict(limits, GATE_REFERENCED);
 }
 
 void gate_decide(const struct gate_limits *limits, const struct gate_counts *counts, struct gate_verdict *ret)
@@ -191,7 +213,7 @@ void gate_decide(const struct gate_limits *limits, const struct gate_counts *cou
     judge_growth(limits, ret);
     for (size_t scope = 0; scope < GATE_SCOPES; scope++)
         judge_scope(limits, scope, ret);
-    ret->blind = ret->passed && !counts->known && !gate_covers_reachable(limits);
+    ret->blind = ret->passed && !counts->known && !covers_unknown(limits);
 }
 
 unsigned int gate_findings(const struct gate_counts *counts, unsigned int wanted)
@@ -203,5 +225,7 @@ unsigned int gate_findings(const struct gate_counts *counts, unsigned int wanted
     }
     if (counts->growing > 0)
         found |= GATE_GROWTH_BIT;
+    if (counts->leaks[GATE_REFERENCED] > 0)
+        found |= GATE_REFERENCED_BIT;
     return found & wanted;
 }

@@ -6,11 +6,13 @@
 
 #include "leaks.h"
 
-#define GATE_TOTAL LEAK_KIND_COUNT       /* the place of "all kinds together" in arrays by kind */
-#define GATE_STACK (LEAK_KIND_COUNT + 1) /* and of "the largest single leak" */
-#define GATE_SCOPES (LEAK_KIND_COUNT + 2)
+#define GATE_TOTAL LEAK_KIND_COUNT            /* the place of "all kinds together" in arrays by kind */
+#define GATE_STACK (LEAK_KIND_COUNT + 1)      /* and of "the largest single leak" */
+#define GATE_REFERENCED (LEAK_KIND_COUNT + 2) /* objects of any kind whose reference counts are too high */
+#define GATE_SCOPES (LEAK_KIND_COUNT + 3)
 #define GATE_ERRORS_BIT (1u << LEAK_KIND_COUNT)       /* of --fail-on, beside 1 << enum leak_kind */
 #define GATE_GROWTH_BIT (1u << (LEAK_KIND_COUNT + 1)) /* likewise: stacks that grow (growth.h) */
+#define GATE_REFERENCED_BIT (1u << GATE_REFERENCED)   /* likewise */
 
 enum gate_rule { GATE_BYTES, GATE_BLOCKS, GATE_ERRORS, GATE_GROWTH, GATE_RULE_COUNT };
 
@@ -28,7 +30,8 @@ struct gate_limits {
 
 /* What there is to judge; startup and interpreter leaks are not in it. */
 struct gate_counts {
-    uint64_t leaks[GATE_SCOPES], blocks[GATE_SCOPES], bytes[GATE_SCOPES]; /* of GATE_STACK the most that one leak has */
+    /* Of GATE_STACK the most that one leak has; of GATE_REFERENCED the objects, and the bytes of the leaks they are part of. */
+    uint64_t leaks[GATE_SCOPES], blocks[GATE_SCOPES], bytes[GATE_SCOPES];
     const struct leak
         *first[GATE_SCOPES]; /* where to look: the first in order; of GATE_STACK the one with most bytes */
     uint64_t errors;
@@ -39,7 +42,7 @@ struct gate_counts {
 
 struct gate_reason {
     enum gate_rule rule;
-    size_t scope; /* enum leak_kind, GATE_TOTAL or GATE_STACK */
+    size_t scope; /* enum leak_kind, GATE_TOTAL, GATE_STACK or GATE_REFERENCED */
     uint64_t limit;
     bool by_default; /* nobody set this limit */
     bool by_kind;    /* it is that of gate_limits.fail_on */
@@ -59,10 +62,13 @@ struct gate_verdict {
  * what is wrong. */
 const char *gate_limit_parse(struct gate_limits *limits, enum gate_rule rule, const char *text);
 
-/* Parses a comma list of kinds, "errors" and "growth" into bits. Returns 0 or -EINVAL. */
+/* What it parses, in words. */
+#define GATE_KINDS_TEXT "definite, indirect, possible, reachable, errors, growth, over-referenced"
+
+/* Parses a comma list of kinds, "errors", "growth" and "over-referenced" into bits. Returns 0 or -EINVAL. */
 int gate_kinds_parse(const char *text, unsigned int *ret);
 
-/* The name of a scope as limits have it: "definite", .., "stack"; "" for GATE_TOTAL. */
+/* The name of a scope as options have it: "definite", .., "stack", "over-referenced"; "" for GATE_TOTAL. */
 const char *gate_scope_name(size_t scope);
 
 /* Counts. For limits on a single leak, `leaks` are those joined across processes. They must outlive *ret. */

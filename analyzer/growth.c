@@ -92,6 +92,16 @@ bool trend_find(const double *times, const double *values, size_t count, struct 
 
 /* ---- stacks ---- */
 
+size_t growth_least_marks(const struct process *process)
+{
+    bool known = !process->python || (process->series_count && process->series[0].garbage_known);
+
+    if (known || (process->mark_count >= TREND_LEAST &&
+                  process->marks[process->mark_count - 1].seconds - process->marks[0].seconds >= TREND_SECONDS_BLIND))
+        return TREND_LEAST;
+    return TREND_LEAST_BLIND;
+}
+
 /* One line of the report: equal stacks may have several. */
 struct candidate {
     const struct series *series;
@@ -157,9 +167,24 @@ static int find_candidates(struct work *work, struct symbols *symbols)
     return 0;
 }
 
+/* What of the last number is garbage never was part of the growth. */
+static void cap(double *values, size_t count, double garbage)
+{
+    double most = fmax(values[count - 1] - garbage, 0);
+
+    for (size_t i = 0; i < count; i++)
+        values[i] = fmin(values[i], most);
+}
+
 /* Adds up the series of `count` equal stacks. */
 static void add_up(struct work *work, const struct candidate *candidates, size_t count)
 {
+    double garbage_blocks = 0, garbage_bytes = 0;
+
+    for (size_t k = 0; k < count; k++) {
+        garbage_blocks += (double)candidates[k].series->garbage_blocks;
+        garbage_bytes += (double)candidates[k].series->garbage_bytes;
+    }
     for (size_t i = 0; i < work->process->mark_count; i++) {
         work->blocks[i] = work->bytes[i] = 0;
         for (size_t k = 0; k < count; k++) {
@@ -167,6 +192,8 @@ static void add_up(struct work *work, const struct candidate *candidates, size_t
             work->bytes[i] += (double)candidates[k].series->bytes[i];
         }
     }
+    cap(work->blocks, work->process->mark_count, garbage_blocks);
+    cap(work->bytes, work->process->mark_count, garbage_bytes);
 }
 
 /* The trend of the blocks, or, of a block that grows itself, of the bytes. */
@@ -246,7 +273,8 @@ int growths_build(const struct model *model, struct symbols *symbols, struct gro
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < model->process_count; i++)
-        if (model->processes[i]->series_count && model->processes[i]->mark_count >= TREND_LEAST)
+        if (model->processes[i]->series_count &&
+            model->processes[i]->mark_count >= growth_least_marks(model->processes[i]))
             r = add_process(&growths, model->processes[i], symbols);
     if (r < 0) {
         growths_clear(&growths);

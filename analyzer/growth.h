@@ -4,7 +4,8 @@
  *
  * A trend is told by rank and median, which single outliers do not move: Mann and Kendall's test for a monotonic trend, and
  * Theil and Sen's slope. What grows must do so in the second half, too, not by one step alone, and over five intervals at least:
- * what warms up and levels off is no growth. Layer: beside leaks. */
+ * what warms up and levels off is no growth. Nor is what only garbage holds that Python's collector has not come to: it is left out
+ * where it is known, and else, in the short run of a Python process that was killed, more marks are wanted. Layer: beside leaks. */
 #ifndef ANALYZER_GROWTH_H
 #define ANALYZER_GROWTH_H
 
@@ -19,6 +20,12 @@ struct trend {
 
 /* Whether `values` at `times` (in order) grow steadily; fills *ret then. */
 bool trend_find(const double *times, const double *values, size_t count, struct trend *ret);
+
+#define TREND_LEAST_BLIND 21   /* of a Python process whose garbage is not known.. */
+#define TREND_SECONDS_BLIND 60 /* ..unless it was watched for so long */
+
+/* How many marks of a process it takes to tell what grows. */
+size_t growth_least_marks(const struct process *process);
 
 struct growth {
     const struct process *process;

@@ -132,6 +132,8 @@ struct mark {
 struct series {
     uint32_t trace;
     const uint64_t *blocks, *bytes; /* as many as there are marks */
+    bool garbage_known;
+    uint64_t garbage_blocks, garbage_bytes; /* what of the last of them only garbage held */
 };
 
 /* One report: one image of one process. */

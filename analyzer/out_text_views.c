@@ -108,7 +108,7 @@ static int put_reason(struct output_job *job, const struct gate_verdict *verdict
     if (!text)
         return -ENOMEM;
     put_failure(job, text);
-    int r = reason->rule == GATE_ERRORS ? 0 : put_first_place(job, verdict->counts.first[reason->scope]);
+    int r = reason->rule >= GATE_ERRORS ? 0 : put_first_place(job, verdict->counts.first[reason->scope]);
     fputc('\n', job->out);
     return r;
 }

@@ -49,6 +49,22 @@ static const uint64_t *read_numbers(const struct process *process, struct value 
     return numbers;
 }
 
+/* Older reports, and those of processes that were killed, do not know. */
+static int read_garbage(struct line *line, struct series *ret)
+{
+    struct value blocks = line_get(line, "garbage_blocks"), bytes = line_get(line, "garbage_bytes");
+    int64_t number, size;
+
+    ret->garbage_known = blocks.kind != VALUE_NONE;
+    if (!ret->garbage_known)
+        return 0;
+    if (!value_number(blocks, 0, INT64_MAX, &number) || !value_number(bytes, 0, INT64_MAX, &size))
+        return -EINVAL;
+    ret->garbage_blocks = (uint64_t)number;
+    ret->garbage_bytes = (uint64_t)size;
+    return 0;
+}
+
 int rows_read_series(const struct process *process, struct line *line, struct series *ret)
 {
     int64_t trace;
@@ -56,9 +72,9 @@ int rows_read_series(const struct process *process, struct line *line, struct se
 
     if (!value_number(line_get(line, "trace"), 0, (int64_t)process->trace_count - 1, &trace))
         return -EINVAL;
-    ret->trace = (uint32_t)trace;
+    *ret = (struct series){.trace = (uint32_t)trace};
     ret->blocks = read_numbers(process, line_get(line, "blocks"), process->mark_count, &error);
     if (ret->blocks)
         ret->bytes = read_numbers(process, line_get(line, "bytes"), process->mark_count, &error);
-    return error;
+    return error ? error : read_garbage(line, ret);
 }

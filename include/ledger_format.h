@@ -62,11 +62,12 @@ enum block_domain {
     DOMAIN_NEW_ARRAY,  /* operator new[] */
     DOMAIN_MMAP,
     DOMAIN_TRACKED, /* what the program itself says of its memory (memshim_track): no prefix; in a domain with a name */
-    DOMAIN_HANDLE, /* from here on objects of the client library (client_hooks.h): no blocks, their addresses tell nothing */
+    DOMAIN_HANDLE, /* from here on no blocks, their addresses tell nothing: objects of the client library (client_hooks.h) */
     DOMAIN_HANDLE_LOCK,
     DOMAIN_POOL,
     DOMAIN_ATTACHMENT,
     DOMAIN_BUFFER,
+    DOMAIN_THREAD_STATE, /* was a block of DOMAIN_RAW; lost before the interpreter freed it at its end (shim/scan_states.c) */
     DOMAIN_COUNT,
     DOMAIN_BLOCK_COUNT = DOMAIN_HANDLE
 };
@@ -286,8 +287,10 @@ struct ledger_mark {
 
 /* Live blocks of one stack at a mark. Marks at which a stack's numbers are as they were have no row for it. In the order of the
  * marks. Published by `mark`. */
+#define LEDGER_GROWTH_GARBAGE \
+    UINT32_MAX /* mark: what only garbage holds at the last look; with trace 0: there was one */
 struct ledger_growth {
-    uint32_t mark;  /* LEDGER_MARKS id */
+    uint32_t mark;  /* LEDGER_MARKS id, or LEDGER_GROWTH_GARBAGE */
     uint32_t trace; /* LEDGER_TRACES id */
     uint64_t blocks, bytes;
 };
@@ -321,6 +324,8 @@ enum ledger_lack {                             /* what the report has to say it 
                    LACK_SCAN_PART = 1u << 8, /* some of the memory could not be scanned */
                    LACK_REGISTERS = 1u << 9, /* a snapshot without the registers of threads that were running */
                    LACK_MARKS = 1u << 10,    /* at some marks not all blocks could be counted */
+                   LACK_COLLECTION =
+                       1u << 11, /* a snapshot for which no garbage was collected, though it was asked for */
 };
 
 /* Segment 0. Written at start, except for the counters and the end. */
@@ -348,7 +353,7 @@ struct ledger_header {
     uint64_t self_check_differences;
     uint32_t program_started; /* 1 once the program's own code ran */
     uint32_t epoch;           /* module epoch: raised by every dlclose that unloads */
-    uint32_t mark;            /* number of marks so far */
+    uint32_t reserved;        /* 0 */
     uint32_t forked;          /* 1: this process began as a fork of a traced one */
     uint64_t sample;          /* mean bytes between recorded blocks, 0 = all are (sampling.h) */
     uint32_t leak_check;      /* 0: live blocks are only counted, no groups are written */

@@ -12,6 +12,7 @@
 #define MARKS_FIRST 256u    /* set by the clock; then it goes half as fast, and again after as many more */
 #define ROWS_MAX (8u << 20) /* of LEDGER_GROWTH: 192 MiB */
 #define MARKS_MAX (1u << 20)
+#define MARKS_LEAST 4u /* as report_growth.c has it */
 
 /* Of each trace: what lives now, and what was written last. */
 struct count {
@@ -21,7 +22,7 @@ struct count {
 
 static struct lock lock; /* of what follows */
 static struct count *counts;
-static uint32_t room, rows, clock_marks;
+static uint32_t room, rows, last, clock_marks;
 static uint64_t interval; /* milliseconds */
 static int64_t next;      /* in milliseconds of the coarse clock */
 
@@ -135,7 +136,6 @@ static int take(const char *name)
 
     if (!id || id >= MARKS_MAX)
         return -ENOSPC;
-    __atomic_store_n(&ledger_header->mark, id, __ATOMIC_RELAXED);
     clear_counts();
     bool whole = count_records(&found) && write_rows(id);
     struct ledger_mark *mark = ledger_entry(LEDGER_MARKS, id);
@@ -144,6 +144,7 @@ static int take(const char *name)
     mark->live_blocks = found.live_blocks;
     mark->live_bytes = found.live_bytes;
     __atomic_store_n(&mark->time, now(), __ATOMIC_RELEASE);
+    __atomic_store_n(&last, id, __ATOMIC_RELAXED);
     if (!whole)
         ledger_lacks(LACK_MARKS);
     return (int)id;
@@ -159,6 +160,11 @@ int marks_take(const char *name)
     lock_give(&lock);
     errno = saved;
     return result;
+}
+
+bool marks_suffice(void)
+{
+    return __atomic_load_n(&last, __ATOMIC_RELAXED) >= MARKS_LEAST;
 }
 
 /* ---- the clock ---- */
@@ -190,7 +196,7 @@ void marks_fork_child(void)
 {
     lock_give(&lock);
     memset(counts, 0, room * sizeof(*counts));
-    rows = clock_marks = 0;
+    rows = last = clock_marks = 0;
     if (interval)
         next = coarse_milliseconds() + (int64_t)interval;
 }

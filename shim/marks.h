@@ -22,6 +22,9 @@ void marks_take_due(void);
  * -ENOMEM, -ENOSPC. */
 int marks_take(const char *name);
 
+/* Whether there are enough marks to tell what grows. */
+bool marks_suffice(void);
+
 /* In a forked child, for its new ledger. */
 void marks_fork_child(void);
 

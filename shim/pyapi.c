@@ -82,6 +82,8 @@ bool pyapi_find(void *handle, struct pyapi *api)
     found.own_thread_state = (void *(*)(void))look_up(handle, "PyGILState_GetThisThreadState");
     if (!found.set_allocator || !found.is_initialized || !found.current_thread_state || !find_version(handle, &found))
         return false;
+    found.main_interpreter = (void *(*)(void))look_up(handle, "PyInterpreterState_Main");
+    found.first_thread_state = (void *(*)(void *))look_up(handle, "PyInterpreterState_ThreadHead");
     found.holds_lock = (int (*)(void))look_up(handle, "PyGILState_Check");
     found.collect = (long (*)(void))look_up(handle, "PyGC_Collect");
     found.add_pending_call = (int (*)(int (*)(void *), void *))look_up(handle, "Py_AddPendingCall");

@@ -35,6 +35,8 @@ struct pyapi {
     int (*is_initialized)(void);
     void *(*current_thread_state)(void); /* PyThreadState_GetUnchecked or _PyThreadState_UncheckedGet */
     void *(*own_thread_state)(void); /* PyGILState_GetThisThreadState: also of a thread without the GIL; may be NULL */
+    void *(*main_interpreter)(void); /* PyInterpreterState_Main; since 3.7, may be NULL */
+    void *(*first_thread_state)(void *interpreter); /* PyInterpreterState_ThreadHead */
     /* For a snapshot that garbage is to be collected for; may be NULL. */
     int (*holds_lock)(void);                                     /* PyGILState_Check */
     long (*collect)(void);                                       /* PyGC_Collect */

@@ -412,11 +412,12 @@ bool pycompat_code_internal(const struct pycompat *compat, const struct pycompat
            pycompat_text(compat, code->name, name, sizeof(name)) == 8 && memcmp(name, "__init__", 8) == 0;
 }
 
-bool pycompat_is_finalizing(const struct pyapi *api)
+const uintptr_t *pycompat_finalizing(const struct pyapi *api)
 {
     struct pycompat compat;
     enum ledger_lack lack;
 
-    return api->runtime && pycompat_find(api, &compat, &lack) == 0 &&
-           pycompat_load((uintptr_t)api->runtime, compat.runtime_finalizing);
+    if (!api->runtime || pycompat_find(api, &compat, &lack) < 0)
+        return NULL;
+    return (const uintptr_t *)(const void *)(api->runtime + compat.runtime_finalizing);
 }

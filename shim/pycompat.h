@@ -74,8 +74,8 @@ struct pycompat {
  * LACK_FREE_THREADED. */
 int pycompat_find(const struct pyapi *api, struct pycompat *ret, enum ledger_lack *ret_lack);
 
-/* Whether the interpreter has begun to take itself down. */
-bool pycompat_is_finalizing(const struct pyapi *api);
+/* The word in which the interpreter has the thread state that takes it down, 0 = none does; NULL: it is not known where. */
+const uintptr_t *pycompat_finalizing(const struct pyapi *api);
 
 /* Memory of the interpreter. */
 static inline uint64_t pycompat_load(uintptr_t object, size_t offset)

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "place.h"
 #include "pyarenas.h"
+#include "pycompat.h"
 #include "pyframes.h"
 #include "quarantine.h"
 #include "real.h"
@@ -32,6 +33,7 @@ struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
 static unsigned generation_count;
 static void *(*current_interpreter)(void), *(*main_interpreter)(void);
 static struct lock lock;
+static const uintptr_t *finalizing; /* pycompat_finalizing */
 
 static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
     [PY_RAW] = DOMAIN_RAW,
@@ -79,6 +81,8 @@ static void raw_free(void *context, void *p)
     struct origin origin = {DOMAIN_RAW, HERE, 0, SIZE_MAX};
     const struct origin *outer = state->origin;
 
+    if (unlikely(finalizing && *finalizing))
+        start_interpreter_drops(p);
     if (!outer && !state->busy)
         state->origin = &origin;
     hook->allocator->free(hook->allocator->context, p);
@@ -337,6 +341,7 @@ void pymem_start(void *handle)
     main_interpreter = (void *(*)(void))real.dlsym(handle, "PyInterpreterState_Main");
     imports_find(handle);
     make_libc_generation();
+    finalizing = pycompat_finalizing(&api);
     pymem_present = true;
     pymem_captures = start_options.python;
     pymem_checks_lock = guard_active && supported && !free_threaded;

@@ -30,6 +30,7 @@ static const struct lack_text lack_texts[] = {
      "the registers of running threads cannot be seen: where few blocks of one stack seem lost, they are called "
      "possibly lost"},
     {LACK_MARKS, "no memory was left to count all blocks at each mark: some growth may be missing"},
+    {LACK_COLLECTION, "garbage was not collected before this snapshot: the main thread ran no Python code in time"},
     {LACK_SCAN_PART, "some memory could not be scanned: blocks may seem lost that are not"},
 };
 

@@ -19,7 +19,8 @@ static int for_each_row(struct growth *growth, const struct ledger_view *view,
         if (!entry)
             continue;
         memcpy(&row, entry, sizeof(row));
-        int result = row.mark && row.mark <= growth->marks ? visit(growth, &row) : 0;
+        bool is_garbage = row.mark == LEDGER_GROWTH_GARBAGE;
+        int result = row.mark && (is_garbage || row.mark <= growth->marks) ? visit(growth, &row) : 0;
         if (result < 0)
             return result;
     }
@@ -34,6 +35,12 @@ static int note_row(struct growth *growth, const struct ledger_growth *row)
 
     if (!series)
         return -ENOMEM;
+    if (row->mark == LEDGER_GROWTH_GARBAGE) {
+        growth->garbage_known = true;
+        series->garbage = row->blocks;
+        series->garbage_bytes = row->bytes;
+        return 0;
+    }
     if (row->mark <= growth->marks / 4) {
         series->quarter = row->blocks;
         series->quarter_bytes = row->bytes;
@@ -58,7 +65,7 @@ static int add_point(struct growth *growth, const struct ledger_growth *row)
     struct growth_series *series =
         table_row(&growth->series, table_intern(&growth->series, (struct row_key){row->trace, 0}));
 
-    if (!may_grow(series))
+    if (row->mark == LEDGER_GROWTH_GARBAGE || !may_grow(series))
         return 0;
     if (!bytes_reserve(&growth->points, (growth->point_count + 1) * sizeof(struct growth_point)))
         return -ENOMEM;

@@ -19,11 +19,13 @@ struct growth_series {
     struct row_key key;
     uint64_t quarter, middle, last;                   /* blocks */
     uint64_t quarter_bytes, middle_bytes, last_bytes; /* bytes */
+    uint64_t garbage, garbage_bytes;                  /* what of it only garbage holds; growth.garbage_known */
     uint32_t first_point, last_point;                 /* place in `points` + 1; 0 = is left out */
 };
 
 struct growth {
     uint32_t marks;
+    bool garbage_known;
     struct table series; /* struct growth_series */
     struct bytes points; /* struct growth_point */
     uint32_t point_count;

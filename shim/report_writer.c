@@ -38,7 +38,7 @@ struct type_row {
 
 static const char *const domain_names[] = {"malloc", "raw",     "mem",    "obj",         "new",  "new[]",
                                            "mmap",   "tracked", "handle", "handle-lock", "pool", "pool-attachment",
-                                           "buffer"};
+                                           "buffer", "raw"};
 _Static_assert(ARRAY_SIZE(domain_names) == DOMAIN_COUNT, "a name for each domain");
 
 /* Until a scan has run, a block may be reachable: nobody is accused. */
@@ -409,11 +409,16 @@ static void write_series(struct writer *writer, uint32_t n, const struct growth_
         error = json_array_append_new(blocks, json_integer(number(now_blocks))) |
                 json_array_append_new(bytes, json_integer(number(now_bytes)));
     }
+    json_t *object =
+        json_pack("{s:I, s:I, s:o, s:o}", "growth", number(n), "trace",
+                  number(gathered_trace(&writer->gathered, (uint32_t)series->key.a)), "blocks", blocks, "bytes", bytes);
+    if (growth->garbage_known) {
+        error |= json_object_set_new(object, "garbage_blocks", json_integer(number(series->garbage)));
+        error |= json_object_set_new(object, "garbage_bytes", json_integer(number(series->garbage_bytes)));
+    }
     if (error)
         sink_fail(&writer->sink, -ENOMEM);
-    sink_object(&writer->sink, json_pack("{s:I, s:I, s:o, s:o}", "growth", number(n), "trace",
-                                         number(gathered_trace(&writer->gathered, (uint32_t)series->key.a)), "blocks",
-                                         blocks, "bytes", bytes));
+    sink_object(&writer->sink, object);
 }
 
 static void write_growth(struct writer *writer)

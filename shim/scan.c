@@ -142,10 +142,15 @@ static int classify(struct scan *scan, const struct scan_options *options)
     }
     if (result < 0)
         return result;
+    if (options->growth && scan->python.running)
+        scan_growth_note(scan);
     if (options->look) {
-        scan_look_remember(scan);
+        if (scan_look_wanted())
+            scan_look_remember(scan);
+        scan_states_keep(scan);
         return 0;
     }
+    scan_states_name(scan);
     scan_references_count(scan);
     for (uint32_t i = 0; i < scan->index.count; i++)
         store_kind(scan, i);
@@ -172,13 +177,17 @@ static int prepare(struct scan *scan, const struct scan_options *options)
     scan_modules(scan, options->python ? (uintptr_t)options->python->type_type : 0);
     scan_python_init(&scan->python, options->python, &scan->reader, &scan->index, &scan->data, &scan->interpreter,
                      &scan->library);
-    return options->look || (scan_references_init(scan) && scan_why_init(scan)) ? 0 : -ENOMEM;
+    if (options->look)
+        scan->python.running = scan->python.active; /* as good as: all is still there */
+    if ((!options->look || options->growth) && !scan_references_init(scan))
+        return -ENOMEM;
+    return options->look || scan_why_init(scan) ? 0 : -ENOMEM;
 }
 
 static void clean_up(struct scan *scan)
 {
     struct scan_array *arrays[] = {&scan->mappings, &scan->data,  &scan->holes, &scan->arenas, &scan->library,
-                                   &scan->edges,    &scan->roots, &scan->bases, &scan->places};
+                                   &scan->edges,    &scan->roots, &scan->bases, &scan->places, &scan->states};
 
     scan_python_done(&scan->python);
     for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
@@ -234,6 +243,7 @@ static _cold_ int run_from(uintptr_t stack, const struct scan_options *options)
 
     if (scan) {
         scan->stack = stack;
+        scan->drop = options->drop;
         scan->threads = options->threads ? options->threads : &threads;
         if (!options->threads)
             scan_threads_read(&threads, NULL);

@@ -33,10 +33,18 @@ struct scan_threads {
 bool scan_threads_read(struct scan_threads *threads, const volatile void *waiting);
 void scan_threads_done(struct scan_threads *threads);
 
+/* A thread state that the interpreter frees at its end, having taken it and those behind it out of its list. */
+struct scan_drop {
+    uintptr_t state, next;
+    uintptr_t stack_end; /* of what is on the stack for doing so */
+};
+
 struct scan_options {
     const struct pyapi *python; /* NULL: no interpreter */
     bool types;                 /* write the names of Python types */
     bool look;                  /* only remember what is there before the interpreter takes itself down (scan_look.c) */
+    bool growth; /* note what only garbage holds (scan_growth.c), in a look or while the interpreter runs */
+    const struct scan_drop *drop; /* NULL: the interpreter has not begun to free thread states */
     /* In a copy of the process, else NULL. Of a stack that has lost no more blocks than there are registers unseen, it is then
      * only said that it is possible. */
     const struct scan_threads *threads;
@@ -48,7 +56,14 @@ void scan_start(void);
 /* Scans, inside the guard of thread.h. Returns 0 or -errno; then the kinds are not known, and LACK_SCAN is noted. */
 int scan_run(const struct scan_options *options);
 
-/* Whether there are modules for which a look (scan_options.look) is worth its time. */
+/* Whether there are modules, or threads, for which a look (scan_options.look) is worth its time. */
 bool scan_look_wanted(void);
+bool scan_states_many(const struct pyapi *api);
+
+/* Whether the recorded block `p` is a thread state of the main interpreter. */
+bool scan_states_is_one(const struct pyapi *api, const void *p);
+
+/* `p` is one, and is being freed; `frame`: address of a stack frame below that. */
+void scan_states_drop(struct scan_drop *drop, const void *p, uintptr_t frame);
 
 #endif

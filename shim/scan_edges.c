@@ -456,4 +456,5 @@ void scan_resolve(struct scan *scan)
         drop_loaders(scan);
     for (size_t i = 0; i < scan->python.subclasses.used / sizeof(*subclasses); i++)
         for_each_edge(scan, subclasses[i], drop_subclasses);
+    scan_states_drop_links(scan);
 }

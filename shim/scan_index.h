@@ -29,6 +29,7 @@ enum scan_facts {
     /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,
+    FACT_THREAD_STATE = 1u << 11, /* of the interpreter */
 };
 
 #define SCAN_NOT_OBJECT 0xff

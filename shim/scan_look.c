@@ -101,7 +101,7 @@ void scan_look_remember(struct scan *scan)
         const struct scan_block *block = &scan->index.blocks[i];
         const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
         if ((scan->kinds[i] != BLOCK_REACHABLE && scan->kinds[i] != BLOCK_POSSIBLE) || block->facts & FACT_STARTUP ||
-            !is_candidate(cache, block, record->trace))
+            block->kept || !is_candidate(cache, block, record->trace))
             continue;
         struct remembered *item = scan_array_push(&remembered, sizeof(*item));
         if (!item)

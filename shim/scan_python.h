@@ -28,7 +28,10 @@ enum scan_type_flags {
     TYPE_MODULE = 1u << 12,
     TYPE_FOREIGN = 1u << 15, /* its code, or that of a base, is neither the interpreter's nor its library's */
     TYPE_UNNAMED = 1u << 11, /* `name` was not looked for yet */
+    TYPE_INLINE_VALUES = 1u << 16,
 };
+
+#define SCAN_TYPE_SIZE_MIN 400u /* bytes of a type object */
 
 struct scan_type {
     uintptr_t address; /* of the type object; 0 = free slot */
@@ -74,8 +77,25 @@ enum scan_object_facts {
 const struct scan_type *scan_python_look(struct scan_python *python, struct scan_block *block, uint64_t *words,
                                          size_t *size, unsigned *ret_facts, uint32_t *ret_references);
 
+/* ---- scan_types.c ---- */
+
+/* What is known of the type at `address`, valid until the next call; without TYPE_VALID it is none. NULL: no memory. `depth`: 0,
+ * but for calls from inside. */
+const struct scan_type *scan_type_get(struct scan_python *python, uintptr_t address, unsigned depth);
+
+/* The place of the type in the table, where it is or would be. */
+struct scan_type *scan_type_slot(struct scan_python *python, uintptr_t address);
+
+/* Makes the table or a larger one. False: there is no memory. */
+bool scan_types_make_table(struct scan_python *python, uint32_t room);
+
+/* ---- scan_names.c ---- */
+
 /* LEDGER_TEXT ref of the name of a type, as scan_python_look gave it. */
 uint32_t scan_python_name(struct scan_python *python, const struct scan_type *type);
+
+/* Address of the keys that the instances of the heap type at `type` share, or 0. */
+uintptr_t scan_python_cached_keys(struct scan_python *python, uintptr_t type);
 
 /* The characters of a str of ASCII at `object`, not terminated; 0: it is none, or longer than `size`. */
 size_t scan_python_string(const struct scan_python *python, uintptr_t object, char *text, size_t size);

@@ -70,6 +70,7 @@ struct scan {
     uintptr_t origin;              /* address of the words that scan_words is given, of roots only */
     bool beside;                   /* they stand between tracked regions: not pointers to such */
     struct scan_array bases;       /* struct scan_base_check */
+    struct scan_array states;      /* uint32_t: blocks of the interpreter's thread states */
     uint64_t *first; /* of the edges of each block; while they are collected, first[i + 1] is their number */
     uint8_t *kinds;
     uint32_t *counts;     /* reference counts of objects, 0 = of none; NULL: no audit */
@@ -81,10 +82,11 @@ struct scan {
     struct scan_word pending[SCAN_PENDING];
     uint32_t pending_count;
     const struct scan_threads *threads;
-    uintptr_t stack;     /* where the stack of the calling thread begins to count */
-    uint64_t tcache_key; /* 0 = not known */
-    uint64_t skipped;    /* bytes of mappings that were left out */
-    bool failed;         /* no memory */
+    const struct scan_drop *drop; /* of scan_options */
+    uintptr_t stack;              /* where the stack of the calling thread begins to count */
+    uint64_t tcache_key;          /* 0 = not known */
+    uint64_t skipped;             /* bytes of mappings that were left out */
+    bool failed;                  /* no memory */
     bool types;
 };
 
@@ -162,6 +164,11 @@ void scan_find_garbage(void *context, const uint8_t *kinds);
 /* Whether the block holds an object that the collector knows: its head is in the collector's list. */
 bool scan_is_tracked(const struct scan *scan, const struct scan_block *block);
 
+/* ---- scan_growth.c ---- */
+
+/* The garbage is known: writes how much of each stack only that holds. */
+void scan_growth_note(struct scan *scan);
+
 /* ---- scan_references.c ---- */
 
 /* Makes room for what the audit counts, if there can be one. False: there is no memory. */
@@ -173,6 +180,15 @@ void scan_references_count(struct scan *scan);
 
 /* Writes the objects that have more counts than references into the ledger. The kinds of blocks are known. */
 void scan_references_audit(struct scan *scan);
+
+/* ---- scan_states.c ---- */
+
+/* When edges and roots have their meaning: takes those away that are only the interpreter's list. */
+void scan_states_drop_links(struct scan *scan);
+
+/* Writes the type of thread states into their records; in a look keeps records of those that are lost. */
+void scan_states_name(struct scan *scan);
+void scan_states_keep(struct scan *scan);
 
 /* ---- scan_look.c ---- */
 
@@ -191,6 +207,12 @@ bool scan_why_init(struct scan *scan);
 void scan_why_done(struct scan *scan);
 void scan_why_note(struct scan *scan, uint32_t number, const struct ledger_record *record);
 void scan_why_write(struct scan *scan);
+
+/* ---- scan_keys.c ---- */
+
+/* LEDGER_TEXT ref of the name under which the pointer at `offset` in block `holder` is held: a key, "[index]" or ".attribute"; 0:
+ * none is known. scan->parents are. */
+uint32_t scan_key_name(struct scan *scan, uint32_t holder, uint64_t offset);
 
 /* ---- scan_modules.c ---- */
 

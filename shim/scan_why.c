@@ -7,7 +7,6 @@
 #include "scan_graph.h"
 #include "scan_state.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define GROUPS_MAX 4096u /* of the lost and of the others each; later ones are not explained. A power of two */
@@ -16,7 +15,6 @@
 #define REFERRERS_MAX 4u
 #define SEARCH_MAX (1u << 20) /* bytes of a holder that are looked through for the pointer */
 #define PIECE 4096u
-#define NAME_MAX_BYTES 200u
 
 struct group {
     uint64_t trace_type; /* trace << 32 | type */
@@ -170,41 +168,6 @@ static uint64_t find_pointer(const struct scan *scan, const struct scan_block *h
     return inside;
 }
 
-static bool is_object_with(const struct scan *scan, uint32_t number, uint16_t facts)
-{
-    const struct scan_block *block = number < scan->index.count ? &scan->index.blocks[number] : NULL;
-    return block && block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT && block->facts & facts;
-}
-
-/* The word before a value in the keys of a dict is its key. */
-static uint32_t key_of(const struct scan *scan, uintptr_t value)
-{
-    char text[NAME_MAX_BYTES];
-    uint64_t key;
-    size_t length = 0;
-
-    if (scan_copy(&scan->reader, &key, value - 8, sizeof(key)))
-        length = scan_python_string(&scan->python, key, text, sizeof(text));
-    return length ? ledger_text(text, length) : 0;
-}
-
-/* Under which name the pointer at `offset` in `holder` is held: memory of dicts and lists lies in blocks of its own. */
-static uint32_t name_of(const struct scan *scan, uint32_t holder, uint64_t offset)
-{
-    const struct scan_block *block = &scan->index.blocks[holder];
-    uint32_t owner = scan->parents[holder];
-    char text[32];
-
-    if (!scan->python.active || offset == UINT64_MAX || block->object != SCAN_NOT_OBJECT)
-        return 0;
-    if (is_object_with(scan, owner, FACT_DICT) && offset >= 8)
-        return key_of(scan, block->start + offset);
-    if (!is_object_with(scan, owner, FACT_LIST))
-        return 0;
-    int length = snprintf(text, sizeof(text), "[%llu]", (unsigned long long)(offset / 8));
-    return ledger_text(text, (size_t)length);
-}
-
 static void add_holder(struct scan *scan, enum link_role role, uint32_t holder, uint32_t held)
 {
     const struct scan_block *blocks = scan->index.blocks;
@@ -213,7 +176,7 @@ static void add_holder(struct scan *scan, enum link_role role, uint32_t holder, 
     if (!link)
         return;
     link->offset = find_pointer(scan, &blocks[holder], &blocks[held]);
-    link->name = name_of(scan, holder, link->offset);
+    link->name = scan_key_name(scan, holder, link->offset);
 }
 
 static void add_root(struct scan *scan, uint32_t root)

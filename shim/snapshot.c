@@ -25,9 +25,10 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define COPY_PATIENCE 30  /* seconds for the copy of the ledger */
-#define TRIES 3           /* each may cost a second, in which other threads wait */
-#define LOOK_NS 20000000L /* whether the copy is still there */
+#define COPY_PATIENCE 30   /* seconds for the copy of the ledger */
+#define TRIES 3            /* each may cost a second, in which other threads wait */
+#define LOOK_NS 20000000L  /* whether the copy is still there */
+#define COLLECT_PATIENCE 2 /* seconds until the main thread has run Python code */
 
 /* One at a time: taken without waiting, because a signal handler may have interrupted its holder. */
 static int busy;
@@ -38,6 +39,13 @@ static bool installed;    /* the handler of the signal */
 static unsigned failures; /* of one request, one after the other */
 static bool signalled;    /* a signal has asked, and it could not be done then */
 static bool queued;       /* serve_between will run */
+static int64_t too_late;  /* nanoseconds: from then on it is not waited for any longer; 0 = it is not waited for */
+
+/* Of the signal; the kernel's number, because timer_create would allocate. */
+static struct {
+    bool made;
+    int timer;
+} reminder;
 
 /* ---- names ---- */
 
@@ -121,6 +129,7 @@ static pid_t copy_in_pause(struct snapshot *snapshot)
 struct order {
     const char *path;
     uint32_t request;
+    bool uncollected;
     int result; /* pid of the copy, or -errno */
 };
 
@@ -131,6 +140,7 @@ static void place_order(void *argument)
 
     snapshot->number = ++ledger_header->snapshots;
     snapshot->request = order->request;
+    snapshot->uncollected = order->uncollected;
     snapshot->scan = start_options.leak_check && !sample_mean;
     order->result = name_report(snapshot, order->path);
     if (order->result == 0 && access(snapshot->path, F_OK) == 0)
@@ -154,11 +164,11 @@ static bool make_room(void)
 }
 
 /* Inside the guard. Returns the copy's pid, or -errno. *ret_number: of the snapshot. */
-static int take(const char *path, uint32_t request, int *ret_number)
+static int take(const char *path, uint32_t request, bool uncollected, int *ret_number)
 {
     sigset_t all, before;
     int cancel;
-    struct order order = {.path = path, .request = request, .result = -ENOMEM};
+    struct order order = {.path = path, .request = request, .uncollected = uncollected, .result = -ENOMEM};
 
     if (ledger_header->pid != getpid()) /* in a child of vfork */
         return -ENODEV;
@@ -180,17 +190,25 @@ static int take(const char *path, uint32_t request, int *ret_number)
 
 /* ---- by a call ---- */
 
-/* Where the caller holds the interpreter's lock. */
-static void collect(void)
+static bool wants_collection(const struct pyapi *api)
+{
+    return start_options.snapshot_collect && api && api->is_initialized();
+}
+
+/* Where the caller holds the interpreter's lock. False: it should be done, and was not. */
+static bool collect(void)
 {
     const struct pyapi *api = pymem_api();
 
-    if (start_options.snapshot_collect && api && api->collect && api->holds_lock && api->is_initialized() &&
-        api->holds_lock())
-        api->collect();
+    if (!wants_collection(api))
+        return true;
+    if (!api->collect || !api->holds_lock || !api->holds_lock())
+        return false;
+    api->collect();
+    return true;
 }
 
-static int take_and_wait(const char *path)
+static int take_and_wait(const char *path, bool uncollected)
 {
     int number = 0, cancel;
 
@@ -199,7 +217,7 @@ static int take_and_wait(const char *path)
     thread_local_state.busy = BUSY_NESTED;
     if (!ledger_header->forked) /* see modules_fork_child */
         modules_update();
-    int pid = take(path, 0, &number);
+    int pid = take(path, 0, uncollected, &number);
     thread_leave();
     if (pid < 0)
         return pid;
@@ -213,8 +231,8 @@ int snapshot_take(const char *path)
 {
     int saved = errno;
 
-    collect();
-    int result = take_and_wait(path);
+    bool collected = collect();
+    int result = take_and_wait(path, !collected);
     errno = saved;
     return result;
 }
@@ -231,9 +249,37 @@ void snapshot_reap(void)
     errno = saved;
 }
 
+/* ---- garbage first ----
+ *
+ * It can be collected between two instructions of Python only, and the interpreter lets us in there in its main thread alone: the
+ * collector must not run in the middle of an allocation. That thread may be in C for as long as the program runs. */
+
+static int64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static void begin_to_wait(void)
+{
+    if (!too_late)
+        too_late = now() + COLLECT_PATIENCE * INT64_C(1000000000);
+}
+
+static bool is_too_late(void)
+{
+    return too_late && now() >= too_late;
+}
+
+static bool is_asked_for(void)
+{
+    return __atomic_load_n(&ledger_header->requested, __ATOMIC_RELAXED) != served || signalled;
+}
+
 bool snapshot_is_wanted(void)
 {
-    return !queued && (__atomic_load_n(&ledger_header->requested, __ATOMIC_RELAXED) != served || signalled);
+    return is_asked_for() && (!queued || !too_late || is_too_late());
 }
 
 static void answer_failure(uint32_t request, int error)
@@ -246,12 +292,12 @@ static void answer_failure(uint32_t request, int error)
 }
 
 /* Inside the guard. Returns -EAGAIN when it should be tried again later. */
-static int serve(void)
+static int serve(bool uncollected)
 {
     uint32_t requested = __atomic_load_n(&ledger_header->requested, __ATOMIC_ACQUIRE);
     int number;
 
-    int pid = take(NULL, requested != served ? requested : 0, &number);
+    int pid = take(NULL, requested != served ? requested : 0, uncollected, &number);
     if (pid == -EBUSY || (pid == -EAGAIN && ++failures < TRIES))
         return -EAGAIN;
     failures = 0;
@@ -261,6 +307,7 @@ static int serve(void)
         unreaped = pid;
     served = requested;
     signalled = false;
+    too_late = 0;
     return 0;
 }
 
@@ -276,11 +323,11 @@ static int serve_between(void *context)
     const struct pyapi *api = pymem_api();
 
     (void)context;
-    if (api && api->collect)
+    if (is_asked_for() && api && api->collect)
         api->collect();
-    if (thread_enter()) {
+    if (is_asked_for() && thread_enter()) {
         thread_local_state.busy = BUSY_NESTED;
-        if (serve() < 0)
+        if (serve(false) < 0)
             serve_later();
         thread_leave();
     }
@@ -288,9 +335,13 @@ static int serve_between(void *context)
     return 0;
 }
 
-static bool runs_python(const struct pyapi *api)
+static bool ask_interpreter(void)
 {
-    return api && api->collect && api->add_pending_call && api->is_initialized();
+    const struct pyapi *api = pymem_api();
+
+    if (!queued)
+        queued = api->collect && api->add_pending_call && api->add_pending_call(serve_between, NULL) == 0;
+    return queued;
 }
 
 void snapshot_serve(void)
@@ -299,26 +350,46 @@ void snapshot_serve(void)
 
     if (!snapshot_is_wanted())
         return;
-    queued = start_options.snapshot_collect && runs_python(pymem_api()) &&
-             pymem_api()->add_pending_call(serve_between, NULL) == 0;
-    if (!queued && serve() < 0)
+    bool collection = wants_collection(pymem_api());
+    if (collection && !is_too_late() && ask_interpreter())
+        begin_to_wait();
+    else if (serve(collection) < 0)
         signalled = true; /* at the next look */
     errno = saved;
 }
 
 /* ---- by a signal ---- */
 
-static void on_signal(int number)
+/* The signal comes again when it is too late, in case that no thread has an event until then. */
+static void remind(int number)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = number};
+    const struct itimerspec once = {.it_value.tv_sec = COLLECT_PATIENCE + 1};
+
+    if (!reminder.made)
+        reminder.made = syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &reminder.timer) == 0;
+    if (reminder.made)
+        syscall(SYS_timer_settime, reminder.timer, 0, &once, NULL);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
+    bool collection = wants_collection(pymem_api()), wait = collection && !is_too_late();
 
-    (void)number;
+    (void)context;
+    if (info->si_code == SI_TIMER && !is_asked_for())
+        return;
+    if (wait) {
+        begin_to_wait();
+        remind(number);
+    }
     /* Inside an event, or where the interpreter must be asked first: at the end of this event or the next. */
-    if (start_options.snapshot_collect || !thread_enter()) {
+    if (wait || !thread_enter()) {
         serve_later();
     } else {
         thread_local_state.busy = BUSY_NESTED;
-        if (serve() < 0)
+        if (serve(collection) < 0)
             serve_later();
         thread_leave();
     }
@@ -328,7 +399,7 @@ static void on_signal(int number)
 /* A program that handles the signal itself, from the start or later, keeps it. */
 void snapshot_init(int number)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK}, old;
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK}, old;
 
     if (!number)
         return;
@@ -346,6 +417,8 @@ void snapshot_fork_child(void)
     unreaped = 0;
     served = 0;
     signalled = queued = false;
+    too_late = 0;
+    reminder.made = false; /* timers are the parent's */
     if (current && current->taken)
         munmap(current->taken, 4096);
     if (current)

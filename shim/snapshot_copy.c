@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "ledger.h"
 #include "ledger_view.h"
+#include "marks.h"
 #include "pymem.h"
 #include "report_writer.h"
 #include "snapshot_memory.h"
@@ -63,8 +64,11 @@ static int work(const struct snapshot *snapshot)
     if (result < 0)
         return result;
     ledger_header->snapshot = snapshot->number;
+    if (snapshot->uncollected)
+        ledger_lacks(LACK_COLLECTION);
     if (snapshot->scan)
-        scan_run(&(struct scan_options){.python = pymem_api(), .types = true, .threads = &snapshot->threads});
+        scan_run(&(struct scan_options){
+            .python = pymem_api(), .types = true, .growth = marks_suffice(), .threads = &snapshot->threads});
     return write_report(snapshot->path);
 }
 

@@ -11,6 +11,7 @@ struct snapshot {
     uint32_t number;
     uint32_t request; /* that it answers, 0 = none */
     bool scan;
+    bool uncollected; /* LACK_COLLECTION */
     struct scan_threads threads;
     char path[LEDGER_PATH_MAX]; /* of the report */
     uint32_t *taken;            /* shared with the process: 1 = it may go on */

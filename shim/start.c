@@ -458,31 +458,49 @@ static void end_process(void *argument)
     __atomic_store_n(&ledger_header->ended, END_EXIT, __ATOMIC_RELEASE);
     objects_end();
     if (start_options.leak_check && !sample_mean)
-        scan_run(&(struct scan_options){.python = pymem_api(), .types = true});
+        scan_run(&(struct scan_options){.python = pymem_api(), .types = true, .growth = marks_suffice()});
     write_report();
     thread_local_state.busy = busy;
 }
 
-static void look(void *argument)
+static void look(void *drop)
 {
     uint8_t busy = thread_local_state.busy;
 
-    (void)argument;
     thread_local_state.busy = BUSY_NESTED;
-    scan_run(&(struct scan_options){.python = pymem_api(), .look = true});
+    scan_run(&(struct scan_options){.python = pymem_api(), .look = true, .growth = marks_suffice(), .drop = drop});
     thread_local_state.busy = busy;
 }
 
+static bool looked;
+
 void start_interpreter_may_end(void)
 {
-    static bool looked;
     const struct pyapi *api = pymem_api();
+    const uintptr_t *finalizing = api && !looked ? pycompat_finalizing(api) : NULL;
     int saved = errno;
 
-    if (!api || looked || ended || !start_options.leak_check || sample_mean || !is_own_process() ||
-        !pycompat_is_finalizing(api) || __atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL) || !scan_look_wanted())
+    if (!finalizing || !*finalizing || ended || !start_options.leak_check || sample_mean || !is_own_process() ||
+        __atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL) ||
+        !(scan_look_wanted() || marks_suffice() || scan_states_many(api)))
         return;
     own_stack_run(look, NULL);
+    errno = saved;
+}
+
+/* Since 3.9 it begins with the thread states of others, when they are in its list no longer. */
+__attribute__((noinline)) void start_interpreter_drops(const void *p)
+{
+    const struct pyapi *api = pymem_api();
+
+    if (looked || ended || !api || !scan_states_is_one(api, p) || p == api->current_thread_state() ||
+        !api->current_thread_state() || !start_options.leak_check || sample_mean || !is_own_process() ||
+        __atomic_exchange_n(&looked, true, __ATOMIC_ACQ_REL))
+        return;
+    struct scan_drop drop;
+    int saved = errno;
+    scan_states_drop(&drop, p, (uintptr_t)__builtin_frame_address(0));
+    own_stack_run(look, &drop);
     errno = saved;
 }
 

@@ -32,6 +32,9 @@ void start_process_ends(int status);
 /* To be called now and then while a Python interpreter may be taking itself down; needs no guard. */
 void start_interpreter_may_end(void);
 
+/* Python frees `p` in its RAW domain while it takes itself down. */
+void start_interpreter_drops(const void *p);
+
 /* Status of a quick_exit that has begun. */
 extern int start_quick_status;
 

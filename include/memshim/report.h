@@ -47,7 +47,8 @@
  *   {"mark":1, "name":"text" or null, "time":"2026-01-31T12:00:00.000000Z", "live_blocks":0, "live_bytes":0}     a moment at
  *        which live blocks were counted by stack; in the order of their numbers, from 1
  *   {"growth":1, "trace":1, "blocks":[0, ..], "bytes":[0, ..]}     the counts of one stack at each of the marks; of those stacks only
- *        that may be growing, and not of all blocks that are in a group (they may be gone at the end)
+ *        that may be growing, and not of all blocks that are in a group (they may be gone at the end). With "garbage_blocks":0 and
+ *        "garbage_bytes":0, where that is known: what of the last count only garbage held that Python's collector had not come to
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
  *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "refused":0, "threads":1, "self_checks":0,
  *    "self_check_differences":0, "sample":0, "error_bytes":0}     "refused": requests that an option let fail. "sample": mean

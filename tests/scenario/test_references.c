@@ -147,6 +147,101 @@ ParameterizedTest(struct python *python, references, lost)
     free(extension);
 }
 
+/* Objects that something still points at are no leaks for the gate, unless it is asked. */
+Test(references, gate, .timeout = 120)
+{
+    char *script = text_format("%s/tests/targets/lose_references.py", test_variable("TEST_SOURCE"));
+    char *extension = target_path("lose_references.so"), *folder = folder_new();
+    static const struct {
+        const char *function, *kinds, *said;
+        int status;
+    } cases[] = {
+        {"keep_too_many", "definite,possible,errors", "gate passed", 0},
+        {"keep_too_many", "definite,over-referenced",
+         "gate failed: 10 over-referenced objects: --fail-on over-referenced", 1},
+        {"keep_rightly", "over-referenced", "gate passed", 0},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *reports = text_format("%s/%zu", folder, i);
+        struct outcome gate = spawn_run(LIST(memshim_path(), "gate", "--fail-on", cases[i].kinds, "--reports", reports,
+                                             "--", "/usr/bin/python3", script, extension, cases[i].function),
+                                        NULL);
+        cr_expect_eq(gate.status, cases[i].status, "%s %s: %d\n%s", cases[i].function, cases[i].kinds, gate.status,
+                     gate.out);
+        cr_expect(strstr(gate.out, cases[i].said) || strstr(gate.err, cases[i].said), "%s%s", gate.out, gate.err);
+        outcome_clear(&gate);
+        free(reports);
+    }
+    folder_remove(folder);
+    free(script);
+    free(extension);
+}
+
+/* ---- thread states ---- */
+
+static long long count_states(const json_t *report, const char *function, const char *kind)
+{
+    long long blocks = 0;
+    size_t i;
+    json_t *leak;
+
+    json_array_foreach(json_object_get(report, "leaks"), i, leak)
+    {
+        if (is_program(leak) && strcmp(text_of(leak, "type"), "PyThreadState") == 0 &&
+            strcmp(text_of(leak, "domain"), "raw") == 0 && strcmp(text_of(leak, "kind"), kind) == 0 &&
+            (!function || has_function(leak, function)))
+            blocks += json_integer_value(json_object_get(leak, "blocks"));
+    }
+    return blocks;
+}
+
+static long long count_lost_at_all(const json_t *report)
+{
+    long long blocks = 0;
+    size_t i;
+    json_t *leak;
+
+    json_array_foreach(json_object_get(report, "leaks"), i,
+                       leak) if (is_program(leak) && strcmp(text_of(leak, "kind"), "reachable") != 0) blocks +=
+        json_integer_value(json_object_get(leak, "blocks"));
+    return blocks;
+}
+
+ParameterizedTestParameters(references, states)
+{
+    static struct python pythons[PYTHONS_MAX];
+    return cr_make_param_array(struct python, pythons, pythons_find(pythons));
+}
+
+/* Whether the interpreter takes itself down, and frees them, or not. Threads that are at work have theirs rightly. */
+ParameterizedTest(struct python *python, references, states)
+{
+    static const char *const ends[] = {"exit", "_exit"};
+    char *script = text_format("%s/tests/targets/lose_states.py", test_variable("TEST_SOURCE"));
+    char *extension = target_path("lose_states.so");
+
+    /* A report of a process that is not finalized is large. */
+    for (size_t i = 0; i < (strcmp(python->path, "/usr/bin/python3") == 0 ? 2 : 1); i++) {
+        struct traced traced = trace(BY_LAUNCHER, NULL,
+                                     LIST(python->path, script, extension, ends[i], "delete_new", "release_ensured",
+                                          "keep_new", "lose_new", "lose_ensured"),
+                                     NULL);
+        cr_assert_eq(traced.run.status, 0, "%s", python->path);
+        cr_expect_eq(count_states(traced.report, "lose_new", "definite"), COUNT, "%s %s", python->path, ends[i]);
+        cr_expect_eq(count_states(traced.report, "ensure_only", "definite"), COUNT, "%s %s", python->path, ends[i]);
+        cr_expect_eq(count_states(traced.report, NULL, "definite"), 2 * COUNT, "%s %s", python->path, ends[i]);
+        traced_clear(&traced);
+        traced =
+            trace(BY_LAUNCHER, NULL,
+                  LIST(python->path, script, extension, ends[i], "delete_new", "release_ensured", "keep_new"), NULL);
+        cr_expect_eq(count_lost_at_all(traced.report), 0, "%s %s: a clean program", python->path, ends[i]);
+        traced_clear(&traced);
+    }
+    free(script);
+    free(extension);
+}
+
 /* ---- what is lost by the end of the interpreter ---- */
 
 static long long count_lost(const json_t *report, const char *function, const char *caller)

@@ -145,6 +145,59 @@ ParameterizedTest(struct request *request, snapshots, by_request)
     free(path);
 }
 
+struct collection {
+    char main[16], option[40];
+    bool collected;
+};
+
+ParameterizedTestParameters(snapshots, garbage_first)
+{
+    static struct collection all[] = {
+        {"python", "--snapshot-signal=USR2", true},
+        {"c", "--snapshot-signal=USR2", false},
+        {"alone", "--snapshot-signal=USR2", false},
+        {"python", "--verbosity=0", true},
+        {"c", "--verbosity=0", false},
+    };
+    return cr_make_param_array(struct collection, all, sizeof(all) / sizeof(*all));
+}
+
+/* Where the main thread does not get there, the snapshot comes without a collection, and says so. */
+ParameterizedTest(struct collection *collection, snapshots, garbage_first)
+{
+    char *folder = folder_new(), *output = text_format("--output=%s", folder);
+    char *script = text_format("%s/tests/targets/collect_first.py", test_variable("TEST_SOURCE"));
+    struct running running = spawn_start(LIST(memshim_path(), "run", "-q", output, "--snapshot-collect=1",
+                                              collection->option, "/usr/bin/python3", script, collection->main),
+                                         NULL, NULL);
+    char *line = spawn_read_line(&running);
+    cr_assert_str_eq(line, "ready");
+    char *pid = pid_in(folder);
+
+    for (int i = 0; i < 2; i++) {
+        struct outcome snapshot = spawn_run(LIST(memshim_path(), "snapshot", pid), NULL);
+        cr_assert_eq(snapshot.status, 0, "%s %s: %s", collection->main, collection->option, snapshot.err);
+        snapshot.out[strcspn(snapshot.out, "\n")] = '\0';
+        struct outcome info = spawn_run(LIST(memshim_path(), "info", snapshot.out), NULL);
+        cr_expect_eq(strstr(info.out, "garbage was not collected") == NULL, collection->collected, "%s %s: %s",
+                     collection->main, collection->option, info.out);
+        json_t *report = report_load(snapshot.out);
+        cr_expect_eq(report_blocks(report, "reachable", "make_garbage") == 0, collection->collected, "%s %s",
+                     collection->main, collection->option);
+        json_decref(report);
+        outcome_clear(&info);
+        outcome_clear(&snapshot);
+    }
+    kill(atoi(pid), SIGKILL);
+    struct outcome end = spawn_finish(&running);
+    outcome_clear(&end);
+    folder_remove(folder);
+    free(line);
+    free(pid);
+    free(script);
+    free(output);
+}
+
 Test(snapshots, nobody_answers)
 {
     char *folder = folder_new();
@@ -193,6 +246,53 @@ Test(snapshots, marks_and_growth)
     outcome_clear(&gate);
     traced_clear(&traced);
     free(program);
+}
+
+static bool grows_in(const json_t *growth, const char *function)
+{
+    size_t i, k;
+    json_t *item, *frame;
+
+    json_array_foreach(growth, i, item) json_array_foreach(
+        json_object_get(item, "stack"), k,
+        frame) if (strcmp(json_string_value(json_object_get(frame, "function")), function) == 0) return true;
+    return false;
+}
+
+ParameterizedTestParameters(snapshots, garbage_is_no_growth)
+{
+    static struct python pythons[PYTHONS_MAX];
+    return cr_make_param_array(struct python, pythons, pythons_find(pythons));
+}
+
+/* The collector is off: what it would have freed keeps nothing, whenever it would have come. Of a process that is killed that is
+ * not known. */
+ParameterizedTest(struct python *python, snapshots, garbage_is_no_growth)
+{
+    static const struct {
+        const char *intervals, *end;
+        bool kept, garbage;
+    } runs[] = {{"5", "exit", true, false},
+                {"5", "kill", false, false},
+                {"5", "_exit", true, false},
+                {"20", "kill", true, true}};
+    size_t count = strcmp(python->path, "/usr/bin/python3") == 0 ? 4 : 2;
+    char *script = text_format("%s/tests/targets/grow_garbage.py", test_variable("TEST_SOURCE"));
+
+    for (size_t i = 0; i < count; i++) {
+        struct traced traced =
+            trace(BY_LAUNCHER, NULL, LIST(python->path, script, runs[i].intervals, runs[i].end), NULL);
+        const json_t *growth = json_object_get(traced.report, "growth");
+        const char *what = runs[i].end;
+        cr_expect_eq(json_array_size(growth), 2 * runs[i].kept + runs[i].garbage, "%s %s: %zu", python->path, what,
+                     json_array_size(growth));
+        cr_expect_eq(grows_in(growth, "keep"), runs[i].kept, "%s %s", python->path, what);
+        cr_expect_eq(grows_in(growth, "hold"), runs[i].kept, "%s %s: it becomes garbage at the end", python->path,
+                     what);
+        cr_expect_eq(grows_in(growth, "make_garbage"), runs[i].garbage, "%s %s", python->path, what);
+        traced_clear(&traced);
+    }
+    free(script);
 }
 
 Test(snapshots, recording_off_and_on)

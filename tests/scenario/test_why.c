@@ -161,3 +161,23 @@ ParameterizedTest(struct python *python, why, globals)
     traced_clear(&traced);
     free(script);
 }
+
+ParameterizedTestParameters(why, attributes)
+{
+    static struct python pythons[PYTHONS_MAX];
+    return cr_make_param_array(struct python, pythons, pythons_find(pythons));
+}
+
+/* Names of attributes stand apart from the values, in another place for each range of versions. */
+ParameterizedTest(struct python *python, why, attributes)
+{
+    char *script = text_format("%s/tests/targets/keep_in_attributes.py", test_variable("TEST_SOURCE"));
+    const char *argv[] = {python->path, script, NULL};
+    struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+    json_t *answer = explain(&traced, &(struct query){.domain = "obj", .type = "bytearray"});
+
+    cr_expect(has_name(answer, ".content"), "%s", python->path);
+    json_decref(answer);
+    traced_clear(&traced);
+    free(script);
+}

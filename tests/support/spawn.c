@@ -107,7 +107,8 @@ struct outcome spawn_finish(struct running *running)
         ;
     close(running->out);
     close(running->err);
-    cr_assert(ended, "the program hangs; so far on stdout:\n%s\non stderr:\n%s", buffers[0].text, buffers[1].text);
+    cr_assert(ended, "the program hangs; so far on stdout:\n%.4000s\non stderr:\n%.4000s", buffers[0].text,
+              buffers[1].text);
     return (struct outcome){
         .status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
         .out = buffers[0].text,

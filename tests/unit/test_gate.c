@@ -47,6 +47,7 @@ Test(gate, bad_limits_are_refused_and_change_nothing)
                                       "1x",
                                       "=1",
                                       "lost=1",
+                                      "over-referenced=1",
                                       "definite=",
                                       "definite",
                                       " 1",
@@ -70,12 +71,40 @@ Test(gate, kinds_of_fail_on)
     cr_expect_eq(kinds, 1u << LEAK_DEFINITE | GATE_ERRORS_BIT);
     cr_expect_eq(gate_kinds_parse("growth,possible", &kinds), 0);
     cr_expect_eq(kinds, GATE_GROWTH_BIT | 1u << LEAK_POSSIBLE);
+    cr_expect_eq(gate_kinds_parse("errors,over-referenced", &kinds), 0);
+    cr_expect_eq(kinds, GATE_ERRORS_BIT | GATE_REFERENCED_BIT);
     cr_expect_eq(gate_kinds_parse("definite,errors", &kinds), 0);
     cr_expect_eq(gate_kinds_parse("definite,stack", &kinds), -EINVAL);
     cr_expect_eq(gate_kinds_parse("definite,", &kinds), -EINVAL);
     cr_expect_eq(gate_kinds_parse("", &kinds), -EINVAL);
     cr_expect_eq(gate_kinds_parse("def", &kinds), -EINVAL);
     cr_expect_eq(kinds, 1u << LEAK_DEFINITE | GATE_ERRORS_BIT, "untouched on failure");
+}
+
+/* Whatever leads to them; what is hardly more than a guess is left out. */
+Test(gate, over_referenced_objects_fail_when_asked_for)
+{
+    struct leak_references sure = {.objects = 2, .surplus = 5, .confidence = CONFIDENCE_IS_HIGH};
+    struct leak_references guess = {.objects = 1, .surplus = 1, .confidence = CONFIDENCE_IS_LOW};
+    struct leak items[] = {make(LEAK_REACHABLE, true, 3, 300), make(LEAK_REACHABLE, true, 1, 10)};
+    struct gate_limits none = {0}, limits = {.fail_on = GATE_REFERENCED_BIT};
+
+    items[0].references = &guess;
+    cr_expect(decide(&limits, items, 2, 0).passed);
+    items[0].references = &sure;
+    cr_expect(decide(&none, items, 2, 0).passed);
+    struct gate_verdict verdict = decide(&limits, items, 2, 0);
+    cr_assert_eq(verdict.reason_count, 1);
+    cr_expect_eq(verdict.reasons[0].scope, GATE_REFERENCED);
+    cr_expect(verdict.reasons[0].by_kind);
+    cr_expect_eq(verdict.counts.blocks[GATE_REFERENCED], 2);
+    cr_expect_eq(verdict.counts.first[GATE_REFERENCED], &items[0]);
+    cr_expect_eq(gate_findings(&verdict.counts, GATE_REFERENCED_BIT | GATE_ERRORS_BIT), GATE_REFERENCED_BIT);
+    items[0].startup = true;
+    cr_expect(decide(&limits, items, 2, 0).passed);
+    items[0] = make(LEAK_REACHABLE, false, 3, 300);
+    verdict = decide(&limits, items, 1, 0);
+    cr_expect(verdict.passed && verdict.blind, "no scan, no audit");
 }
 
 Test(gate, a_limit_that_is_met_exactly_passes)

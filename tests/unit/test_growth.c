@@ -103,6 +103,22 @@ Test(growth, five_intervals_at_least)
     cr_assert_not(grows(line, 0, &trend));
 }
 
+Test(growth, more_marks_of_a_killed_python)
+{
+    struct mark marks[TREND_LEAST] = {0};
+    struct series series = {.trace = 1};
+    struct process process = {.marks = marks, .mark_count = TREND_LEAST, .series = &series, .series_count = 1};
+
+    cr_expect_eq(growth_least_marks(&process), TREND_LEAST);
+    process.python = "3.11.2";
+    cr_expect_eq(growth_least_marks(&process), TREND_LEAST_BLIND);
+    marks[TREND_LEAST - 1].seconds = TREND_SECONDS_BLIND;
+    cr_expect_eq(growth_least_marks(&process), TREND_LEAST);
+    marks[TREND_LEAST - 1].seconds = 1;
+    series.garbage_known = true;
+    cr_expect_eq(growth_least_marks(&process), TREND_LEAST);
+}
+
 Test(growth, what_levels_off_does_not_grow)
 {
     struct trend trend;
