@@ -34,8 +34,9 @@ static void report_help(FILE *out)
         "options:\n"
         "      --group-by WHAT    add leaks up by function, file, module, type, thread (the function that it began\n"
         "                         with), domain or label; stack (default): each by itself\n"
-        "      --list WHAT        a table instead of the report: errors, leaks, or allocations (the stacks that\n"
-        "                         asked for most, freed or not)\n"
+        "      --list WHAT        a table instead of the report: errors, leaks, allocations (the stacks that\n"
+        "                         asked for most, freed or not), or arenas (the stacks whose blocks keep\n"
+        "                         nearly empty arenas of the interpreter)\n"
         "      --sort BY          which allocations come first: calls (default), bytes, or temporary (freed again)\n"
         "      --why FINGERPRINT  one leak in full, and what holds it: the shortest way from a root, or the lost\n"
         "                         blocks around it (fingerprints: --list leaks; the first digits are enough)\n"
@@ -54,6 +55,8 @@ static int make_table(const struct report_command *report, const struct output_j
         return list_leaks(job, leaks, ret);
     case LIST_ALLOCATIONS:
         return list_allocations(job, symbols, report->sort, ret);
+    case LIST_ARENAS:
+        return list_arenas(job, symbols, ret);
     case LIST_NONE:
     case LIST_COUNT:
         break;

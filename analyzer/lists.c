@@ -20,8 +20,8 @@ const char *const group_by_names[] = {
     [GROUP_DOMAIN] = "domain", [GROUP_LABEL] = "label",       [GROUP_BY_COUNT] = NULL,
 };
 const char *const list_names[] = {
-    [LIST_NONE] = "",    [LIST_ERRORS] = "errors", [LIST_LEAKS] = "leaks", [LIST_ALLOCATIONS] = "allocations",
-    [LIST_COUNT] = NULL,
+    [LIST_NONE] = "",         [LIST_ERRORS] = "errors", [LIST_LEAKS] = "leaks", [LIST_ALLOCATIONS] = "allocations",
+    [LIST_ARENAS] = "arenas", [LIST_COUNT] = NULL,
 };
 const char *const list_sort_names[] = {
     [SORT_CALLS] = "calls", [SORT_BYTES] = "bytes", [SORT_TEMPORARY] = "temporary", [SORT_COUNT] = NULL};
@@ -267,6 +267,43 @@ int list_errors(const struct output_job *job, struct symbols *symbols, struct ta
         const struct process *process = job->model->processes[i];
         for (size_t j = 0; r == 0 && j < process->error_count; j++)
             r = add_error(job, process, &process->errors[j], symbols, &table);
+    }
+    return finish(&table, r, ret);
+}
+
+/* ---- arenas ---- */
+
+static int add_pin(const struct output_job *job, const struct process *process, const struct pin *pin,
+                   struct symbols *symbols, struct table *table)
+{
+    struct stack stack = {0};
+    int r = stack_build(process, pin->trace, symbols, &stack);
+    union table_cell *row = r == 0 ? table_append(table) : NULL;
+    if (row) {
+        struct place place;
+        const struct frame *frame = frame_of(job, &stack, &place);
+        row[0].number = pin->arenas;
+        row[1].number = pin->blocks;
+        row[2].number = pin->bytes;
+        row[3].number = (uint64_t)process->pid;
+        row[4].text = describe_place(job, frame);
+        row[5].text = frame ? stackname_of(frame) : strdup("??");
+        r = have_texts(table, row, 0);
+    }
+    stack_clear(&stack);
+    return row ? r : -ENOMEM;
+}
+
+int list_arenas(const struct output_job *job, struct symbols *symbols, struct table *ret)
+{
+    static const struct table_column columns[] = {{"arenas", true}, {"blocks", true}, {"bytes", true},
+                                                  {"pid", true},    {"place", false}, {"function", false}};
+    struct table table = {.name = "arenas", .columns = columns, .column_count = ARRAY_SIZE(columns)};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < job->model->process_count; i++) {
+        const struct process *process = job->model->processes[i];
+        for (size_t k = 0; r == 0 && k < process->pin_count; k++)
+            r = add_pin(job, process, &process->pins[k], symbols, &table);
     }
     return finish(&table, r, ret);
 }

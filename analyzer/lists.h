@@ -20,7 +20,7 @@ enum group_by {
     GROUP_BY_COUNT
 };
 
-enum list_what { LIST_NONE, LIST_ERRORS, LIST_LEAKS, LIST_ALLOCATIONS, LIST_COUNT };
+enum list_what { LIST_NONE, LIST_ERRORS, LIST_LEAKS, LIST_ALLOCATIONS, LIST_ARENAS, LIST_COUNT };
 
 /* Which allocation sites come first. */
 enum list_sort { SORT_CALLS, SORT_BYTES, SORT_TEMPORARY, SORT_COUNT };
@@ -36,5 +36,8 @@ int list_errors(const struct output_job *job, struct symbols *symbols, struct ta
 
 /* Stacks by what they asked for, also of blocks that were freed: those that the report has (report.h). */
 int list_allocations(const struct output_job *job, struct symbols *symbols, enum list_sort sort, struct table *ret);
+
+/* Stacks whose blocks keep nearly empty arenas of the interpreter. */
+int list_arenas(const struct output_job *job, struct symbols *symbols, struct table *ret);
 
 #endif

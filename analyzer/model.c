@@ -31,6 +31,7 @@ void process_free(struct process *process)
     free(process->links);
     free(process->marks);
     free(process->series);
+    free(process->pins);
     text_pool_free(process->texts);
     free(process);
 }

@@ -136,6 +136,19 @@ struct series {
     uint64_t garbage_blocks, garbage_bytes; /* what of the last of them only garbage held */
 };
 
+/* How well pymalloc's arenas are used. */
+struct arenas {
+    bool known;
+    uint64_t count, bytes, peak_bytes, live_blocks, live_bytes, used_bytes;
+    uint64_t sparse; /* of which less than a tenth is used */
+};
+
+/* A stack whose blocks keep such arenas. */
+struct pin {
+    uint32_t trace;
+    uint64_t arenas, blocks, bytes;
+};
+
 /* One report: one image of one process. */
 struct process {
     const char *path; /* of the report or ledger it came from */
@@ -150,6 +163,7 @@ struct process {
     bool forked;
     bool truncated; /* read up to the cut */
     struct totals totals;
+    struct arenas arenas;
 
     struct module *modules;
     struct code *codes;
@@ -162,7 +176,8 @@ struct process {
     struct link *links;
     struct mark *marks;
     struct series *series;
-    size_t mark_count, series_count;
+    struct pin *pins;
+    size_t mark_count, series_count, pin_count;
     size_t module_count, code_count, frame_count, node_count, trace_count, group_count, error_count, reference_count,
         link_count;
 

@@ -66,17 +66,30 @@ static json_t *totals_of(const struct totals *totals)
                      out_json_number(totals->self_check_differences));
 }
 
+/* "fragmentation": the part of the arenas that no live block has, 0 without arenas. Null where it is not known. */
+static json_t *arenas_of(const struct arenas *arenas)
+{
+    double used = arenas->bytes ? (double)arenas->used_bytes / (double)arenas->bytes : 1;
+    if (!arenas->known)
+        return json_null();
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o}", "mapped", out_json_number(arenas->count), "bytes",
+                     out_json_number(arenas->bytes), "peak_bytes", out_json_number(arenas->peak_bytes), "live_blocks",
+                     out_json_number(arenas->live_blocks), "live_bytes", out_json_number(arenas->live_bytes),
+                     "used_bytes", out_json_number(arenas->used_bytes), "fragmentation", MAX(1 - used, 0.0), "sparse",
+                     out_json_number(arenas->sparse));
+}
+
 json_t *out_json_process(const struct process *process)
 {
     json_t *argv = process->argc > 0 ? strings(process->argv, process->argc) : json_null();
     return json_pack(
-        "{s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:b, s:b, s:o, s:o, s:{s:o, s:o}}", "pid",
+        "{s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:b, s:b, s:o, s:o, s:o, s:{s:o, s:o}}", "pid",
         process->pid, "ppid", process->ppid, "sequence", process->sequence, "snapshot", process->snapshot, "program",
         out_json_string(process->program), "argv", argv, "python", out_json_string(process->python), "started",
         out_json_string(process->started), "ended_at", out_json_string(process->ended_at), "ended",
         out_json_string(process->ended ? process->ended : "unknown"), "status", process->status, "forked",
         process->forked, "truncated", process->truncated, "totals", totals_of(&process->totals), "lacks",
-        strings(process->lacks, process->lacks_count), "startup", "blocks",
+        strings(process->lacks, process->lacks_count), "arenas", arenas_of(&process->arenas), "startup", "blocks",
         out_json_number(process->totals.startup_blocks), "bytes", out_json_number(process->totals.startup_bytes));
 }
 
@@ -221,10 +234,40 @@ static json_t *sum_of(const struct output_sum *sum)
                      "bytes", out_json_number(sum->bytes));
 }
 
+static int put_pin(struct output_job *job, const struct process *process, const struct pin *pin, uint64_t number)
+{
+    struct stack stack = {0};
+    int r = stack_build(process, pin->trace, job->symbols, &stack);
+    if (r == 0)
+        r = out_json_item(job->out, number,
+                          json_pack("{s:i, s:o, s:o, s:o, s:o}", "pid", process->pid, "arenas",
+                                    out_json_number(pin->arenas), "blocks", out_json_number(pin->blocks), "bytes",
+                                    out_json_number(pin->bytes), "stack", out_json_stack(job->options, &stack)));
+    stack_clear(&stack);
+    return r;
+}
+
+/* Stacks that keep nearly empty arenas. */
+static int put_pins(struct output_job *job)
+{
+    uint64_t number = 0;
+    int r = 0;
+    fputs("],\n\"pins\":[", job->out);
+    for (size_t i = 0; i < job->model->process_count; i++) {
+        const struct process *process = job->model->processes[i];
+        for (size_t k = 0; r == 0 && job->symbols && k < process->pin_count; k++)
+            r = put_pin(job, process, &process->pins[k], ++number);
+    }
+    return r;
+}
+
 static int json_end(struct output_job *job)
 {
     if (job->growing_written == 0)
         begin_growth(job);
+    int r = put_pins(job);
+    if (r < 0)
+        return r;
     json_t *summary =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "all", sum_of(&job->all), "suppressed", sum_of(&job->suppressed),
                   "startup", sum_of(&job->startup), "interpreter", sum_of(&job->interpreter), "hidden",
@@ -236,7 +279,7 @@ static int json_end(struct output_job *job)
         }
     }
     fputs("],\n\"summary\":", job->out);
-    int r = out_json_item(job->out, 1, summary);
+    r = out_json_item(job->out, 1, summary);
     fputs("}\n", job->out);
     return r;
 }

@@ -220,6 +220,26 @@ static void info_counts(struct output_job *job, const struct process *process)
             without_empty(process->module_count));
 }
 
+/* Percent of `of`. */
+static double part_of(uint64_t part, uint64_t of)
+{
+    return of ? 100.0 * (double)part / (double)of : 0;
+}
+
+static void info_arenas(struct output_job *job, const struct arenas *arenas)
+{
+    char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
+    if (!arenas->known)
+        return;
+    fprintf(info_line(job, "arenas"), "%s byte%s in %s arena%s", text_number(a, arenas->bytes),
+            text_plural(arenas->bytes), text_number(b, arenas->count), text_plural(arenas->count));
+    if (arenas->count > 0)
+        fprintf(job->out, ", %.0f %% used", part_of(arenas->used_bytes, arenas->bytes));
+    if (arenas->sparse > 0)
+        fprintf(job->out, ", %s nearly empty", text_number(a, arenas->sparse));
+    fprintf(job->out, "; at most %s bytes\n", text_number(a, arenas->peak_bytes));
+}
+
 static void put_info(struct output_job *job, const struct process *process)
 {
     out_text_process(job, process);
@@ -234,6 +254,7 @@ static void put_info(struct output_job *job, const struct process *process)
     info_text(job, "memshim", process->version);
     info_text(job, "options", process->options);
     info_counts(job, process);
+    info_arenas(job, &process->arenas);
 }
 
 int out_text_info(struct output_job *job)

@@ -27,7 +27,7 @@ static const size_t entry_sizes[] = {
     [ROWS_TRACES] = sizeof(struct trace),        [ROWS_GROUPS] = sizeof(struct group),
     [ROWS_ERRORS] = sizeof(struct memory_error), [ROWS_REFERENCES] = sizeof(struct reference),
     [ROWS_LINKS] = sizeof(struct link),          [ROWS_MARKS] = sizeof(struct mark),
-    [ROWS_SERIES] = sizeof(struct series),
+    [ROWS_SERIES] = sizeof(struct series),       [ROWS_PINS] = sizeof(struct pin),
 };
 _Static_assert(sizeof(entry_sizes) / sizeof(entry_sizes[0]) == ROWS_TABLE_COUNT, "a size for every table");
 
@@ -57,6 +57,7 @@ static void **table_of(struct process *process, enum rows_table table, size_t **
         [ROWS_LINKS] = {(void **)&process->links, &process->link_count},
         [ROWS_MARKS] = {(void **)&process->marks, &process->mark_count},
         [ROWS_SERIES] = {(void **)&process->series, &process->series_count},
+        [ROWS_PINS] = {(void **)&process->pins, &process->pin_count},
     };
 
     *ret_count = tables[table].count;
@@ -362,6 +363,30 @@ static int add_series(struct rows *rows, struct line *line)
     return r < 0 ? r : table_append(rows, ROWS_SERIES, &series);
 }
 
+static int add_arenas(struct rows *rows, struct line *line)
+{
+    struct arenas *arenas = &rows->process->arenas;
+
+    arenas->known = get_count(line, "count", &arenas->count);
+    arenas->bytes = get_count_or_0(line, "bytes");
+    arenas->peak_bytes = get_count_or_0(line, "peak_bytes");
+    arenas->live_blocks = get_count_or_0(line, "live_blocks");
+    arenas->live_bytes = get_count_or_0(line, "live_bytes");
+    arenas->used_bytes = get_count_or_0(line, "used_bytes");
+    arenas->sparse = get_count_or_0(line, "sparse");
+    return arenas->known ? 0 : -EINVAL;
+}
+
+static int add_pin(struct rows *rows, struct line *line)
+{
+    struct pin pin;
+
+    if (!get_id(line, "trace", rows->process->trace_count, &pin.trace) || !get_count(line, "arenas", &pin.arenas) ||
+        !get_count(line, "blocks", &pin.blocks) || !get_count(line, "bytes", &pin.bytes))
+        return -EINVAL;
+    return table_append(rows, ROWS_PINS, &pin);
+}
+
 static int add_totals(struct rows *rows, struct line *line)
 {
     struct totals *totals = &rows->process->totals;
@@ -412,7 +437,7 @@ static const struct {
     {"stack", add_node},    {"trace", add_trace},     {"group", add_group}, {"frame", add_frame},
     {"code", add_code},     {"module", add_module},   {"error", add_error}, {"totals", add_totals},
     {"end", add_end},       {"audit", add_reference}, {"why", add_link},    {"mark", add_mark},
-    {"growth", add_series},
+    {"growth", add_series}, {"arenas", add_arenas},   {"pin", add_pin},
 };
 
 int rows_add(struct rows *rows, struct line *line)

@@ -22,6 +22,7 @@ enum rows_table {
     ROWS_LINKS,
     ROWS_MARKS,
     ROWS_SERIES,
+    ROWS_PINS,
     ROWS_TABLE_COUNT
 };
 

@@ -49,6 +49,7 @@ enum ledger_kind {
     LEDGER_REFERENCES, /* struct ledger_reference: what the reference audit found */
     LEDGER_MARKS,      /* struct ledger_mark: moments at which live blocks were counted */
     LEDGER_GROWTH,     /* struct ledger_growth: what was counted then */
+    LEDGER_ARENAS,     /* struct ledger_arena: where pymalloc keeps its blocks */
     LEDGER_KIND_COUNT
 };
 
@@ -295,6 +296,13 @@ struct ledger_growth {
     uint64_t blocks, bytes;
 };
 
+/* A piece of memory that the interpreter has taken for small blocks. An entry is used again when its arena was given back. Published
+ * by `size`. */
+struct ledger_arena {
+    uint64_t start;
+    uint64_t size; /* bytes, 0 while the entry is not used */
+};
+
 /* A byte string. A ref counts units of LEDGER_TEXT_UNIT bytes through all text segments; a string too long for one
  * segment goes on at `next`. Published by `length` + 1 (so that an empty string is not 0). */
 #define LEDGER_TEXT_UNIT 8u
@@ -367,6 +375,7 @@ struct ledger_header {
     int32_t answer_error; /* 0 or -errno */
     uint32_t argc;
     uint32_t argv_size;
+    uint64_t arena_bytes_peak;              /* most that arenas had at one time */
     char program[256];                      /* name of the program, without folder */
     char python[64];                        /* sys.version's first word, "" = none */
     char output[LEDGER_PATH_MAX];           /* absolute path of the report */
@@ -387,6 +396,7 @@ _Static_assert(sizeof(struct ledger_error) == 56, "fixed width");
 _Static_assert(sizeof(struct ledger_reference) == 64, "fixed width");
 _Static_assert(sizeof(struct ledger_link) == 40, "fixed width");
 _Static_assert(sizeof(struct ledger_mark) == 32 && sizeof(struct ledger_growth) == 24, "fixed width");
+_Static_assert(sizeof(struct ledger_arena) == 16, "fixed width");
 
 /* False for a record that stands for no memory of the process's own allocators. */
 static inline int ledger_is_block(enum block_domain domain)
@@ -416,7 +426,7 @@ static inline uint32_t ledger_entry_size(enum ledger_kind kind)
         [LEDGER_ERRORS] = sizeof(struct ledger_error),   [LEDGER_TEXT] = LEDGER_TEXT_UNIT,
         [LEDGER_TALLIES] = sizeof(struct ledger_tally),  [LEDGER_REFERENCES] = sizeof(struct ledger_reference),
         [LEDGER_LINKS] = sizeof(struct ledger_link),     [LEDGER_MARKS] = sizeof(struct ledger_mark),
-        [LEDGER_GROWTH] = sizeof(struct ledger_growth),
+        [LEDGER_GROWTH] = sizeof(struct ledger_growth),  [LEDGER_ARENAS] = sizeof(struct ledger_arena),
     };
     return sizes[kind];
 }

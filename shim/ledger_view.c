@@ -34,6 +34,7 @@ static const struct publishing_word publishing_words[LEDGER_KIND_COUNT] = {
     [LEDGER_ERRORS] = PUBLISHED_BY(ledger_error, kind),         [LEDGER_TALLIES] = PUBLISHED_BY(ledger_tally, trace),
     [LEDGER_REFERENCES] = PUBLISHED_BY(ledger_reference, used), [LEDGER_LINKS] = PUBLISHED_BY(ledger_link, role),
     [LEDGER_MARKS] = PUBLISHED_BY(ledger_mark, time),           [LEDGER_GROWTH] = PUBLISHED_BY(ledger_growth, mark),
+    [LEDGER_ARENAS] = PUBLISHED_BY(ledger_arena, size),
 };
 
 static int refuse(const char **ret_why, int error, const char *why)

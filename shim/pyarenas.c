@@ -3,8 +3,12 @@
 
 #include "arena.h"
 #include "compiler.h"
+#include "ledger.h"
 #include "lock.h"
+#include "thread.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define ALLOCATORS_MAX 8u
@@ -22,6 +26,7 @@ static struct py_arena_allocator saved[ALLOCATORS_MAX];
 static unsigned saved_count;
 static struct page *pages;
 static struct lock lock;
+static uint64_t mapped; /* bytes of all arenas */
 
 static struct pyarena *find(uintptr_t start, size_t size)
 {
@@ -46,18 +51,67 @@ static struct pyarena *find_free(void)
     return &page->arenas[0];
 }
 
+/* ---- in the ledger ---- */
+
+/* The interpreter asks for arenas inside a request that is recorded, or, for its frames, outside of any. */
+static bool enter_guard(bool *ret_leave)
+{
+    *ret_leave = thread_enter() != NULL;
+    return *ret_leave || (thread_local_state.busy && *thread_generation != THREAD_INACTIVE && *thread_generation);
+}
+
+/* With the lock held, inside the guard. An entry that was used once is used again. */
+static void write_entry(struct pyarena *arena)
+{
+    if (!arena->entry)
+        arena->entry = ledger_take(LEDGER_ARENAS, 1);
+    if (!arena->entry)
+        return;
+    struct ledger_arena *entry = ledger_entry(LEDGER_ARENAS, arena->entry);
+    entry->start = arena->start;
+    __atomic_store_n(&entry->size, arena->size, __ATOMIC_RELEASE);
+    ledger_header->arena_bytes_peak = MAX(ledger_header->arena_bytes_peak, mapped);
+}
+
+static void clear_entry(const struct pyarena *arena)
+{
+    if (!arena->entry)
+        return;
+    struct ledger_arena *entry = ledger_entry(LEDGER_ARENAS, arena->entry);
+    __atomic_store_n(&entry->size, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- the hooks ---- */
+
+static void keep_arena(uintptr_t start, size_t size, bool in_ledger)
+{
+    struct pyarena *arena = find_free();
+
+    if (!arena)
+        return;
+    arena->start = start;
+    arena->size = size;
+    mapped += size;
+    if (in_ledger)
+        write_entry(arena);
+}
+
 static void *arena_allocated(void *context, size_t size)
 {
     const struct py_arena_allocator *allocator = context;
     void *memory = allocator->alloc(allocator->context, size);
+    int error = errno;
+    bool leave, inside;
 
     if (!memory || !size)
         return memory;
+    inside = enter_guard(&leave);
     lock_take(&lock);
-    struct pyarena *entry = find_free();
-    if (entry)
-        *entry = (struct pyarena){(uintptr_t)memory, size};
+    keep_arena((uintptr_t)memory, size, inside);
     lock_give(&lock);
+    if (leave)
+        thread_leave();
+    errno = error;
     return memory;
 }
 
@@ -67,11 +121,20 @@ static void arena_freed(void *context, void *memory, size_t size)
 
     if (pyarenas_watcher)
         pyarenas_watcher();
+    int error = errno;
+    bool leave, inside = enter_guard(&leave);
     lock_take(&lock);
-    struct pyarena *entry = size ? find((uintptr_t)memory, size) : NULL;
-    if (entry)
-        entry->size = 0;
+    struct pyarena *arena = size ? find((uintptr_t)memory, size) : NULL;
+    if (arena) {
+        if (inside)
+            clear_entry(arena);
+        mapped -= size;
+        arena->size = 0;
+    }
     lock_give(&lock);
+    if (leave)
+        thread_leave();
+    errno = error;
     allocator->free(allocator->context, memory, size);
 }
 
@@ -122,4 +185,11 @@ size_t pyarenas_list(struct pyarena *arenas, size_t room)
 void pyarenas_fork_child(void)
 {
     lock_give(&lock);
+    for (struct page *page = pages; page; page = page->next) {
+        for (unsigned i = 0; i < PAGE_ARENAS; i++) {
+            page->arenas[i].entry = 0;
+            if (page->arenas[i].size)
+                write_entry(&page->arenas[i]);
+        }
+    }
 }

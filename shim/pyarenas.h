@@ -13,12 +13,13 @@ void pyarenas_hook(const struct pyapi *api);
 struct pyarena {
     uintptr_t start;
     size_t size;
+    uint32_t entry; /* LEDGER_ARENAS id, 0 = none yet */
 };
 
 /* Writes up to `room` arenas, in no order; returns how many there are. Other threads may allocate meanwhile. */
 size_t pyarenas_list(struct pyarena *arenas, size_t room);
 
-/* In a forked child: the lock is free. The arenas are still there. */
+/* In a forked child, inside the guard of thread.h: the lock is free. The arenas are still there, and in the child's ledger. */
 void pyarenas_fork_child(void);
 
 /* Called before each arena is given back, if not NULL. */

@@ -309,7 +309,15 @@ static void gather_threads(struct gathered *gathered)
     totals->peak_bytes = MAX(totals->peak_bytes, totals->live_bytes);
 }
 
-static bool leak_check_wanted(struct gathered *gathered)
+static void gather_arenas(struct gathered *gathered)
+{
+    if (gathered->all_python && arena_use_read(&gathered->arenas, gathered->view, gathered->guarded) < 0)
+        fail(gathered);
+    for (uint32_t i = 0; i < gathered->arenas.pin_count; i++)
+        gather_trace(gathered, (uint32_t)gathered->arenas.pins[i].key.a);
+}
+
+static void read_options(struct gathered *gathered)
 {
     const char *text = gathered->view->header->options;
     struct options options;
@@ -317,12 +325,14 @@ static bool leak_check_wanted(struct gathered *gathered)
     options_defaults(&options);
     if (!bytes_reserve(&gathered->path, LEDGER_OPTIONS_MAX + 1)) {
         fail(gathered);
-        return true;
+        return;
     }
     memcpy(gathered->path.data, text, LEDGER_OPTIONS_MAX);
     gathered->path.data[LEDGER_OPTIONS_MAX] = 0;
     options_parse(&options, gathered->path.data, NULL, NULL);
-    return options.leak_check;
+    gathered->leak_check = options.leak_check;
+    gathered->guarded = options.guard;
+    gathered->all_python = options.domains >> DOMAIN_MEM & options.domains >> DOMAIN_OBJ & 1;
 }
 
 int gathered_init(struct gathered *gathered, const struct ledger_view *view)
@@ -343,7 +353,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
     if (!gathered->ranges || !id_map_init(&gathered->trace_numbers, ledger_view_limit(view, LEDGER_TRACES)) ||
         !id_map_init(&gathered->node_numbers, ledger_view_limit(view, LEDGER_NODES)))
         return -ENOMEM;
-    gathered->leak_check = leak_check_wanted(gathered);
+    read_options(gathered);
     gathered->totals.sample = view->header->sample;
     gather_groups(gathered);
     estimate_groups(gathered);
@@ -355,6 +365,7 @@ int gathered_init(struct gathered *gathered, const struct ledger_view *view)
     gather_errors(gathered);
     gather_busy(gathered);
     gather_growth(gathered);
+    gather_arenas(gathered);
     gather_live(gathered);
     gather_threads(gathered);
     gather_tallies(gathered);

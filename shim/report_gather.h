@@ -6,6 +6,7 @@
 #define SHIM_REPORT_GATHER_H
 
 #include "ledger_view.h"
+#include "report_arenas.h"
 #include "report_growth.h"
 #include "report_tables.h"
 
@@ -78,9 +79,12 @@ struct gathered {
     const struct ledger_view *view;
     int error;        /* -ENOMEM */
     bool leak_check;  /* false: the options ask for no groups */
+    bool guarded;     /* the option guard */
+    bool all_python;  /* the options ask for all blocks of the interpreter's arenas */
     uint64_t damaged; /* entries skipped and references not followed */
     struct table groups, errors, references, links;
     struct growth growth;
+    struct arena_use arenas;
     struct table traces, nodes, frames, codes, modules;
     struct id_map trace_numbers, node_numbers;
     struct totals totals;

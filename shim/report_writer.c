@@ -449,6 +449,24 @@ static void write_findings(struct writer *writer)
         write_link(writer, n, table_row(&g->links, n));
 }
 
+static void write_arenas(struct writer *writer)
+{
+    const struct arena_use *use = &writer->gathered.arenas;
+
+    if (!use->known)
+        return;
+    sink_object(&writer->sink,
+                json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "arenas", 1, "count", number(use->arenas),
+                          "bytes", number(use->bytes), "peak_bytes", number(use->peak_bytes), "live_blocks",
+                          number(use->live_blocks), "live_bytes", number(use->live_bytes), "used_bytes",
+                          number(use->used_bytes), "sparse", number(use->sparse)));
+    for (uint32_t i = 0; i < use->pin_count; i++)
+        sink_object(&writer->sink, json_pack("{s:I, s:I, s:I, s:I, s:I}", "pin", number(i + 1), "trace",
+                                             number(gathered_trace(&writer->gathered, (uint32_t)use->pins[i].key.a)),
+                                             "arenas", number(use->pins[i].arenas), "blocks",
+                                             number(use->pins[i].blocks), "bytes", number(use->pins[i].bytes)));
+}
+
 static void write_totals(struct writer *writer)
 {
     const struct ledger_header *header = writer->view->header;
@@ -491,6 +509,7 @@ static int write_report(const struct ledger_view *view, const struct report_end 
         write_tables(&writer);
         write_findings(&writer);
         write_growth(&writer);
+        write_arenas(&writer);
         write_totals(&writer);
         write_end(&writer);
     }

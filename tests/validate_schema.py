@@ -17,7 +17,7 @@ except ImportError:
     sys.exit(77)
 
 SCHEMAS = pathlib.Path(__file__).resolve().parent.parent / "include" / "memshim"
-ORDER = ["memshim", "module", "code", "frame", "stack", "trace", "group", "error", "audit", "why", "mark", "growth", "totals", "end"]
+ORDER = ["memshim", "module", "code", "frame", "stack", "trace", "group", "error", "audit", "why", "mark", "growth", "arenas", "pin", "totals", "end"]
 # Which keys of which lines hold the id of a line above.
 REFERENCES = {
     "frame": {"module": "module", "code": "code"},
@@ -26,6 +26,7 @@ REFERENCES = {
     "group": {"trace": "trace"},
     "audit": {"trace": "trace"},
     "growth": {"trace": "trace"},
+    "pin": {"trace": "trace"},
     "why": {"trace": "trace", "module": "module"},
     "error": {"trace": "trace", "alloc_trace": "trace", "free_trace": "trace"},
 }

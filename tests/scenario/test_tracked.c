@@ -305,3 +305,61 @@ Test(tracked, numpy)
         outcome_clear(&has);
     }
 }
+
+/* ---- arenas ---- */
+
+static long long number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    cr_assert(json_is_integer(value), "no number \"%s\"", key);
+    return json_integer_value(value);
+}
+
+static void assert_pinned(const struct python *python, const json_t *report)
+{
+    const json_t *arenas = json_object_get(report_process(report, 0), "arenas");
+    const json_t *pin = json_array_get(json_object_get(report, "pins"), 0);
+    double fragmentation = json_number_value(json_object_get(arenas, "fragmentation"));
+    char *stack = json_dumps(json_object_get(pin, "stack"), 0);
+
+    cr_expect_gt(number_of(arenas, "mapped"), 10, "%s", python->version);
+    cr_expect_gt(number_of(arenas, "sparse"), 5, "%s", python->version);
+    cr_expect_geq(number_of(arenas, "peak_bytes"), number_of(arenas, "bytes"));
+    cr_expect_gt(number_of(arenas, "used_bytes"), number_of(arenas, "live_bytes"));
+    cr_expect(fragmentation > 0.5 && fragmentation < 1, "%s: %f", python->version, fragmentation);
+    cr_expect_gt(number_of(pin, "arenas"), 5);
+    cr_expect_geq(number_of(pin, "blocks"), number_of(pin, "arenas"));
+    cr_expect(stack && strstr(stack, "\"fill\"") && strstr(stack, "\"work\""), "%s: %s", python->version, stack);
+    free(stack);
+}
+
+static void trace_arenas(const struct python *python, const char *end, int status)
+{
+    char *script = text_format("%s/tests/targets/pin_arenas.py", test_variable("TEST_SOURCE"));
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST(python->path, script, end), NULL);
+
+    cr_assert_eq(traced.run.status, status, "%s %s: %s", python->version, end, traced.run.err);
+    assert_pinned(python, traced.report);
+    struct outcome list = spawn_run(LIST(memshim_path(), "report", "--list", "arenas", traced.folder), NULL);
+    cr_expect(strstr(list.out, "pin_arenas.py:11"), "%s: %s", python->version, list.out);
+    outcome_clear(&list);
+    list = spawn_run(LIST(memshim_path(), "info", traced.folder), NULL);
+    cr_expect(strstr(list.out, " nearly empty; at most "), "%s: %s", python->version, list.out);
+    outcome_clear(&list);
+    /* Of a forked child it is not known what its parent has there. */
+    if (report_process_count(traced.report) > 1)
+        cr_expect(json_is_null(json_object_get(report_process(traced.report, 1), "arenas")));
+    traced_clear(&traced);
+    free(script);
+}
+
+Test(arenas, pinned)
+{
+    struct python pythons[PYTHONS_MAX];
+    size_t count = pythons_find(pythons);
+
+    for (size_t i = 0; i < count; i++)
+        trace_arenas(&pythons[i], "exit", 0);
+    trace_arenas(&pythons[0], "kill", 128 + 9);
+    trace_arenas(&pythons[0], "fork", 0);
+}
