@@ -44,6 +44,11 @@ enum option_type {
     X(fail_above, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", "let requests for more bytes than this fail, 0 = none") \
     X(limit, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", \
       "let requests fail by which the program would have more bytes than this, 0 = no limit") \
+    X(limit_malloc, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", \
+      "the same for what the program has from malloc and operator new alone") \
+    X(limit_raw, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", "the same for PyMem_RawMalloc alone") \
+    X(limit_mem, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", "the same for PyMem_Malloc alone") \
+    X(limit_obj, OPTION_SIZE, "0", 0, UINT64_MAX, "BYTES", "the same for PyObject_Malloc alone: Python's objects") \
     X(abort_on_error, OPTION_BOOL, "0", 0, 1, "0|1", "stop the program with SIGABRT at the first memory error") \
     X(error_limit, OPTION_NUMBER, "1000", 1, 1000000, "N", "distinct memory errors kept in the report") \
     X(self_check, OPTION_NUMBER, "0", 0, UINT32_MAX, "N", "compare every Nth stack with a full unwind, 0 = never") \

@@ -31,6 +31,13 @@ static inline enum block_domain origin_domain(size_t size, void *const **frame, 
     return origin->domain;
 }
 
+static _cold_ enum block_domain asked_domain(size_t size)
+{
+    const struct origin *origin = origin_of(size);
+
+    return origin ? origin->domain : DOMAIN_MALLOC;
+}
+
 static _always_inline_ uint64_t plain_ref(enum block_domain domain, void *const *frame)
 {
     uint64_t by_interpreter =
@@ -99,7 +106,7 @@ static _cold_ bool real_missing(void)
 
 static _noinline_ void *malloc_oddly(size_t size, void *const *frame)
 {
-    if (unlikely(fault_active) && fault_refuses(size))
+    if (unlikely(fault_active) && fault_refuses(asked_domain(size), size))
         return NULL;
     size_t stated = size;
     enum block_domain domain = origin_domain(size, &frame, &stated);
@@ -146,7 +153,7 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
         errno = ENOMEM;
         return NULL;
     }
-    if (unlikely(fault_active) && fault_refuses(bytes))
+    if (unlikely(fault_active) && fault_refuses(asked_domain(bytes), bytes))
         return NULL;
     size_t stated = bytes;
     enum block_domain domain = origin_domain(bytes, &frame, &stated);
@@ -163,7 +170,7 @@ void *capture_calloc(size_t count, size_t size, void *const *frame)
 
 void *capture_memalign(size_t alignment, size_t size, void *const *frame)
 {
-    if (unlikely(fault_active) && fault_refuses(size))
+    if (unlikely(fault_active) && fault_refuses(asked_domain(size), size))
         return NULL;
     enum block_domain domain = origin_domain(size, &frame, NULL);
     size_t padding = MAX(alignment, block_distance);
@@ -279,7 +286,7 @@ static _always_inline_ void *realloc_block(void *p, size_t size, void *const *fr
 
 static _cold_ void *realloc_judged(void *p, size_t size, void *const *frame)
 {
-    if (fault_refuses_resize(p, size, true))
+    if (fault_refuses_resize(asked_domain(size), p, size))
         return NULL;
     void *moved = realloc_block(p, size, frame);
     fault_resized();

@@ -28,15 +28,17 @@ static void enter(struct thread *thread, const void *p, size_t size, enum block_
                           event_flags());
     else
         thread->counters->dropped++;
-    count_allocation(thread, tally, size);
+    event_count_allocation(thread, tally, domain, size);
 }
 
 static void leave(struct thread *thread, uint32_t id)
 {
-    size_t size = records_get(id)->size;
+    const struct ledger_record *record = records_get(id);
+    enum block_domain domain = ledger_owner_domain(record->owner);
+    size_t size = record->size;
 
     records_give(&thread->records, id);
-    count_free(thread, size);
+    event_count_free(thread, domain, size);
 }
 
 /* ---- guard=1 ---- */
@@ -118,7 +120,7 @@ static void *finish(struct thread *thread, void *p, size_t size, enum block_doma
 
 void *capture_aside_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    if (unlikely(fault_active) && fault_refuses(size))
+    if (unlikely(fault_active) && fault_refuses(origin->domain, size))
         return NULL;
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin(origin, size, frame);
@@ -129,7 +131,7 @@ void *capture_aside_malloc(const struct python_origin *origin, size_t size, void
 
 void *capture_aside_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
 {
-    if (unlikely(fault_active) && fault_refuses(count * size))
+    if (unlikely(fault_active) && fault_refuses(origin->domain, count * size))
         return NULL;
     const struct py_allocator *allocator = origin->allocator;
     struct thread *thread = begin(origin, count * size, frame);
@@ -138,7 +140,7 @@ void *capture_aside_calloc(const struct python_origin *origin, size_t count, siz
     return thread ? finish(thread, p, count * size, origin->domain, frame) : p;
 }
 
-static _cold_ bool is_refused(const void *p, size_t size)
+static _cold_ bool is_refused(enum block_domain domain, const void *p, size_t size)
 {
     struct thread *thread = thread_enter();
     size_t old_size = 0;
@@ -151,7 +153,7 @@ static _cold_ bool is_refused(const void *p, size_t size)
         side_table_put(&side_blocks, (uintptr_t)p, id);
     }
     thread_leave();
-    return fault_refuses_growth(size, old_size);
+    return fault_refuses_growth(domain, size, old_size);
 }
 
 /* The old entry goes before another thread can get the address. */
@@ -163,7 +165,7 @@ void *capture_aside_realloc(const struct python_origin *origin, void *p, size_t 
         return capture_aside_malloc(origin, size, frame);
     if (pages_owns(p) || block_find(p)) /* from before the debug hooks */
         return capture_python_realloc(origin, p, size, frame);
-    if (unlikely(fault_active) && is_refused(p, size))
+    if (unlikely(fault_active) && is_refused(origin->domain, p, size))
         return NULL;
     struct thread *thread = thread_enter();
     if (!thread)

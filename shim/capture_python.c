@@ -54,7 +54,7 @@ static _always_inline_ void *on_pages(struct thread *thread, const struct python
 
 static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    if (unlikely(fault_active) && fault_refuses(size))
+    if (unlikely(fault_active) && fault_refuses(origin->domain, size))
         return NULL;
     if (unlikely(guard_active))
         origin = interpreter_lock_origin(origin, size, frame);
@@ -103,7 +103,7 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
 {
     size_t bytes;
 
-    if (__builtin_mul_overflow(count, size, &bytes) || (unlikely(fault_active) && fault_refuses(bytes)))
+    if (__builtin_mul_overflow(count, size, &bytes) || (unlikely(fault_active) && fault_refuses(origin->domain, bytes)))
         return NULL;
     if (unlikely(guard_active))
         origin = interpreter_lock_origin(origin, bytes, frame);
@@ -154,7 +154,7 @@ static _always_inline_ void *realloc_block(const struct python_origin *origin, v
 
 static _cold_ void *realloc_judged(const struct python_origin *origin, void *p, size_t size, void *const *frame)
 {
-    if (fault_refuses_resize(p, size, false))
+    if (fault_refuses_resize(origin->domain, p, size))
         return NULL;
     void *moved = realloc_block(origin, p, size, frame);
     fault_resized();

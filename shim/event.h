@@ -8,6 +8,7 @@
 #include "block.h"
 #include "compiler.h"
 #include "count.h"
+#include "fault.h"
 #include "guard.h"
 #include "labels.h"
 #include "ledger.h"
@@ -97,6 +98,23 @@ static inline uint32_t event_trace(struct thread *thread, void *const *frame)
     return event_tally(thread, frame)->trace;
 }
 
+/* ---- counting ---- */
+
+static _always_inline_ void event_count_allocation(struct thread *thread, struct ledger_tally *tally,
+                                                   enum block_domain domain, size_t size)
+{
+    count_allocation(thread, tally, size);
+    if (unlikely(fault_by_domain))
+        fault_balance(domain, (int64_t)size);
+}
+
+static _always_inline_ void event_count_free(struct thread *thread, enum block_domain domain, size_t size)
+{
+    count_free(thread, size);
+    if (unlikely(fault_by_domain))
+        fault_balance(domain, -(int64_t)size);
+}
+
 /* ---- entering a block ---- */
 
 static _always_inline_ void event_fill_record(struct ledger_record *record, const struct thread *thread, const void *p,
@@ -132,7 +150,7 @@ static _always_inline_ void event_enter(struct thread *thread, void *p, size_t s
     else
         thread->counters->dropped++;
     block_mark(p, ref, size);
-    count_allocation(thread, tally, size);
+    event_count_allocation(thread, tally, block_domain_of(ref), size);
 }
 
 /* Records what the real function gave (or not), and closes the guard. `zeroed`: not to be filled. Returns the program's pointer. */
@@ -174,7 +192,7 @@ static _always_inline_ void event_forget(struct thread *thread, const void *p, u
     }
     if (block_domain_of(ref) == DOMAIN_OBJ)
         pyframes_block_freed((uintptr_t)p, size);
-    count_free(thread, size);
+    event_count_free(thread, block_domain_of(ref), size);
 }
 
 /* ---- the allocator that made a block ---- */

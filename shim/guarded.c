@@ -250,7 +250,7 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
         interpreter_lock_note(thread, p, record->size, block_domain_of(ref), misuse_releaser(release), release->frame);
     misuse_check(thread, p, ref, release);
     check_sides(thread, p, ref, record, release->frame);
-    count_free(thread, record->size);
+    event_count_free(thread, block_domain_of(ref), record->size);
     if (block_domain_of(ref) == DOMAIN_OBJ)
         pyframes_block_freed((uintptr_t)p, record->size);
     record->type = trace;
@@ -329,7 +329,7 @@ static void *resize_in_place(void *p, uint64_t ref, uint64_t old_size, size_t si
     thread_local_state.busy = BUSY_SHIM;
     if (base) {
         guard_fill((uint8_t *)moved + old_size, GUARD_CLEAN, size - old_size);
-        count_free(thread, old_size);
+        event_count_free(thread, block_domain_of(ref), old_size);
         event_enter(thread, moved, size, ref, release->frame);
     } else {
         block_mark(p, ref, old_size);
@@ -445,7 +445,7 @@ static bool note_lost_prefix(const void *p, uint32_t id, const struct release *r
         return false;
     note_prefix(thread, p, record, release->frame);
     if (claim(record)) {
-        count_free(thread, record->size);
+        event_count_free(thread, ledger_owner_domain(record->owner), record->size);
         records_give(&thread->records, id);
     } else {
         note_double_free(thread, p, record, release);

@@ -228,7 +228,7 @@ static void record(struct thread *thread, struct slot *slot, uint64_t ref, void 
         event_fill_record(records_get(id), thread, slot->block, slot->size, ref, tally->trace, event_flags());
     else
         thread->counters->dropped++;
-    count_allocation(thread, tally, slot->size);
+    event_count_allocation(thread, tally, block_domain_of(ref), slot->size);
 }
 
 /* At the beginning of the slot or, as near as the alignment lets it, at the end. */
@@ -325,7 +325,7 @@ static void forget(struct thread *thread, const struct slot *slot, const struct 
         __atomic_fetch_add(&ledger_header->inherited_frees, 1, __ATOMIC_RELAXED);
         return;
     }
-    count_free(thread, slot->size);
+    event_count_free(thread, block_domain_of(slot->ref), slot->size);
     if (!block_record(slot->ref))
         return;
     struct ledger_record *known = records_get(block_record(slot->ref));

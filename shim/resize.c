@@ -6,7 +6,7 @@
 static void reenter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
 {
     if (event_is_own(ref) && block_record(ref))
-        count_free(thread, records_get(block_record(ref))->size);
+        event_count_free(thread, block_domain_of(ref), records_get(block_record(ref))->size);
     else
         ref &= ~(uint64_t)UINT32_MAX;
     event_enter(thread, p, size, ref, frame);

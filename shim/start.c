@@ -377,6 +377,7 @@ static uint32_t begin_forked_child(void)
     quarantine_fork_child();
     pages_fork_child();
     errors_fork_child();
+    fault_fork_child();
     ended = false;
     if (open_ledger(true) < 0) {
         thread_deactivate();

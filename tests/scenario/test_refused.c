@@ -32,6 +32,10 @@ static struct program_case program_cases[] = {
     {"limit=50000", "new 500, resized 0, large null, wrong 0\n", 501},
     {"limit=50000:guard=1", "new 500, resized 0, large null, wrong 0\n", 501},
     {"limit=50000:guard_pages=3", "new 500, resized 0, large null, wrong 0\n", 501},
+    {"limit_malloc=50000", "new 500, resized 0, large null, wrong 0\n", 501},
+    {"limit_malloc=50000:guard=1", "new 500, resized 0, large null, wrong 0\n", 501},
+    {"limit_malloc=50000:guard_pages=3", "new 500, resized 0, large null, wrong 0\n", 501},
+    {"limit_obj=1:limit_raw=1", "new 0, resized 0, large block, wrong 0\n", 0},
     {"limit=1050000", "new 0, resized 0, large block, wrong 0\n", 0},
 };
 
@@ -100,6 +104,9 @@ ParameterizedTest(struct python *python, refused, memory_error)
         {"limit=30M:guard=1", "limit", "8 499500\n", "PYTHONMALLOC=default"},
         {"limit=30M", "limit", "8 499500\n", "PYTHONMALLOC=malloc"},
         {"limit=30M", "limit", "8 499500\n", "PYTHONMALLOC=debug"},
+        {"limit_obj=30M:limit_mem=30M", "limit", "8 499500\n", "PYTHONMALLOC=default"},
+        {"limit_obj=30M", "objects", "2 499500\n", "PYTHONMALLOC=malloc"},
+        {"limit_obj=30M", "objects", "2 499500\n", "PYTHONMALLOC=debug"},
         {"fail_above=3M", "above", "4 499500\n", "PYTHONMALLOC=default"},
         {"fail_every=10000", "every", "2 499500\n", "PYTHONMALLOC=default"},
     };

@@ -36,7 +36,12 @@ def small_steps():
 
 
 def main():
-    ways = {"limit": (grow_list, grow_bytes, grow_text, grow_dict), "above": (grow_bytes, grow_text), "every": (small_steps,)}
+    ways = {
+        "limit": (grow_list, grow_bytes, grow_text, grow_dict),
+        "objects": (grow_dict,),
+        "above": (grow_bytes, grow_text),
+        "every": (small_steps,),
+    }
     done = 0
     for way in ways[sys.argv[1]] * 2:
         try:
