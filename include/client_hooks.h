@@ -65,6 +65,11 @@ extern uint64_t memshim_stack_trace(void) MEMSHIM_WEAK_;
 /* The absolute path of this process's report to be. Returns its length, or 0. */
 extern size_t memshim_output(char *buffer, size_t size) MEMSHIM_WEAK_;
 
+/* Calls of the function `name` (static storage) from other modules than the hook's own, loaded now or later, lead to `hook` from now
+ * on, for ever; calls inside of the module that has the function do where they go through its table of imports. At most a few. Returns
+ * 0 or -errno. */
+extern int memshim_redirect(const char *name, void *hook) MEMSHIM_WEAK_;
+
 /* `function` is called when the process ends by exit or _exit, before its report is written. It may run anywhere in the
  * program, so it waits for no lock. At most 8. */
 extern void memshim_at_end(void (*function)(void)) MEMSHIM_WEAK_;

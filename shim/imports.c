@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "imports.h"
 
+#include "client_hooks.h"
 #include "compiler.h"
+#include "lock.h"
 #include "real.h"
+#include "thread.h"
 #include "tracked.h"
 #include "unwind.h"
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
 #include <stdbool.h>
 #include <string.h>
@@ -56,15 +60,22 @@ EXPORT_AS(PyTraceMalloc_Untrack, untrack, unsigned domain, uintptr_t p);
 EXPORT_AS(_PyTraceMalloc_Track, track, unsigned domain, uintptr_t p, size_t size); /* in 3.6 */
 EXPORT_AS(_PyTraceMalloc_Untrack, untrack, unsigned domain, uintptr_t p);
 
-static const struct import {
+struct import {
     const char *name;
     void *hook;
-} imports[] = {
+};
+
+#define IMPORTS_MAX 16u
+#define TRACEMALLOC_IMPORTS 4u
+
+/* The first ones are tracemalloc's, the others come by memshim_redirect. */
+static struct import imports[IMPORTS_MAX] = {
     {"PyTraceMalloc_Track", (void *)track},
     {"PyTraceMalloc_Untrack", (void *)untrack},
     {"_PyTraceMalloc_Track", (void *)track},
     {"_PyTraceMalloc_Untrack", (void *)untrack},
 };
+static uint32_t import_count = TRACEMALLOC_IMPORTS;
 
 /* ---- the real ones ---- */
 
@@ -77,7 +88,7 @@ static void *find(void *handle, const char *name, const void *hook)
 
 void imports_find(void *handle)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(imports); i += 2) {
+    for (size_t i = 0; i < TRACEMALLOC_IMPORTS; i += 2) {
         void *found_track = find(handle, imports[i].name, imports[i].hook);
         void *found_untrack = find(handle, imports[i + 1].name, imports[i + 1].hook);
         if (!found_track || !found_untrack)
@@ -91,114 +102,147 @@ void imports_find(void *handle)
 
 /* ---- imports of a module ---- */
 
-/* What of its dynamic section is needed. */
-struct tables {
+/* What of it is needed. */
+struct module {
+    uintptr_t bias;
+    uintptr_t protected_start,
+        protected_end; /* what the loader has made read-only: the end is rounded down to a page */
+    const ElfW(Dyn) * dynamic;
     const ElfW(Sym) * symbols;
     const char *names;
     const ElfW(Rela) * slots, *data;
     size_t slot_count, data_count;
-    uintptr_t bias;
-    uintptr_t protected_start; /* what the loader has made read-only */
-    size_t protected_size;
 };
 
-/* glibc replaces the addresses in the section by real ones, where it can write to it. */
-static const void *place(const struct link_map *map, ElfW(Addr) address)
+static size_t page_size(void)
 {
-    return (const void *)(address < map->l_addr ? map->l_addr + address : address);
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static bool read_tables(const struct link_map *map, struct tables *tables)
+static void read_headers(const struct dl_phdr_info *info, struct module *module)
+{
+    *module = (struct module){.bias = info->dlpi_addr};
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + header->p_vaddr;
+        if (header->p_type == PT_DYNAMIC)
+            module->dynamic = (const ElfW(Dyn) *)start;
+        if (header->p_type == PT_GNU_RELRO) {
+            module->protected_start = start;
+            module->protected_end = (start + header->p_memsz) & ~(page_size() - 1);
+        }
+    }
+}
+
+/* glibc replaces the addresses in the section by real ones, where it can write to it. */
+static const void *place(const struct module *module, ElfW(Addr) address)
+{
+    return (const void *)(address < module->bias ? module->bias + address : address);
+}
+
+static bool read_tables(struct module *module)
 {
     bool rela = true;
 
-    *tables = (struct tables){.bias = map->l_addr};
-    for (const ElfW(Dyn) *entry = map->l_ld; entry && entry->d_tag != DT_NULL; entry++) {
-        switch (entry->d_tag) {
-        case DT_SYMTAB:
-            tables->symbols = place(map, entry->d_un.d_ptr);
-            break;
-        case DT_STRTAB:
-            tables->names = place(map, entry->d_un.d_ptr);
-            break;
-        case DT_JMPREL:
-            tables->slots = place(map, entry->d_un.d_ptr);
-            break;
-        case DT_RELA:
-            tables->data = place(map, entry->d_un.d_ptr);
-            break;
-        case DT_PLTRELSZ:
-            tables->slot_count = entry->d_un.d_val / sizeof(ElfW(Rela));
-            break;
-        case DT_RELASZ:
-            tables->data_count = entry->d_un.d_val / sizeof(ElfW(Rela));
-            break;
-        case DT_PLTREL:
+    for (const ElfW(Dyn) *entry = module->dynamic; entry && entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_SYMTAB)
+            module->symbols = place(module, entry->d_un.d_ptr);
+        else if (entry->d_tag == DT_STRTAB)
+            module->names = place(module, entry->d_un.d_ptr);
+        else if (entry->d_tag == DT_JMPREL)
+            module->slots = place(module, entry->d_un.d_ptr);
+        else if (entry->d_tag == DT_RELA)
+            module->data = place(module, entry->d_un.d_ptr);
+        else if (entry->d_tag == DT_PLTRELSZ)
+            module->slot_count = entry->d_un.d_val / sizeof(ElfW(Rela));
+        else if (entry->d_tag == DT_RELASZ)
+            module->data_count = entry->d_un.d_val / sizeof(ElfW(Rela));
+        else if (entry->d_tag == DT_PLTREL)
             rela = entry->d_un.d_val == DT_RELA;
-            break;
-        default:
-            break;
-        }
     }
-    if (!tables->slots)
-        tables->slot_count = 0;
-    if (!tables->data)
-        tables->data_count = 0;
-    return rela && tables->symbols && tables->names;
+    module->slot_count = module->slots ? module->slot_count : 0;
+    module->data_count = module->data ? module->data_count : 0;
+    return rela && module->symbols && module->names;
 }
 
-static int find_protected(struct dl_phdr_info *info, size_t size, void *data)
+/* Of what the loader has made read-only the slot's page is opened for the moment. */
+static void set_slot(const struct module *module, void **slot, void *hook)
 {
-    struct tables *tables = data;
+    uintptr_t page = (uintptr_t)slot & ~(page_size() - 1);
+    bool protected = (uintptr_t)slot >= module->protected_start && (uintptr_t)slot < module->protected_end;
 
-    (void)size;
-    if (info->dlpi_addr != tables->bias)
-        return 0;
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        if (info->dlpi_phdr[i].p_type != PT_GNU_RELRO)
-            continue;
-        tables->protected_start = tables->bias + info->dlpi_phdr[i].p_vaddr;
-        tables->protected_size = info->dlpi_phdr[i].p_memsz;
-    }
-    return 1;
-}
-
-/* Of what the loader has made read-only the slot's page is opened for the moment. The end of that is rounded down to a page. */
-static void set_slot(const struct tables *tables, void **slot, void *hook)
-{
-    size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
-    uintptr_t page = (uintptr_t)slot & ~(page_size - 1);
-    uintptr_t end = (tables->protected_start + tables->protected_size) & ~(page_size - 1);
-    bool protected = (uintptr_t)slot >= tables->protected_start && (uintptr_t)slot < end;
-
-    if (*slot == hook || (protected && mprotect((void *)page, page_size, PROT_READ | PROT_WRITE)))
+    if (*slot == hook || (protected && mprotect((void *)page, page_size(), PROT_READ | PROT_WRITE)))
         return;
     __atomic_store_n(slot, hook, __ATOMIC_RELEASE);
     if (protected)
-        mprotect((void *)page, page_size, PROT_READ);
+        mprotect((void *)page, page_size(), PROT_READ);
 }
 
-static void redirect(const struct tables *tables, const ElfW(Rela) * entries, size_t count)
+static void redirect(const struct module *module, const ElfW(Rela) * entries, size_t count)
 {
+    uint32_t known = __atomic_load_n(&import_count, __ATOMIC_ACQUIRE);
+
     for (size_t i = 0; i < count; i++) {
         uint64_t type = ELF64_R_TYPE(entries[i].r_info);
         if (type != RELOCATION_SLOT && type != RELOCATION_DATA)
             continue;
-        const char *name = tables->names + tables->symbols[ELF64_R_SYM(entries[i].r_info)].st_name;
-        for (size_t k = 0; k < ARRAY_SIZE(imports); k++)
+        const char *name = module->names + module->symbols[ELF64_R_SYM(entries[i].r_info)].st_name;
+        for (size_t k = 0; k < known; k++)
             if (strcmp(name, imports[k].name) == 0)
-                set_slot(tables, (void **)(tables->bias + entries[i].r_offset), imports[k].hook);
+                set_slot(module, (void **)(module->bias + entries[i].r_offset), imports[k].hook);
     }
+}
+
+/* Which modules: the one at `bias`, or all but the hook's own. */
+struct request {
+    uintptr_t bias;
+    bool all;
+};
+
+static int visit(struct dl_phdr_info *info, size_t size, void *data)
+{
+    const struct request *request = data;
+    struct module module;
+
+    (void)size;
+    if (request->all == (info->dlpi_addr == request->bias))
+        return 0;
+    read_headers(info, &module);
+    if (read_tables(&module)) {
+        redirect(&module, module.slots, module.slot_count);
+        redirect(&module, module.data, module.data_count);
+    }
+    return !request->all;
 }
 
 void imports_redirect(void *handle)
 {
     struct link_map *map = NULL;
-    struct tables tables;
 
-    if (!real_track || dlinfo(handle, RTLD_DI_LINKMAP, &map) || !map || !read_tables(map, &tables))
+    if ((!real_track && import_count == TRACEMALLOC_IMPORTS) || dlinfo(handle, RTLD_DI_LINKMAP, &map) || !map)
         return;
-    real.dl_iterate_phdr(find_protected, &tables);
-    redirect(&tables, tables.slots, tables.slot_count);
-    redirect(&tables, tables.data, tables.data_count);
+    real.dl_iterate_phdr(visit, &(struct request){.bias = map->l_addr});
+}
+
+/* The shim's own imports of such a name, there are none. */
+_exported_ int memshim_redirect(const char *name, void *hook)
+{
+    static struct lock lock;
+    Dl_info own;
+    struct thread *thread = name && hook && dladdr(hook, &own) ? thread_enter() : NULL;
+
+    if (!thread)
+        return -EINVAL;
+    thread_local_state.busy = BUSY_NESTED;
+    lock_take(&lock);
+    bool room = import_count < IMPORTS_MAX;
+    if (room) {
+        imports[import_count] = (struct import){name, hook};
+        __atomic_store_n(&import_count, import_count + 1, __ATOMIC_RELEASE);
+    }
+    lock_give(&lock);
+    if (room)
+        real.dl_iterate_phdr(visit, &(struct request){.bias = (uintptr_t)own.dli_fbase, .all = true});
+    thread_leave();
+    return room ? 0 : -ENOMEM;
 }

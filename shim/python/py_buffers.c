@@ -2,11 +2,16 @@
  *
  * Exports of buffers: who has taken one and not given it back. The functions of the buffer protocol in chosen types are replaced by
  * ones that keep an account; that reaches every user, also C code and static interpreters, because the slots are where all of
- * them end. Only types that have a release function: adding one where there is none would change what the type can do. */
+ * them end. Only types that have a release function: adding one where there is none would change what the type can do.
+ *
+ * Of other types (bytes, numpy.ndarray) nobody is told that a buffer was given back. There the calls of PyObject_GetBuffer and
+ * PyBuffer_Release count, which the shim leads here: those of extension modules, and where libpython is a library the
+ * interpreter's own. Where it is not, the interpreter's are seen neither when they take nor when they give back. */
 #include "py_buffer.h"
 
 #include "client_hooks.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
@@ -14,6 +19,7 @@
 #define TYPES_MAX 16
 #define BUCKETS 1024u
 #define LABEL_MAX 200
+#define NAME_MAX_BYTES 64
 #define TP_AS_BUFFER \
     160 /* offset in PyTypeObject, the same from 3.8 on where modules of the limited API can be loaded at all */
 
@@ -126,7 +132,7 @@ static void note_released(const struct py_buffer *view, const PyObject *exporter
 
 /* ---- the slots ---- */
 
-static char type_names[TYPES_MAX][64];
+static char type_names[TYPES_MAX][NAME_MAX_BYTES];
 
 static int take(unsigned n, PyObject *self, struct py_buffer *view, int flags)
 {
@@ -161,6 +167,59 @@ EACH(DEFINE)
 
 static const struct procs ours[TYPES_MAX] = {EACH(PAIR)};
 
+/* ---- types without a release function ---- */
+
+static struct watched {
+    PyTypeObject *type;
+    char name[NAME_MAX_BYTES];
+} watched[TYPES_MAX];
+static unsigned watched_count;
+
+static int (*real_get)(PyObject *exporter, struct py_buffer *view, int flags);
+static void (*real_release)(struct py_buffer *view);
+
+static const struct watched *watched_of(PyObject *object)
+{
+    for (unsigned i = 0; i < watched_count; i++)
+        if (Py_TYPE(object) == watched[i].type || PyType_IsSubtype(Py_TYPE(object), watched[i].type))
+            return &watched[i];
+    return NULL;
+}
+
+static int get_watched(PyObject *exporter, struct py_buffer *view, int flags)
+{
+    int result = real_get(exporter, view, flags);
+    const struct watched *type = result == 0 && view && view->obj ? watched_of(view->obj) : NULL;
+
+    if (type)
+        note_taken(view, view->obj, type->name);
+    return result;
+}
+
+static void release_watched(struct py_buffer *view)
+{
+    if (view && view->obj && watched_of(view->obj))
+        note_released(view, view->obj);
+    real_release(view);
+}
+
+/* Returns 0, or -1 without an exception: they cannot be. */
+static int watch_calls(void)
+{
+    if (real_get)
+        return 0;
+    void *get = dlsym(RTLD_DEFAULT, "PyObject_GetBuffer"), *release = dlsym(RTLD_DEFAULT, "PyBuffer_Release");
+    if (!get || !release || !&memshim_redirect)
+        return -1;
+    *(void **)&real_release = release;
+    *(void **)&real_get = get;
+    /* what was taken before is given back without an entry, and not the other way round */
+    return memshim_redirect("PyBuffer_Release", (void *)release_watched) < 0 ||
+                   memshim_redirect("PyObject_GetBuffer", (void *)get_watched) < 0
+               ? -1
+               : 0;
+}
+
 static int is_ours(py_get_buffer get)
 {
     for (unsigned i = 0; i < TYPES_MAX; i++)
@@ -169,7 +228,7 @@ static int is_ours(py_get_buffer get)
     return 0;
 }
 
-static int set_name(unsigned n, PyObject *type)
+static int set_name(char *name_of, PyObject *type)
 {
     PyObject *name = PyObject_GetAttrString(type, "__name__"), *module = PyObject_GetAttrString(type, "__module__");
     PyObject *full = name && module ? PyUnicode_FromFormat("%U.%U", module, name) : NULL;
@@ -178,13 +237,35 @@ static int set_name(unsigned n, PyObject *type)
     if (bytes) {
         const char *text = PyBytes_AsString(bytes);
         text += strncmp(text, "builtins.", 9) == 0 ? 9 : 0;
-        snprintf(type_names[n], sizeof(type_names[n]), "%s", text);
+        snprintf(name_of, NAME_MAX_BYTES, "%s", text);
     }
     Py_XDECREF(name);
     Py_XDECREF(module);
     Py_XDECREF(full);
     Py_XDECREF(bytes);
     return bytes ? 0 : -1;
+}
+
+/* `type` gives out buffers, and hears nothing of their end. */
+static int watch(PyObject *type)
+{
+    for (unsigned i = 0; i < watched_count; i++)
+        if (watched[i].type == (PyTypeObject *)type)
+            return 0;
+    if (watched_count == TYPES_MAX) {
+        PyErr_SetString(PyExc_RuntimeError, "too many types");
+        return -1;
+    }
+    if (watch_calls() < 0) {
+        PyErr_Format(PyExc_TypeError, "%R is not told when its buffers are given back: only memshim can hear of it",
+                     type);
+        return -1;
+    }
+    if (set_name(watched[watched_count].name, type) < 0)
+        return -1;
+    Py_INCREF(type);
+    watched[watched_count++].type = (PyTypeObject *)type;
+    return 0;
 }
 
 static int track(PyObject *type)
@@ -196,17 +277,19 @@ static int track(PyObject *type)
         return -1;
     }
     memcpy(&procs, (const char *)type + TP_AS_BUFFER, sizeof(procs));
-    if (!procs || !procs->get || !procs->release) {
-        PyErr_Format(PyExc_TypeError, "%R gives out buffers that are not given back", type);
+    if (!procs || !procs->get) {
+        PyErr_Format(PyExc_TypeError, "%R gives out no buffers", type);
         return -1;
     }
+    if (!procs->release)
+        return watch(type);
     if (is_ours(procs->get))
         return 0;
     if (type_count == TYPES_MAX) {
         PyErr_SetString(PyExc_RuntimeError, "too many types");
         return -1;
     }
-    if (set_name(type_count, type) < 0)
+    if (set_name(type_names[type_count], type) < 0)
         return -1;
     Py_INCREF(type); /* its functions are ours from now on */
     originals[type_count] = *procs;
@@ -214,8 +297,8 @@ static int track(PyObject *type)
     return 0;
 }
 
-PyDoc_STRVAR(track_doc, "_track_buffers(types)\n\nKeep an account of the buffers of these types. TypeError: a type has "
-                        "no release function.");
+PyDoc_STRVAR(track_doc, "_track_buffers(types)\n\nKeep an account of the buffers of these types. TypeError: a type "
+                        "gives out none, or cannot be followed.");
 
 static PyObject *py_track(PyObject *module, PyObject *types)
 {

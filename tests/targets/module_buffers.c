@@ -9,7 +9,7 @@ static PyObject *keep(PyObject *module, PyObject *object)
     Py_buffer view;
 
     (void)module;
-    if (PyObject_GetBuffer(object, &view, PyBUF_FULL) < 0)
+    if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
