@@ -235,6 +235,42 @@ Test(module, labels)
     for_each(check_labels);
 }
 
+/* ---- examples of documents ---- */
+
+static void check_documented(const struct python *python)
+{
+    struct script script = script_open(python, "module_documented.py");
+    char *extension = python_compile(python, "documented.c", "documented");
+
+    if (extension) {
+        assert_bare(&script, extension, "good");
+        assert_bare(&script, extension, "limit");
+        struct traced traced = trace_script(&script, extension, "good");
+        ASSERT_LEAKS(traced.report, 1, 0, .domain = "buffer", .function = "take_buffer",
+                     .type = "documented.Plane: 48 bytes, format i, shape (3, 4), writable");
+        cr_expect_gt(report_blocks(traced.report, "definite", "leak_example"), 0, "%s", python->version);
+        cr_expect_gt(report_blocks(traced.report, "definite", "allocation_leak"), 0, "%s", python->version);
+        cr_expect_eq(count_errors(&traced, NULL, NULL), 0, "%s", python->version);
+        traced_clear(&traced);
+        traced = trace(BY_LAUNCHER, "guard=1", LIST(python->path, script.path, extension, "bad"),
+                       LIST(script.environment, script.program));
+        cr_expect_eq(traced.run.status, 0, "%s: %s", python->version, traced.run.err);
+        cr_expect_eq(count_errors(&traced, "domain-mismatch", "mem"), 1, "%s: %s", python->version, traced.run.err);
+        traced_clear(&traced);
+        traced = trace(BY_LAUNCHER, "limit_obj=60M:limit_mem=60M", LIST(python->path, script.path, extension, "limit"),
+                       LIST(script.environment, script.program));
+        cr_expect_eq(traced.run.status, 0, "%s: %s", python->version, traced.run.err);
+        traced_clear(&traced);
+    }
+    script_close(&script);
+    free(extension);
+}
+
+Test(module, documented)
+{
+    for_each(check_documented);
+}
+
 /* ---- the launcher ---- */
 
 static void check_launcher(const struct python *python)
