@@ -61,6 +61,14 @@ Test(filter, all_must_hold)
     cr_expect_eq(count(), 0);
 }
 
+Test(filter, labels)
+{
+    items[1].label = "loading";
+    cr_assert_null(filter_parse(&filters, "label=load"));
+    cr_assert_eq(count(), 1);
+    cr_expect_str_eq(items[0].label, "loading");
+}
+
 Test(filter, a_leak_without_a_type_has_none_that_matches)
 {
     cr_assert_null(filter_parse(&filters, "type=*"));

@@ -279,3 +279,24 @@ Test(leaks, audit_is_told_of_the_leak_it_belongs_to)
     cr_expect_eq(leaks.items[2].references->objects, 0);
     cr_expect_str_eq(leaks.items[2].references->unseen, "m.Node");
 }
+
+/* Blocks of one stack are told apart by their labels, also in the fingerprint; ignored ones are suppressed by nobody's rule. */
+Test(leaks, labels)
+{
+    static const char text[] = TABLES(
+        "/a/x.py", "10",
+        "/lib/") "{\"trace\":5,\"native\":0,\"python\":1,\"allocations\":1,\"bytes\":1,\"label\":\"loading\"}\n"
+                 "{\"trace\":6,\"native\":0,\"python\":1,\"allocations\":1,\"bytes\":1,\"ignored\":true}\n" GROUP(
+                     "1", "definite", "obj", "null", "\"blocks\":1,\"bytes\":100")
+                     GROUP("5", "definite", "obj", "null", "\"blocks\":2,\"bytes\":50")
+                         GROUP("6", "reachable", "obj", "null", "\"interpreter\":true,\"blocks\":3,\"bytes\":10");
+
+    sample_process(&model, text);
+    cr_assert_eq(leaks_build(&model, symbols, &leaks), 0);
+    cr_assert_eq(leaks.count, 3);
+    cr_expect_null(leaks.items[0].label);
+    cr_expect_str_eq(leaks.items[1].label, "loading");
+    cr_expect_str_neq(leaks.items[0].fingerprint, leaks.items[1].fingerprint);
+    cr_expect_str_eq(leaks.items[0].fingerprint, leaks.items[2].fingerprint);
+    cr_expect(leaks.items[2].ignored && !leaks.items[2].interpreter);
+}

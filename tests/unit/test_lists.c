@@ -63,6 +63,10 @@ Test(lists, leaks_are_added_up)
     group(GROUP_TYPE);
     expect_row(0, 300, 2, 1, "list");
     expect_row(1, 150, 4, 2, "(no Python object)");
+    items[1].label = "loading";
+    group(GROUP_LABEL);
+    expect_row(0, 300, 2, 1, "loading");
+    expect_row(1, 150, 4, 2, "(no label)");
     group(GROUP_FUNCTION);
     expect_row(0, 450, 6, 3, "work|er (app.py)");
     table_clear(&table);
