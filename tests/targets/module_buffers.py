@@ -62,6 +62,9 @@ else:
     raise AssertionError("resized")
 
 
+kept_views = []
+
+
 def watch(exporter, described):
     """Of types that are not told when their buffers are given back: all that is not lost is."""
     memshim.track_buffers(type(exporter))
@@ -73,6 +76,12 @@ def watch(exporter, described):
             assert view.obj is exporter
         b"".join([exporter, b"x"])
     assert memshim.buffer_exports() == before, memshim.buffer_exports()
+    views = [memoryview(exporter) for _ in range(3)]
+    assert memshim.buffer_exports().count(described) == 3, memshim.buffer_exports()
+    views[0].release()
+    del views[1:]
+    assert memshim.buffer_exports() == before, memshim.buffer_exports()
+    kept_views.extend(views)  # released, and still there at the end
     buffers.keep(exporter)
     assert sorted(memshim.buffer_exports()) == sorted(before + [described]), memshim.buffer_exports()
 

@@ -163,7 +163,7 @@ def track_buffers(*types):
     What was not given back at the end is in the report, as domain "buffer", with type, length, format and shape, and the
     stack that took it; buffer_exports() lists it at any time. Types of extensions can be named as well. Those without a
     release function (bytes, numpy.ndarray) can only be followed under memshim, else TypeError; and where the interpreter is
-    linked statically, only what extension modules take of them. Classes with __buffer__ (3.12) are seen by what they
+    linked statically, only what extension modules and memoryviews take of them. Classes with __buffer__ (3.12) are seen by what they
     hand on."""
     if not types:
         import array
