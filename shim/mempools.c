@@ -175,13 +175,13 @@ static void trim_child(struct thread *thread, uint32_t number, uintptr_t start, 
 
 /* ---- for the program ---- */
 
-/* Begins a call that concerns the pool at `anchor`: the guard is up and the lock taken, and *ret_pool is its number, 0 = there is
+/* Begins a call that concerns the pool at `anchor`, and the `size` bytes at `p`: the guard is up and the lock taken, and *ret_pool is its number, 0 = there is
  * none. NULL: *ret_error says why not. */
-static struct thread *begin(const void *anchor, uint32_t *ret_pool, int *ret_error)
+static struct thread *begin(const void *anchor, const void *p, size_t size, uint32_t *ret_pool, int *ret_error)
 {
     struct thread *thread = NULL;
 
-    if (!tracked_is_region((uintptr_t)anchor, 0))
+    if (!tracked_is_region((uintptr_t)anchor, 0) || !tracked_is_region((uintptr_t)p, size))
         *ret_error = -EINVAL;
     else
         thread = tracked_enter(ret_error);
@@ -220,7 +220,7 @@ _exported_ int memshim_mempool_create(unsigned domain, const void *pool)
     int saved = errno, result = 0;
     uint32_t number;
 
-    if (!begin(pool, &number, &result))
+    if (!begin(pool, pool, 0, &number, &result))
         return result;
     return end(number ? -EEXIST : create(domain, pool), saved);
 }
@@ -229,10 +229,8 @@ _exported_ int memshim_mempool_alloc(const void *pool, const void *p, size_t siz
 {
     int saved = errno, result = 0;
     uint32_t number;
+    struct thread *thread = begin(pool, p, size, &number, &result);
 
-    if (!tracked_is_region((uintptr_t)p, size))
-        return -EINVAL;
-    struct thread *thread = begin(pool, &number, &result);
     if (!thread)
         return result;
     if (number && start_options.domains && !sample_mean) {
@@ -248,7 +246,7 @@ _exported_ int memshim_mempool_free(const void *pool, const void *p)
 {
     int saved = errno, result = 0;
     uint32_t number;
-    struct thread *thread = begin(pool, &number, &result);
+    struct thread *thread = begin(pool, p, 0, &number, &result);
 
     if (!thread)
         return result;
@@ -262,10 +260,8 @@ _exported_ int memshim_mempool_trim(const void *pool, const void *p, size_t size
 {
     int saved = errno, result = 0;
     uint32_t number;
+    struct thread *thread = begin(pool, p, size, &number, &result);
 
-    if (!tracked_is_region((uintptr_t)p, size))
-        return -EINVAL;
-    struct thread *thread = begin(pool, &number, &result);
     if (!thread)
         return result;
     for (uint32_t child = number ? pool_at(number)->first : 0, next; child; child = next) {
@@ -279,7 +275,7 @@ _exported_ int memshim_mempool_destroy(const void *pool)
 {
     int saved = errno, result = 0;
     uint32_t number;
-    struct thread *thread = begin(pool, &number, &result);
+    struct thread *thread = begin(pool, pool, 0, &number, &result);
 
     if (!thread)
         return result;

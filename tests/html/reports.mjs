@@ -108,7 +108,8 @@ function report(pid, options) {
             live_blocks: 10 * i,
             live_bytes: 1000 * i,
         });
-    lines.push({ growth: 1, trace: 1, blocks: marks.map((i) => 10 * i), bytes: marks.map((i) => 1000 * i) });
+    const counts = { blocks: marks.map((i) => 10 * i), bytes: marks.map((i) => 1000 * i) };
+    lines.push({ growth: 1, trace: 1, ...counts, garbage_blocks: 0, garbage_bytes: 0 });
     const link = { kind: "definite", domain: "obj", size: 64 };
     lines.push({ why: 1, of: 1, role: "block", trace: 1, type: "list", ...link });
     lines.push({ why: 2, of: 1, role: "holder", trace: 1, type: EVIL, offset: "0x10", name: "cache", ...link });

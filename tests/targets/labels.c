@@ -8,14 +8,6 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
-#define CHECK(expression) \
-    do { \
-        if (!(expression)) { \
-            printf("line %d: %s\n", __LINE__, #expression); \
-            exit(1); \
-        } \
-    } while (0)
-
 VISIBLE static void *one_place(void)
 {
     void *block = use(malloc(100));

@@ -25,6 +25,15 @@ static inline void *use(void *block)
 /* Stands after a call that must not become a tail call. */
 #define NO_TAIL_CALL() __asm__ volatile("")
 
+/* Ends the program unless it is true. */
+#define CHECK(expression) \
+    do { \
+        if (!(expression)) { \
+            printf("line %d: %s\n", __LINE__, #expression); \
+            exit(1); \
+        } \
+    } while (0)
+
 /* Loses `count` blocks of `size` bytes. */
 __attribute__((unused)) VISIBLE static void lose(int count, size_t size)
 {

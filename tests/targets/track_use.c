@@ -161,14 +161,6 @@ VISIBLE static int pool_alloc(void *pool, void *p, size_t size)
     return result;
 }
 
-#define CHECK(expression) \
-    do { \
-        if (!(expression)) { \
-            printf("line %d: %s\n", __LINE__, #expression); \
-            exit(1); \
-        } \
-    } while (0)
-
 static void pool_errors(void *pool)
 {
     CHECK(memshim_mempool_create(domain, NULL) == -EINVAL && memshim_mempool_create(domain, pool) == -EEXIST);
