@@ -88,7 +88,7 @@ enum record_flags {
     RECORD_KIND_MASK = 7u << 1,
     RECORD_CODE = 1u << 4,        /* the block holds a code object that LEDGER_CODES describes */
     RECORD_INTERPRETER = 1u << 5, /* kept by the interpreter itself beyond its end: no leak of the program */
-    RECORD_FREED = 1u << 6,   /* freed and kept back (guard=1): `type` = trace of the free, `mark` links the queue */
+    RECORD_FREED = 1u << 6,   /* freed, and its pages are kept inaccessible (guard_pages): `type` = trace of the free */
     RECORD_DAMAGED = 1u << 7, /* its guard bytes are not intact, which has been reported */
 };
 

@@ -127,6 +127,39 @@ static inline void block_unmark(void *p)
     block_prefix(p)[1] = BLOCK_FREED;
 }
 
+/* ---- freed blocks that are kept back (quarantine.h) ---- */
+
+#define BLOCK_KEPT (0x6b657074ULL << 32)
+
+/* No prefix at all: of threads that free one block at the same moment, the one that puts it there does. */
+#define BLOCK_CLAIMED 0x6d69616c632d6b62ULL
+
+/* Makes a block's prefix that of a freed one, which knows its traces in place of its record and size. */
+static inline void block_keep(void *p, uint64_t ref, uint32_t alloc_trace, uint32_t free_trace)
+{
+    uint64_t *prefix = block_prefix(p);
+    uint64_t kept = (ref & ~(uint64_t)UINT32_MAX) | alloc_trace;
+
+    prefix[0] = kept;
+    prefix[1] = block_check_word(p, kept, free_trace) ^ BLOCK_KEPT;
+}
+
+/* Whether these 16 bytes are the prefix of such a block. */
+static inline bool block_is_kept(const uint64_t *prefix, const void *p)
+{
+    return (prefix[1] ^ BLOCK_KEPT) == block_check_word(p, prefix[0], (uint32_t)prefix[1]);
+}
+
+static inline uint32_t block_alloc_trace(const uint64_t *prefix)
+{
+    return (uint32_t)prefix[0];
+}
+
+static inline uint32_t block_free_trace(const uint64_t *prefix)
+{
+    return (uint32_t)prefix[1];
+}
+
 /* Whether the bytes where the prefix of a pointer would be can be read at all. Costs a system call. */
 bool block_prefix_readable(const void *p);
 

@@ -122,6 +122,19 @@ static _noinline_ void *malloc_oddly(size_t size, void *const *frame)
     return event_finish(thread, base, stated, padding, plain_ref(domain, frame), false, frame);
 }
 
+static _noinline_ void *malloc_guarded(size_t size, void *const *frame)
+{
+    struct thread *thread = plain_enter();
+
+    if (unlikely(!thread))
+        return malloc_oddly(size, frame);
+    if (pymem_watching)
+        watch_sometimes(thread);
+    struct ledger_tally *tally = plain_tally_first(thread, frame);
+    uint8_t *base = real.malloc(size + PLAIN_GUARDED + GUARD_SIDE);
+    return plain_finish_guarded(thread, base, size, plain_ref(DOMAIN_MALLOC, frame), tally);
+}
+
 static void *pass_over(size_t size)
 {
     void *p = real.malloc(size);
@@ -134,8 +147,11 @@ void *capture_malloc(size_t size, void *const *frame)
 {
     if (unlikely(size > EVENT_SIZE_LIMIT || thread_local_state.origin || pymem_watching == PYMEM_WATCH_EACH))
         return malloc_oddly(size, frame);
-    if (unlikely(event_odd))
+    if (unlikely(event_odd)) {
+        if (event_guards)
+            return malloc_guarded(size, frame);
         return plain_passes(size) ? pass_over(size) : malloc_oddly(size, frame);
+    }
     struct thread *thread = plain_enter();
     if (unlikely(!thread))
         return malloc_oddly(size, frame);
@@ -267,7 +283,7 @@ static _always_inline_ void *realloc_block(void *p, size_t size, void *const *fr
         if (!guard_active || !is_invalid(p, true, frame))
             return foreign_realloc(p, size, frame);
         errno = ENOMEM;
-        return NULL;
+        return size ? guarded_realloc_invalid(NULL, p, size, frame) : NULL;
     }
     if (size == 0) { /* as glibc does */
         capture_free(p, frame);
@@ -356,6 +372,9 @@ void capture_free(void *p, void *const *frame)
         real.free(p);
         return;
     }
+    if (event_guards && !thread_local_state.origin &&
+        guarded_free_plainly(p, block_template, EVENT_BY_INTERPRETER, frame))
+        return;
     if (unlikely(event_odd || thread_local_state.origin) || !plain_leave(p, block_template, EVENT_BY_INTERPRETER)) {
         free_oddly(p, frame);
         return;

@@ -82,6 +82,22 @@ static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_
     return plain_finish(thread, base, size, origin->ref, frame);
 }
 
+static _noinline_ void *malloc_guarded(const struct python_origin *origin, size_t size, void *const *frame)
+{
+    struct thread *thread = plain_enter();
+
+    if (unlikely(!thread))
+        return malloc_oddly(origin, size, frame);
+    const struct py_allocator *allocator = origin->allocator;
+    struct ledger_tally *tally = plain_tally_first(thread, frame);
+    if (unlikely(interpreter_lock_missing_after(thread))) {
+        thread_leave();
+        return malloc_oddly(origin, size, frame);
+    }
+    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + PLAIN_GUARDED + GUARD_SIDE);
+    return plain_finish_guarded(thread, base, size, origin->ref, tally);
+}
+
 /* With sampling most requests end here. */
 static _noinline_ void *pass_over(const struct python_origin *origin, size_t size)
 {
@@ -96,6 +112,8 @@ void *capture_python_malloc(const struct python_origin *origin, size_t size, voi
 {
     if (likely(!event_odd && size <= EVENT_SIZE_LIMIT))
         return malloc_plainly(origin, size, frame);
+    if (event_guards && size <= EVENT_SIZE_LIMIT)
+        return malloc_guarded(origin, size, frame);
     return plain_passes(size) ? pass_over(origin, size) : malloc_oddly(origin, size, frame);
 }
 
@@ -142,7 +160,9 @@ static _always_inline_ void *realloc_block(const struct python_origin *origin, v
         return pages_realloc(origin, p, MAX(size, 1u), &release);
     uint64_t ref = block_find(p);
     if (!ref)
-        return guard_active && guarded_is_invalid(p, &release) ? NULL : foreign_realloc(origin, p, size, frame);
+        return guard_active && guarded_is_invalid(p, &release)
+                   ? guarded_realloc_invalid(origin, p, MAX(size, 1u), frame)
+                   : foreign_realloc(origin, p, size, frame);
     if (size > EVENT_SIZE_LIMIT - block_padding(ref))
         return NULL;
     if (guard_active)
@@ -227,6 +247,8 @@ void capture_python_free(const struct python_origin *origin, void *p, void *cons
         return;
     if (likely(!event_odd))
         free_plainly(origin, p, frame);
+    else if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
+        return;
     else if (plain_is_foreign(p) && !side_blocks.count)
         origin->allocator->free(origin->allocator->context, p);
     else

@@ -5,7 +5,7 @@
 
 uint32_t event_interval;
 bool event_odd = true;
-bool event_samples;
+bool event_samples, event_guards;
 
 void event_settle(void)
 {
@@ -14,10 +14,11 @@ void event_settle(void)
     uint64_t domains = start_options.domains & (libc | python);
 
     /* Without any of the interpreter's domains none of its hooks is installed. */
-    bool odd = start_phase || guard_active || fault_active || start_options.guard_pages || !start_options.native ||
-               labels_used || (domains != (libc | python) && domains != libc);
-    event_odd = odd || sample_mean;
-    event_samples = !odd && sample_mean;
+    bool odd = start_phase || fault_active || start_options.guard_pages || !start_options.native || labels_used ||
+               (domains != (libc | python) && domains != libc);
+    event_odd = odd || guard_active || sample_mean;
+    event_samples = !odd && !guard_active && sample_mean;
+    event_guards = !odd && guard_active && !sample_mean;
 }
 
 _cold_ void event_watch_start(void)
@@ -30,13 +31,10 @@ _cold_ void event_watch_start(void)
 
 uint64_t event_serials = 1;
 
-void event_dress(struct thread *thread, void *p, size_t size, enum block_domain domain)
+_cold_ void event_take_serials(struct thread *thread)
 {
-    if (thread->serial == thread->serial_end) {
-        thread->serial = __atomic_fetch_add(&event_serials, SERIALS_BATCH, __ATOMIC_RELAXED);
-        thread->serial_end = thread->serial + SERIALS_BATCH;
-    }
-    guard_dress(p, size, domain, thread->serial++);
+    thread->serial = __atomic_fetch_add(&event_serials, SERIALS_BATCH, __ATOMIC_RELAXED);
+    thread->serial_end = thread->serial + SERIALS_BATCH;
 }
 
 _cold_ void event_forget_alone(uint64_t ref)

@@ -34,6 +34,9 @@ extern _hidden_ bool event_odd;
 /* True: they would be plain but for sampling. */
 extern _hidden_ bool event_samples;
 
+/* True: they would be plain but for guard bytes. */
+extern _hidden_ bool event_guards;
+
 /* Counts up at each edge of a scope (scope.c); records have the value at which they were made. */
 extern _hidden_ uint32_t event_interval;
 
@@ -131,8 +134,16 @@ static _always_inline_ void event_fill_record(struct ledger_record *record, cons
 /* The next serial number that no thread has taken: those in guard bytes are smaller. */
 extern _hidden_ uint64_t event_serials;
 
+/* Takes more of them for the thread. */
+void event_take_serials(struct thread *thread);
+
 /* Guard bytes of a new block, before its record is published. */
-void event_dress(struct thread *thread, void *p, size_t size, enum block_domain domain);
+static _always_inline_ void event_dress(struct thread *thread, void *p, size_t size, enum block_domain domain)
+{
+    if (unlikely(thread->serial == thread->serial_end))
+        event_take_serials(thread);
+    guard_dress(p, size, domain, thread->serial++);
+}
 
 /* Records the block at `p` and marks it. A `ref` without a record gets one of its own. */
 static _always_inline_ void event_enter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
@@ -162,8 +173,8 @@ static _always_inline_ void *event_finish(struct thread *thread, uint8_t *base, 
     if (likely(base)) {
         int saved = errno;
         p = base + padding;
-        if (unlikely(guard_fills) && !zeroed)
-            memset(p, GUARD_CLEAN, size);
+        if (!zeroed)
+            guard_fill(p, GUARD_CLEAN, size);
         thread_local_state.busy = BUSY_SHIM;
         event_enter(thread, p, size, ref, frame);
         errno = saved;

@@ -19,21 +19,6 @@ void guard_init(bool active, bool fills)
     block_template = (uint64_t)__builtin_ctz(block_distance) << BLOCK_PADDING_SHIFT;
 }
 
-static void store(void *at, uint64_t word)
-{
-    memcpy(at, &word, sizeof(word));
-}
-
-void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial)
-{
-    uint8_t *bytes = p;
-
-    store(bytes - 16, htobe64(size));
-    store(bytes - 8, guard_letter_word(domain));
-    store(bytes + size, GUARD_FORBIDDEN_WORD);
-    store(bytes + size + 8, htobe64(serial));
-}
-
 static bool serial_possible(uint64_t stored, uint64_t serial_limit)
 {
     return be64toh(stored) - 1 < serial_limit;
@@ -65,9 +50,9 @@ struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, 
 {
     struct guard_sides should;
 
-    store(should.before, htobe64(size));
-    store(should.before + 8, guard_letter_word(domain));
-    store(should.after, GUARD_FORBIDDEN_WORD);
+    guard_store(should.before, htobe64(size));
+    guard_store(should.before + 8, guard_letter_word(domain));
+    guard_store(should.after, GUARD_FORBIDDEN_WORD);
     memcpy(should.after + 8, sides->after + 8, 8);
     if (!serial_possible(guard_load(sides->after + 8), serial_limit))
         memset(should.after + 8, 0, 8);
@@ -82,7 +67,7 @@ struct guard_damage guard_examine_debug(const struct guard_sides *sides, size_t 
 {
     struct guard_sides with_serial = *sides;
 
-    store(with_serial.after + 8, htobe64(1));
+    guard_store(with_serial.after + 8, htobe64(1));
     return guard_examine(&with_serial, size, domain, UINT64_MAX);
 }
 

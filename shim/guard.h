@@ -35,9 +35,6 @@ struct guard_sides {
     uint8_t after[GUARD_SIDE];
 };
 
-/* Writes them. */
-void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial);
-
 static inline void guard_read(const void *p, size_t size, struct guard_sides *sides)
 {
     memcpy(sides->before, (const uint8_t *)p - GUARD_SIDE, GUARD_SIDE);
@@ -84,6 +81,22 @@ static inline bool guard_intact(const void *p, size_t size, enum block_domain do
            guard_load(bytes + size) == GUARD_FORBIDDEN_WORD && be64toh(guard_load(bytes + size + 8)) - 1 < serial_limit;
 }
 
+static inline void guard_store(void *at, uint64_t word)
+{
+    memcpy(at, &word, sizeof(word));
+}
+
+/* Writes both sides. */
+static inline void guard_dress(void *p, size_t size, enum block_domain domain, uint64_t serial)
+{
+    uint8_t *bytes = p;
+
+    guard_store(bytes - 16, htobe64(size));
+    guard_store(bytes - 8, guard_letter_word(domain));
+    guard_store(bytes + size, GUARD_FORBIDDEN_WORD);
+    guard_store(bytes + size + 8, htobe64(serial));
+}
+
 /* The same for a block in the debug hooks of CPython, which have no serial number there. */
 struct guard_damage guard_examine_debug(const struct guard_sides *sides, size_t size, enum block_domain domain);
 
@@ -118,10 +131,23 @@ static inline bool guard_is_filled(const uint8_t *bytes, size_t size, uint8_t va
     return !(other | (guard_load(bytes + size - 8) ^ word));
 }
 
+/* Fills a block. Small ones, which are the most, without a call. */
 static inline void guard_fill(void *p, uint8_t value, size_t size)
 {
-    if (guard_fills)
+    uint8_t *at = p, *end = at + size;
+
+    if (!guard_fills)
+        return;
+    if (size < 16 || size > 64) {
         memset(p, value, size);
+        return;
+    }
+    memset(at, value, 16);
+    if (size > 32) {
+        memset(at + 16, value, 16);
+        memset(end - 32, value, 16);
+    }
+    memset(end - 16, value, 16);
 }
 
 #endif

@@ -4,11 +4,10 @@
 #include "errors.h"
 #include "event.h"
 #include "interpreter_lock.h"
-#include "place.h"
+#include "plain.h"
 #include "quarantine.h"
 
 #define MOVE_MAX (256u << 10) /* growing blocks up to here move */
-#define WALK_MAX (1ull << 28) /* records that searches may look at in the process's life */
 
 #if __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
@@ -36,40 +35,60 @@ void guarded_describe(char *text, size_t room, const struct guard_damage *damage
         used += snprintf(text + used, room - (size_t)used, " %02x", damage->bytes[i]);
 }
 
-static void note_damage(const struct guard_damage *damage, uintptr_t address, const struct ledger_record *record,
-                        uint64_t size, enum block_domain domain, uint32_t trace)
+void guarded_note_damage(const struct guard_damage *damage, const struct guarded_block *block, uint32_t trace)
 {
-    bool freed = record && record->owner & RECORD_FREED;
     char detail[224];
 
-    guarded_describe(detail, sizeof(detail), damage, size, domain);
+    guarded_describe(detail, sizeof(detail), damage, block->size, block->domain);
     errors_note(&(struct error_note){
         .kind = damage->kind,
-        .domain = domain,
-        .address = address,
-        .size = size,
+        .domain = block->domain,
+        .address = block->address,
+        .size = block->size,
         .trace = trace,
-        .alloc_trace = record ? record->trace : 0,
-        .free_trace = freed ? record->type : 0,
+        .alloc_trace = block->alloc_trace,
+        .free_trace = block->free_trace,
         .detail = detail,
     });
 }
 
-static uint64_t serial_limit(void)
+struct guarded_block guarded_live(const void *p, uint64_t size, enum block_domain domain,
+                                  const struct ledger_record *record)
+{
+    return (struct guarded_block){(uintptr_t)p, size, domain, record ? record->trace : 0, 0};
+}
+
+struct guarded_block guarded_kept(const struct quarantine_entry *entry)
+{
+    return (struct guarded_block){quarantine_address(entry->place), entry->size, quarantine_domain(entry->place),
+                                  entry->alloc_trace, entry->free_trace};
+}
+
+uint64_t guarded_serial_limit(void)
 {
     return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
 }
 
-struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides, uint64_t size,
-                                          enum block_domain domain)
+struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides,
+                                          const struct guarded_block *block)
 {
-    struct guard_damage damage = guard_examine(sides, size, domain, serial_limit());
+    struct guard_damage damage = guard_examine(sides, block->size, block->domain, guarded_serial_limit());
 
     if (damage.kind != ERROR_UNDERFLOW) {
         damage = (struct guard_damage){ERROR_UNDERFLOW, -(int64_t)block_distance, BLOCK_PREFIX, BLOCK_PREFIX, {0}};
         memcpy(damage.bytes, prefix, BLOCK_PREFIX);
     }
     return damage;
+}
+
+_cold_ void guarded_note_prefix(struct thread *thread, const struct guarded_block *block, void *const *frame)
+{
+    const void *p = (const void *)block->address;
+    struct guard_sides sides;
+
+    guard_read(p, block->size, &sides);
+    struct guard_damage damage = guarded_prefix_damage(block_prefix(p), &sides, block);
+    guarded_note_damage(&damage, block, event_trace(thread, frame));
 }
 
 /* ---- a block at its release ---- */
@@ -84,64 +103,80 @@ static uint64_t size_of(const void *p, const struct ledger_record *record)
     return record ? record->size : guard_stated_size(p);
 }
 
-_cold_ static void note_sides(struct thread *thread, const void *p, uint64_t ref, struct ledger_record *record,
+/* False: its guard bytes are damaged, which is noted by now. */
+_cold_ static bool note_sides(struct thread *thread, const struct guarded_block *block, uint64_t limit,
                               void *const *frame)
 {
-    enum block_domain domain = block_domain_of(ref);
-    uint64_t size = size_of(p, record);
     struct guard_sides sides;
 
-    if (record && record->owner & RECORD_DAMAGED)
-        return;
-    guard_read(p, size, &sides);
-    struct guard_damage damage = guard_examine(&sides, size, domain, record ? serial_limit() : UINT64_MAX);
-    if (!damage.kind)
-        return;
-    note_damage(&damage, (uintptr_t)p, record, size, domain, event_trace(thread, frame));
-    if (record)
-        __atomic_fetch_or(&record->owner, RECORD_DAMAGED, __ATOMIC_RELAXED);
+    guard_read((const void *)block->address, block->size, &sides);
+    struct guard_damage damage = guard_examine(&sides, block->size, block->domain, limit);
+    if (damage.kind)
+        guarded_note_damage(&damage, block, event_trace(thread, frame));
+    return !damage.kind;
 }
 
-static inline void check_sides(struct thread *thread, const void *p, uint64_t ref, struct ledger_record *record,
+/* Checks a block that is live. False: damage is known. */
+static inline bool check_sides(struct thread *thread, const void *p, uint64_t ref, struct ledger_record *record,
                                void *const *frame)
 {
-    uint64_t size = size_of(p, record);
+    uint64_t size = size_of(p, record), limit = record ? guarded_serial_limit() : UINT64_MAX;
 
     if (!record && size > EVENT_SIZE_LIMIT) /* the parent's block, whose size is damaged */
-        return;
-    if (unlikely(!guard_intact(p, size, block_domain_of(ref), record ? serial_limit() : UINT64_MAX)))
-        note_sides(thread, p, ref, record, frame);
+        return false;
+    if (likely(guard_intact(p, size, block_domain_of(ref), limit)))
+        return true;
+    if (record && record->owner & RECORD_DAMAGED)
+        return false;
+    struct guarded_block block = guarded_live(p, size, block_domain_of(ref), record);
+    if (note_sides(thread, &block, limit, frame))
+        return true;
+    if (record)
+        __atomic_fetch_or(&record->owner, RECORD_DAMAGED, __ATOMIC_RELAXED);
+    return false;
 }
 
-static void note_double_free(struct thread *thread, const void *p, const struct ledger_record *record,
-                             const struct release *release)
+bool guarded_is_kept(const void *p)
 {
-    enum block_domain domain = ledger_owner_domain(record->owner);
+    return !((uintptr_t)p & 15) && block_prefix_readable(p) && block_is_kept(block_prefix(p), p);
+}
+
+void guarded_note_double_free(struct thread *thread, const struct guarded_block *block, const struct release *release)
+{
     char detail[128];
 
     snprintf(detail, sizeof(detail), "%s of a block of %llu bytes (%s) that was freed before", misuse_releaser(release),
-             (unsigned long long)record->size, misuse_maker(domain));
+             (unsigned long long)block->size, misuse_maker(block->domain));
     errors_note(&(struct error_note){
         .kind = ERROR_DOUBLE_FREE,
-        .domain = domain,
-        .address = (uintptr_t)p,
-        .size = record->size,
+        .domain = block->domain,
+        .address = block->address,
+        .size = block->size,
         .trace = event_trace(thread, release->frame),
-        .alloc_trace = record->trace,
-        .free_trace = record->type,
+        .alloc_trace = block->alloc_trace,
+        .free_trace = block->free_trace,
         .detail = detail,
     });
 }
 
-/* Of threads that free one block at the same moment, one does. */
-static inline bool claim(struct ledger_record *record)
+/* What the prefix of a freed block says of it. */
+struct guarded_block guarded_from_prefix(const void *p)
 {
-    if (is_single_threaded()) {
-        uint64_t owner = record->owner;
-        __atomic_store_n(&record->owner, owner | RECORD_FREED, __ATOMIC_RELEASE);
-        return !(owner & RECORD_FREED);
-    }
-    return !(__atomic_fetch_or(&record->owner, RECORD_FREED, __ATOMIC_ACQ_REL) & RECORD_FREED);
+    const uint64_t *prefix = block_prefix(p);
+
+    return (struct guarded_block){(uintptr_t)p, guard_stated_size(p), block_domain_of(prefix[0]),
+                                  block_alloc_trace(prefix), block_free_trace(prefix)};
+}
+
+/* Of threads that free one block at the same moment, one does. */
+static inline bool claim(void *p)
+{
+    uint64_t *word = &block_prefix(p)[1], is = *word;
+
+    if (is_single_threaded())
+        return true;
+    return block_is_marked(block_prefix(p), p) &&
+           __atomic_compare_exchange_n(word, &is, BLOCK_CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* ---- leaving the quarantine ---- */
@@ -157,81 +192,69 @@ static void give_back(void *p, uint64_t ref)
     thread_local_state.busy = busy;
 }
 
-_cold_ static void note_prefix(struct thread *thread, const void *p, struct ledger_record *record, void *const *frame)
+_cold_ static void note_dead(struct thread *thread, const struct guarded_block *block, void *const *frame)
 {
-    enum block_domain domain = ledger_owner_domain(record->owner);
-    struct guard_sides sides;
+    struct guard_damage damage = guard_examine_dead((const void *)block->address, block->size, 0);
 
-    if (record->owner & RECORD_DAMAGED)
-        return;
-    guard_read(p, record->size, &sides);
-    struct guard_damage damage = guarded_prefix_damage(block_prefix(p), &sides, record->size, domain);
-    note_damage(&damage, (uintptr_t)p, record, record->size, domain, event_trace(thread, frame));
-    __atomic_fetch_or(&record->owner, RECORD_DAMAGED, __ATOMIC_RELAXED);
+    if (damage.kind)
+        guarded_note_damage(&damage, block, event_trace(thread, frame));
 }
 
-/* The record is in no cache any more, and is only written to: a store is waited for by nobody. */
-static void let_go(struct thread *thread, const struct quarantine_entry *entry, void *const *frame)
+struct leaving {
+    struct thread *thread;
+    void *const *frame;
+};
+
+static void let_go(const struct quarantine_entry *entry, void *argument)
 {
-    void *p = (void *)entry->address;
+    const struct leaving *leaving = argument;
+    void *p = (void *)quarantine_address(entry->place);
     uint64_t ref = block_prefix(p)[0];
-    enum block_domain domain = block_domain_of(ref);
 
-    if (unlikely(!block_is_marked(block_prefix(p), p))) { /* its memory cannot be given back any more */
-        note_prefix(thread, p, records_get(entry->id), frame);
-        records_give(&thread->records, entry->id);
+    struct guarded_block block = guarded_kept(entry);
+    if (unlikely(!block_is_kept(block_prefix(p), p))) { /* its memory cannot be given back any more */
+        if (!(entry->place & QUARANTINE_SIDES_NOTED))
+            guarded_note_prefix(leaving->thread, &block, leaving->frame);
         return;
     }
-    if (guard_fills && unlikely(!guard_is_filled(p, entry->size, GUARD_DEAD))) {
-        struct guard_damage damage = guard_examine_dead(p, entry->size, 0);
-        note_damage(&damage, entry->address, records_get(entry->id), entry->size, domain, event_trace(thread, frame));
-    }
-    if (unlikely(!guard_intact(p, entry->size, domain, serial_limit())))
-        note_sides(thread, p, ref, records_get(entry->id), frame);
-    records_give(&thread->records, entry->id);
+    if (guard_fills && unlikely(!guard_is_filled(p, entry->size, GUARD_DEAD)) &&
+        !(entry->place & QUARANTINE_DEAD_NOTED))
+        note_dead(leaving->thread, &block, leaving->frame);
+    if (unlikely(!guard_intact(p, entry->size, quarantine_domain(entry->place), guarded_serial_limit())) &&
+        !(entry->place & QUARANTINE_SIDES_NOTED))
+        note_sides(leaving->thread, &block, guarded_serial_limit(), leaving->frame);
     give_back(p, ref);
-}
-
-/* Lets as many bytes go as came in, if there are too many. */
-static void shrink(struct thread *thread, enum quarantine_pool pool, uint64_t added, void *const *frame)
-{
-    struct quarantine_entry entry;
-    int64_t left = (int64_t)(added + QUARANTINE_COST);
-
-    while (left > 0 && quarantine_take(&thread->quarantine, pool, &entry)) {
-        left -= (int64_t)(entry.size + QUARANTINE_COST);
-        let_go(thread, &entry, frame);
-    }
 }
 
 /* ---- free ---- */
 
-/* Python's blocks can be kept back by threads that hold the lock, in the interpreter that lives as long as the process. */
-static void keep_back(struct thread *thread, void *p, uint64_t ref, struct ledger_record *record, bool holds_lock,
-                      void *const *frame)
+/* Python's blocks can be kept back by threads that hold the lock, in the interpreter that lives as long as the process. The block
+ * has been claimed and has no record any more. */
+static void keep_back(struct thread *thread, void *p, uint64_t ref, const struct quarantine_entry *entry,
+                      bool holds_lock, void *const *frame)
 {
-    bool python = event_is_python(block_domain_of(ref));
+    bool python = event_is_python(block_domain_of(ref)), returnable = !python || holds_lock;
     enum quarantine_pool pool = python ? QUARANTINE_PYTHON : QUARANTINE_LIBC;
-    bool kept = quarantine_keeps(record->size) && (!python || pymem_in_main_interpreter());
+    bool kept = !returnable || (quarantine_keeps(entry->size) && (!python || pymem_in_main_interpreter()));
 
-    if (python && !holds_lock)
-        kept = true;
-    if (!kept) {
-        records_give(&thread->records, block_record(ref));
+    if (kept) {
+        guard_fill(p, GUARD_DEAD, entry->size);
+        block_keep(p, ref, entry->alloc_trace, entry->free_trace);
+        kept = quarantine_add(&thread->quarantine, thread->generation, pool, entry);
+    }
+    if (!kept && returnable)
         give_back(p, ref);
-        return;
-    }
-    guard_fill(p, GUARD_DEAD, record->size);
-    uint64_t size = record->size;
-    struct quarantine_entry entry = {(uintptr_t)p, size, block_record(ref)};
-    if (!quarantine_add(&thread->quarantine, thread->generation, pool, &entry)) {
-        records_give(&thread->records, entry.id);
-        if (!python || holds_lock)
-            give_back(p, ref);
-        return;
-    }
-    if (!python || holds_lock)
-        shrink(thread, pool, size, frame);
+    else if (kept && returnable)
+        quarantine_shrink(&thread->quarantine, pool, let_go, &(struct leaving){thread, frame});
+}
+
+/* What has been claimed is no live block any more. */
+static void retire(struct thread *thread, const void *p, uint64_t ref, uint64_t size)
+{
+    records_give(&thread->records, block_record(ref));
+    event_count_free(thread, block_domain_of(ref), size);
+    if (block_domain_of(ref) == DOMAIN_OBJ)
+        pyframes_block_freed((uintptr_t)p, size);
 }
 
 static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct ledger_record *record,
@@ -241,20 +264,20 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
     __builtin_prefetch(record, 1); /* it may be in no cache: what does not need it comes first */
     bool missing = (python || by_python) && interpreter_lock_missing();
     uint32_t trace = event_trace(thread, release->frame);
+    struct quarantine_entry entry = {quarantine_place(p, block_domain_of(ref)), record->size, record->trace, trace};
 
-    if (!claim(record)) {
-        note_double_free(thread, p, record, release);
+    if (missing && by_python && !interpreter_lock_excused(thread, release->frame))
+        interpreter_lock_note(thread, p, entry.size, block_domain_of(ref), misuse_releaser(release), release->frame);
+    misuse_check(thread, p, ref, release);
+    if (!check_sides(thread, p, ref, record, release->frame))
+        entry.place |= QUARANTINE_SIDES_NOTED;
+    if (!claim(p)) { /* by another thread, this moment */
+        struct guarded_block block = guarded_live(p, entry.size, block_domain_of(ref), NULL);
+        guarded_note_double_free(thread, &block, release);
         return;
     }
-    if (missing && by_python && !interpreter_lock_excused(thread, release->frame))
-        interpreter_lock_note(thread, p, record->size, block_domain_of(ref), misuse_releaser(release), release->frame);
-    misuse_check(thread, p, ref, release);
-    check_sides(thread, p, ref, record, release->frame);
-    event_count_free(thread, block_domain_of(ref), record->size);
-    if (block_domain_of(ref) == DOMAIN_OBJ)
-        pyframes_block_freed((uintptr_t)p, record->size);
-    record->type = trace;
-    keep_back(thread, p, ref, record, !missing, release->frame);
+    retire(thread, p, ref, entry.size);
+    keep_back(thread, p, ref, &entry, !missing, release->frame);
 }
 
 /* The parent's, or one for which the ledger had no room. */
@@ -287,6 +310,42 @@ void guarded_free(void *p, uint64_t ref, const struct release *release)
     errno = saved;
 }
 
+bool guarded_free_plainly(void *p, uint64_t of, uint64_t allocator_bits, void *const *frame)
+{
+    const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
+    enum block_domain domain = block_domain_of(of);
+    struct thread_local_state *state = &thread_local_state;
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - PLAIN_GUARDED);
+
+    if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < PLAIN_GUARDED || !thread_raise(BUSY_SHIM)))
+        return false;
+    uint32_t generation = *thread_generation, size = (uint32_t)prefix[1];
+    uint64_t ref = prefix[0];
+    struct thread *thread = state->self;
+    of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
+    if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p) || !block_record(ref) ||
+                 size == BLOCK_SIZE_UNKNOWN || state->generation != generation) ||
+        unlikely(!guard_intact(p, size, domain, guarded_serial_limit()))) {
+        state->busy = 0;
+        return false;
+    }
+    struct ledger_record *record = records_get(block_record(ref));
+    __builtin_prefetch(record, 1); /* it may be in no cache */
+    uint32_t trace = plain_tally(thread, frame)->trace;
+    if (unlikely((event_is_python(domain) && interpreter_lock_missing_after(thread)) || !claim(p))) {
+        state->busy = 0;
+        return false;
+    }
+    int saved = errno;
+    struct quarantine_entry entry = {quarantine_place(p, domain), size, record->trace, trace};
+    records_give_entry(&thread->records, block_record(ref), record);
+    count_subtract(thread->counters, 1, size);
+    keep_back(thread, p, ref, &entry, true, frame);
+    errno = saved;
+    thread_leave();
+    return true;
+}
+
 /* ---- realloc ---- */
 
 static void *allocate(const struct python_origin *origin, size_t size, void *const *frame)
@@ -294,22 +353,17 @@ static void *allocate(const struct python_origin *origin, size_t size, void *con
     return origin ? capture_python_malloc(origin, size, frame) : capture_malloc(size, frame);
 }
 
-/* Checks, at the beginning of a realloc. *ret_freed: the block is one that was freed already. */
-static uint64_t check_before(void *p, uint64_t ref, const struct release *release, bool *ret_freed)
+/* Checks, at the beginning of a realloc. Returns the size. */
+static uint64_t check_before(void *p, uint64_t ref, const struct release *release)
 {
     struct ledger_record *record = own_record(ref);
     struct thread *thread = thread_enter();
 
-    *ret_freed = record && record->owner & RECORD_FREED;
-    if (!thread)
-        return size_of(p, record);
-    if (*ret_freed) {
-        note_double_free(thread, p, record, release);
-    } else {
+    if (thread) {
         misuse_check(thread, p, ref, release);
         check_sides(thread, p, ref, record, release->frame);
+        thread_leave();
     }
-    thread_leave();
     return size_of(p, record);
 }
 
@@ -347,12 +401,11 @@ static bool stays(uint64_t ref, uint64_t old_size, size_t size)
 void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref, size_t size,
                       const struct release *release)
 {
-    bool freed;
-    uint64_t old_size = check_before(p, ref, release, &freed);
+    uint64_t old_size = check_before(p, ref, release);
     enum block_domain domain = block_domain_of(ref);
     bool python = event_is_python(domain);
 
-    if (!freed && stays(ref, old_size, size) && !(python && interpreter_lock_missing()))
+    if (stays(ref, old_size, size) && !(python && interpreter_lock_missing()))
         return resize_in_place(p, python ? ref : block_with_domain(ref, release->by), old_size, size, release);
     void *moved = allocate(origin, size, release->frame);
     if (!moved)
@@ -361,146 +414,18 @@ void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref,
     struct release old = *release;
     old.by = domain; /* a mismatch has been noted */
     old.size = SIZE_MAX;
-    if (!freed)
-        guarded_free(p, ref, &old);
+    guarded_free(p, ref, &old);
     return moved;
 }
 
-/* ---- pointers that are no blocks ---- */
-
-static bool note_invalid(const void *p, const struct release *release, uint32_t block, const char *detail)
+void *guarded_realloc_invalid(const struct python_origin *origin, const void *p, size_t size, void *const *frame)
 {
-    const struct ledger_record *record = block ? records_get(block) : NULL;
-    struct thread *thread = thread_enter();
-
-    if (!thread)
-        return false;
-    errors_note(&(struct error_note){
-        .kind = ERROR_INVALID_FREE,
-        .domain = record ? ledger_owner_domain(record->owner) : release->by,
-        .address = (uintptr_t)p,
-        .size = record ? record->size : 0,
-        .trace = event_trace(thread, release->frame),
-        .alloc_trace = record ? record->trace : 0,
-        .free_trace = record && record->owner & RECORD_FREED ? record->type : 0,
-        .detail = detail,
-    });
-    thread_leave();
-    return true;
-}
-
-/* What glibc's free looks at before it gives up a process: the chunk's own size and its neighbour's. */
-static bool is_plausible_chunk(const void *p)
-{
-    const uint8_t *chunk = (const uint8_t *)p - 16;
-    uint64_t word, size, next;
-
-    if (((uintptr_t)p & 15) || !block_prefix_readable(chunk + block_distance))
-        return false;
-    memcpy(&word, chunk + 8, 8);
-    size = word & ~7ULL;
-    if (size < 32 || size % 16 || size >> 46)
-        return false;
-    if (word & 2) { /* a mapping of its own; since 2.43 the size is without the header */
-        uintptr_t end = (uintptr_t)chunk + size;
-        return (end & 4095) == 0 || ((end + 16) & 4095) == 0;
-    }
-    if (!block_prefix_readable(chunk + size + block_distance))
-        return false;
-    memcpy(&next, chunk + size + 8, 8);
-    return (next & 1) && (next & ~7ULL) >= 16 && next >> 46 == 0;
-}
-
-/* Other allocators mark their blocks in other ways. */
-static bool real_is_libc(void)
-{
-    const struct ledger_module *module = place_module((uintptr_t)real.free);
-    return module && module == place_module((uintptr_t)real._exit);
-}
-
-/* Whether every block there is has a record: otherwise nothing can be said of one that has none. */
-static bool all_recorded(void)
-{
-    const uint64_t all = 1u << DOMAIN_MALLOC | 1u << DOMAIN_RAW | 1u << DOMAIN_MEM | 1u << DOMAIN_OBJ;
-    return !sample_mean && (start_options.domains & all) == all;
-}
-
-static uint32_t find_block(const void *p, uint64_t *ret_owner)
-{
-    static uint64_t walked;
-    uint64_t cost = place_limit(LEDGER_RECORDS);
-
-    if (__atomic_add_fetch(&walked, cost, __ATOMIC_RELAXED) > WALK_MAX)
-        return 0;
-    return place_block((uintptr_t)p, ret_owner);
-}
-
-/* The reference before a block was overwritten: the block cannot be given back, but it is known. */
-static bool note_lost_prefix(const void *p, uint32_t id, const struct release *release)
-{
-    struct ledger_record *record = records_get(id);
-    struct thread *thread = thread_enter();
-
-    if (!thread)
-        return false;
-    note_prefix(thread, p, record, release->frame);
-    if (claim(record)) {
-        event_count_free(thread, ledger_owner_domain(record->owner), record->size);
-        records_give(&thread->records, id);
-    } else {
-        note_double_free(thread, p, record, release);
-    }
-    thread_leave();
-    return true;
-}
-
-static bool is_in_block(const void *p, const struct release *release)
-{
-    uint64_t owner = 0;
-    uint32_t id = find_block(p, &owner);
-
-    if (!id)
-        return false;
-    intptr_t offset = (intptr_t)p - (intptr_t)ledger_owner_address(owner);
-    if (offset == 0)
-        return note_lost_prefix(p, id, release);
-    char detail[160];
-    snprintf(detail, sizeof(detail), "%s of a pointer to offset %lld of a %sblock of %llu bytes (%s)",
-             misuse_releaser(release), (long long)offset, owner & RECORD_FREED ? "freed " : "",
-             (unsigned long long)records_get(id)->size, misuse_maker(ledger_owner_domain(owner)));
-    return note_invalid(p, release, id, detail);
-}
-
-_cold_ static bool find_invalid(const void *p, const struct release *release)
-{
-    bool python = event_is_python(release->by);
-    char detail[160];
-    const char *what = NULL;
-
-    if (!python && real_is_libc() && is_plausible_chunk(p))
-        return false;
-    if (!block_prefix_readable((const uint8_t *)p + block_distance))
-        what = "an address without memory";
-    else if (place_on_stack((uintptr_t)p))
-        what = "a pointer into the stack";
-    else if (place_module((uintptr_t)p))
-        what = "a pointer to static data";
-    else if (all_recorded() && is_in_block(p, release))
-        return true;
-    else if (!python && real_is_libc())
-        what = "a pointer that no allocator gave";
-    if (!what)
-        return false;
-    snprintf(detail, sizeof(detail), "%s of %s", misuse_releaser(release), what);
-    return note_invalid(p, release, 0, detail);
-}
-
-bool guarded_is_invalid(const void *p, const struct release *release)
-{
-    int saved = errno;
-    bool invalid = !thread_local_state.busy && *thread_generation != THREAD_INACTIVE && *thread_generation != 0 &&
-                   find_invalid(p, release);
-
-    errno = saved;
-    return invalid;
+    if (!guarded_is_kept(p))
+        return NULL;
+    size_t old_size = guard_stated_size(p);
+    void *moved = allocate(origin, size, frame);
+    /* Overwritten, it would say anything. */
+    if (moved && old_size <= EVENT_SIZE_LIMIT && block_prefix_readable((const uint8_t *)p + old_size + block_distance))
+        memcpy(moved, p, MIN(old_size, size));
+    return moved;
 }

@@ -8,25 +8,62 @@
 #include "capture.h"
 #include "guard.h"
 #include "misuse.h"
+#include "quarantine.h"
 
 /* Frees the recorded block `p`. */
 void guarded_free(void *p, uint64_t ref, const struct release *release);
+
+/* The same in the plain case (plain.h): `p` was made in this process, its reference but for record, process and bits of the
+ * allocator's number is `of`, and nothing is wrong. False: nothing has been done. */
+bool guarded_free_plainly(void *p, uint64_t of, uint64_t allocator_bits, void *const *frame);
 
 /* Resizes it: to a new block, so that a use of the old one is found, except where that would copy much. `origin` NULL: for the C
  * library's family. `size` > 0. */
 void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref, size_t size,
                       const struct release *release);
 
-/* `p` is not a recorded block. True: it is none at all (which has been noted), and must not reach the real function. */
+/* `p` is not a recorded block. True: it is none at all, or one that was freed before. That has been noted, and `p` must not reach
+ * the real function. */
 bool guarded_is_invalid(const void *p, const struct release *release);
+
+/* What realloc gives for such a pointer: of a block that was freed before a copy, otherwise NULL. */
+void *guarded_realloc_invalid(const struct python_origin *origin, const void *p, size_t size, void *const *frame);
+
+/* ---- what these files share: inside the guard of thread.h ---- */
+
+/* Whether `p` is a freed block that is kept back. */
+bool guarded_is_kept(const void *p);
+/* What is known of a block. */
+struct guarded_block {
+    uintptr_t address;
+    uint64_t size;
+    enum block_domain domain;
+    uint32_t alloc_trace, free_trace;
+};
+
+struct guarded_block guarded_live(const void *p, uint64_t size, enum block_domain domain,
+                                  const struct ledger_record *record);
+struct guarded_block guarded_kept(const struct quarantine_entry *entry);
+struct guarded_block guarded_from_prefix(const void *p);
+
+void guarded_note_double_free(struct thread *thread, const struct guarded_block *block, const struct release *release);
 
 /* Says in words what was changed. */
 void guarded_describe(char *text, size_t room, const struct guard_damage *damage, uint64_t size,
                       enum block_domain domain);
 
+/* Notes the error, found at `trace`. */
+void guarded_note_damage(const struct guard_damage *damage, const struct guarded_block *block, uint32_t trace);
+
 /* The damage of a block whose prefix (block.h) was written over: that of the guard bytes behind it if they are not intact. */
-struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides, uint64_t size,
-                                          enum block_domain domain);
+struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides,
+                                          const struct guarded_block *block);
+
+/* Notes it, with the sides as they are now. */
+void guarded_note_prefix(struct thread *thread, const struct guarded_block *block, void *const *frame);
+
+/* Serial numbers in guard bytes are smaller. */
+uint64_t guarded_serial_limit(void);
 
 /* Checks all blocks, live and kept back. Returns the number of new errors. Without the guard of thread.h. */
 unsigned guarded_check_all(void *const *frame);

@@ -18,15 +18,24 @@
 #define BATCH 128u
 #define PIECE 4096u
 
+/* A block, and where that is said: in its record or, once it is freed, in the quarantine. */
+struct item {
+    struct guarded_block block;
+    uint64_t *source;     /* record.owner or entry.place */
+    const uint64_t *size; /* there */
+    uint64_t said;        /* in *source, when it was looked at */
+    uint64_t sides_noted; /* the flag in there */
+    uint32_t id;          /* of the record */
+    bool kept;
+};
+
 struct check {
     struct thread *thread;
     void *const *frame;
     struct scan_reader reader;
     bool restless; /* other threads cannot be held up */
     uint32_t count;
-    uint32_t ids[BATCH];
-    uint64_t owners[BATCH];
-    uint64_t sizes[BATCH];
+    struct item items[BATCH];
     /* Prefix and near side, far side */
     struct piece {
         uint64_t prefix[2];
@@ -36,20 +45,14 @@ struct check {
 
 /* ---- what is wrong with a block ---- */
 
-static uint64_t serial_limit(void)
+static struct guard_damage examine_dead(struct check *check, const struct guarded_block *block)
 {
-    return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
-}
-
-static struct guard_damage examine_dead(struct check *check, uint32_t i)
-{
-    uintptr_t start = ledger_owner_address(check->owners[i]);
     struct guard_damage damage = {.kind = ERROR_NONE};
     uint8_t bytes[PIECE];
 
-    for (uint64_t at = 0; at < check->sizes[i] && !damage.kind; at += PIECE) {
-        size_t size = MIN(check->sizes[i] - at, (uint64_t)PIECE);
-        if (!scan_copy(&check->reader, bytes, start + at, size))
+    for (uint64_t at = 0; at < block->size && !damage.kind; at += PIECE) {
+        size_t size = MIN(block->size - at, (uint64_t)PIECE);
+        if (!scan_copy(&check->reader, bytes, block->address + at, size))
             break;
         damage = guard_examine_dead(bytes, size, at);
     }
@@ -58,82 +61,72 @@ static struct guard_damage examine_dead(struct check *check, uint32_t i)
 
 /* Memory of Python's may be gone without a free, with the interpreter that it belonged to: the guard bytes say whether it is
  * still there. If CPython's debug hooks surround it, it never had a prefix. */
-static struct guard_damage examine_unmarked(const struct check *check, uint32_t i)
+static struct guard_damage examine_unmarked(const struct item *item, const struct piece *piece)
 {
-    const struct piece *piece = &check->pieces[i];
-    enum block_domain domain = ledger_owner_domain(check->owners[i]);
+    const struct guarded_block *block = &item->block;
     struct guard_damage none = {.kind = ERROR_NONE}, damage;
 
-    if (event_is_python(domain) && side_blocks.count) {
-        damage = guard_examine_debug(&piece->sides, check->sizes[i], domain);
+    if (event_is_python(block->domain) && side_blocks.count && !item->kept) {
+        damage = guard_examine_debug(&piece->sides, block->size, block->domain);
         return damage.kind == ERROR_OVERFLOW ? damage : none;
     }
-    if (event_is_python(domain) && guard_examine(&piece->sides, check->sizes[i], domain, serial_limit()).kind)
+    if (event_is_python(block->domain) &&
+        guard_examine(&piece->sides, block->size, block->domain, guarded_serial_limit()).kind)
         return none;
-    return guarded_prefix_damage(piece->prefix, &piece->sides, check->sizes[i], domain);
+    return guarded_prefix_damage(piece->prefix, &piece->sides, block);
+}
+
+/* Whether the prefix is that of the very block. */
+static bool is_marked(const struct item *item, const struct piece *piece)
+{
+    const void *p = (const void *)item->block.address;
+
+    return item->kept ? block_is_kept(piece->prefix, p) : block_is_marked(piece->prefix, p);
 }
 
 static struct guard_damage examine(struct check *check, uint32_t i)
 {
-    uint64_t owner = check->owners[i];
+    const struct item *item = &check->items[i];
     const struct piece *piece = &check->pieces[i];
     struct guard_damage damage = {.kind = ERROR_NONE};
 
-    if (!block_is_marked(piece->prefix, (const void *)ledger_owner_address(owner)))
-        return examine_unmarked(check, i);
-    if (block_record(piece->prefix[0]) != check->ids[i]) /* another block is there by now */
+    if (!is_marked(item, piece))
+        return item->said & item->sides_noted ? damage : examine_unmarked(item, piece);
+    if (!item->kept && block_record(piece->prefix[0]) != item->id) /* another block is there by now */
         return damage;
-    damage = guard_examine(&piece->sides, check->sizes[i], ledger_owner_domain(owner), serial_limit());
-    if (!damage.kind && owner & RECORD_FREED && guard_fills)
-        damage = examine_dead(check, i);
+    if (!(item->said & item->sides_noted))
+        damage = guard_examine(&piece->sides, item->block.size, item->block.domain, guarded_serial_limit());
+    if (!damage.kind && item->kept && guard_fills && !(item->said & QUARANTINE_DEAD_NOTED))
+        damage = examine_dead(check, &item->block);
     return damage;
 }
 
 static bool read_one(struct check *check, uint32_t i)
 {
-    uintptr_t start = ledger_owner_address(check->owners[i]);
+    const struct guarded_block *block = &check->items[i].block;
     struct piece *piece = &check->pieces[i];
 
-    return scan_copy(&check->reader, piece, start - block_distance, sizeof(piece->prefix) + GUARD_SIDE) &&
-           scan_copy(&check->reader, piece->sides.after, start + check->sizes[i], GUARD_SIDE);
+    return scan_copy(&check->reader, piece, block->address - block_distance, sizeof(piece->prefix) + GUARD_SIDE) &&
+           scan_copy(&check->reader, piece->sides.after, block->address + block->size, GUARD_SIDE);
 }
 
 /* ---- what is told of it ---- */
 
-static void note(struct check *check, uint32_t i, const struct guard_damage *damage, const struct ledger_record *record)
-{
-    uint64_t owner = check->owners[i];
-    char detail[224];
-
-    guarded_describe(detail, sizeof(detail), damage, check->sizes[i], ledger_owner_domain(owner));
-    errors_note(&(struct error_note){
-        .kind = damage->kind,
-        .domain = ledger_owner_domain(owner),
-        .address = ledger_owner_address(owner),
-        .size = check->sizes[i],
-        .trace = event_trace(check->thread, check->frame),
-        .alloc_trace = record->trace,
-        .free_trace = owner & RECORD_FREED ? record->type : 0,
-        .detail = detail,
-    });
-}
-
 /* A block that is being made, resized or freed looks damaged: looks again while no thread is at such a thing. */
-static bool confirm(struct check *check, uint32_t i, struct guard_damage *damage, struct ledger_record *ret_record)
+static bool confirm(struct check *check, uint32_t i, struct guard_damage *damage)
 {
-    struct ledger_record *record = records_get(check->ids[i]);
+    struct item *item = &check->items[i];
     sigset_t all, before;
 
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     check->restless = !pause_begin();
     bool same =
-        !check->restless && record->owner == check->owners[i] && record->size == check->sizes[i] && read_one(check, i);
+        !check->restless && *item->source == item->said && *item->size == item->block.size && read_one(check, i);
     if (same)
         *damage = examine(check, i);
-    *ret_record = *record;
     if (same && damage->kind)
-        record->owner |= RECORD_DAMAGED;
+        *item->source |= damage->kind == ERROR_USE_AFTER_FREE ? QUARANTINE_DEAD_NOTED : item->sides_noted;
     if (!check->restless)
         pause_end();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -143,10 +136,9 @@ static bool confirm(struct check *check, uint32_t i, struct guard_damage *damage
 static void check_one(struct check *check, uint32_t i)
 {
     struct guard_damage damage = examine(check, i);
-    struct ledger_record record;
 
-    if (damage.kind && !check->restless && confirm(check, i, &damage, &record))
-        note(check, i, &damage, &record);
+    if (damage.kind && !check->restless && confirm(check, i, &damage))
+        guarded_note_damage(&damage, &check->items[i].block, event_trace(check->thread, check->frame));
 }
 
 /* All of a batch with one system call, or one by one when that fails. */
@@ -155,9 +147,9 @@ static void check_batch(struct check *check)
     struct iovec local = {check->pieces, check->count * sizeof(check->pieces[0])}, remote[2 * BATCH];
 
     for (uint32_t i = 0; i < check->count; i++) {
-        uintptr_t start = ledger_owner_address(check->owners[i]);
-        remote[2 * i] = (struct iovec){(void *)(start - block_distance), block_distance};
-        remote[2 * i + 1] = (struct iovec){(void *)(start + check->sizes[i]), GUARD_SIDE};
+        const struct guarded_block *block = &check->items[i].block;
+        remote[2 * i] = (struct iovec){(void *)(block->address - block_distance), block_distance};
+        remote[2 * i + 1] = (struct iovec){(void *)(block->address + block->size), GUARD_SIDE};
     }
     bool whole = process_vm_readv(getpid(), &local, 1, remote, 2 * check->count, 0) == (ssize_t)local.iov_len;
     for (uint32_t i = 0; i < check->count; i++)
@@ -166,28 +158,44 @@ static void check_batch(struct check *check)
     check->count = 0;
 }
 
-static void add(struct check *check, uint32_t id)
+static void add(struct check *check, const struct item *item)
 {
-    const struct ledger_record *record = records_get(id);
-    uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE), size = record->size;
-
-    if (!owner || owner & RECORD_DAMAGED || !ledger_has_prefix(ledger_owner_domain(owner)) ||
-        pages_owns((const void *)ledger_owner_address(owner)) ||
-        __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE) != owner)
+    if (__atomic_load_n(item->source, __ATOMIC_ACQUIRE) != item->said)
         return;
-    check->ids[check->count] = id;
-    check->owners[check->count] = owner;
-    check->sizes[check->count] = size;
+    check->items[check->count] = *item;
     if (++check->count == BATCH)
         check_batch(check);
 }
 
-static void check_records(struct check *check)
+static void add_record(struct check *check, uint32_t id)
+{
+    struct ledger_record *record = records_get(id);
+    uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
+    const void *p = (const void *)ledger_owner_address(owner);
+
+    if (!owner || owner & RECORD_DAMAGED || !ledger_has_prefix(ledger_owner_domain(owner)) || pages_owns(p))
+        return;
+    struct guarded_block block = guarded_live(p, record->size, ledger_owner_domain(owner), record);
+    add(check, &(struct item){block, &record->owner, &record->size, owner, RECORD_DAMAGED, id, false});
+}
+
+static void add_kept(struct quarantine_entry *entry, void *argument)
+{
+    uint64_t place = __atomic_load_n(&entry->place, __ATOMIC_ACQUIRE);
+    struct guarded_block block = guarded_kept(entry);
+
+    block.address = quarantine_address(place);
+    if (place)
+        add(argument, &(struct item){block, &entry->place, &entry->size, place, QUARANTINE_SIDES_NOTED, 0, true});
+}
+
+static void check_blocks(struct check *check)
 {
     uint32_t limit = place_limit(LEDGER_RECORDS);
 
     for (uint32_t id = 1; id < limit; id++)
-        add(check, id);
+        add_record(check, id);
+    quarantine_visit(thread_current_generation(), add_kept, check);
     check_batch(check);
 }
 
@@ -203,7 +211,7 @@ unsigned guarded_check_all(void *const *frame)
     struct check check = {.thread = thread, .frame = frame, .reader = {.pagemap = -1}};
 
     if (guard_active)
-        check_records(&check);
+        check_blocks(&check);
     if (pages_every)
         pages_check_all(thread, frame);
     thread_leave();

@@ -5,12 +5,22 @@
 #define SHIM_INTERPRETER_LOCK_H
 
 #include "capture.h"
+#include "pyframes.h"
+#include "pymem.h"
 #include "thread.h"
 
 #include <stdbool.h>
 
 /* Whether the calling thread holds no interpreter's lock, while there is one to hold. */
 bool interpreter_lock_missing(void);
+
+/* The same right after the thread's stack was captured, inside the guard of thread.h. */
+static inline bool interpreter_lock_missing_after(const struct thread *thread)
+{
+    bool known = pymem_captures && thread->python;
+
+    return unlikely(!known || !pyframes_held(thread->python)) && interpreter_lock_missing();
+}
 
 /* Inside the guard of thread.h: whether that is the interpreter's own affair, which calls its allocators while it has no thread
  * state for a moment. */

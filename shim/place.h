@@ -19,7 +19,7 @@ const struct ledger_module *place_module(uintptr_t address);
 /* Whether `address` lies in the part of the calling thread's stack that is in use. */
 bool place_on_stack(uintptr_t address);
 
-/* The block of this process (freed ones in quarantine, too) whose bytes or guard bytes hold `address`: its record's id and owner
+/* The block of this process whose bytes or guard bytes hold `address`: its record's id and owner
  * word, or 0. Looks at all records. */
 uint32_t place_block(uintptr_t address, uint64_t *ret_owner);
 

@@ -32,6 +32,22 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
     return tally_find(thread->tallies, native, python);
 }
 
+/* event_enter, with the prefix at `prefix`. */
+static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_t *prefix, size_t size, uint64_t ref,
+                                         struct ledger_tally *tally)
+{
+    uint32_t id = records_take(&thread->records);
+
+    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
+    if (likely(id))
+        event_fill_record(records_get(id), thread, p, size, ref, tally->trace, 0);
+    else
+        thread->counters->dropped++;
+    prefix[0] = ref;
+    prefix[1] = block_check_word(p, ref, likely(size < BLOCK_SIZE_UNKNOWN) ? (uint32_t)size : BLOCK_SIZE_UNKNOWN);
+    count_add(thread->counters, tally, 1, size);
+}
+
 /* event_finish. Keeps errno without a look at it: nothing here that is not rare changes it. */
 static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
                                           void *const *frame)
@@ -40,21 +56,10 @@ static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, 
         thread_leave();
         return NULL;
     }
-    uint8_t *p = base + BLOCK_PREFIX;
     thread_local_state.busy = BUSY_SHIM;
-    struct ledger_tally *tally = plain_tally(thread, frame);
-    uint32_t id = records_take(&thread->records);
-    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
-    if (likely(id))
-        event_fill_record(records_get(id), thread, p, size, ref, tally->trace, 0);
-    else
-        thread->counters->dropped++;
-    uint64_t *prefix = (uint64_t *)base;
-    prefix[0] = ref;
-    prefix[1] = block_check_word(p, ref, likely(size < BLOCK_SIZE_UNKNOWN) ? (uint32_t)size : BLOCK_SIZE_UNKNOWN);
-    count_add(thread->counters, tally, 1, size);
+    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, plain_tally(thread, frame));
     thread_leave();
-    return p;
+    return base + BLOCK_PREFIX;
 }
 
 /* The steps of a free up to giving back `p` - BLOCK_PREFIX, if `p` was made in this process and its reference but for record,
@@ -106,6 +111,36 @@ static _always_inline_ bool plain_is_foreign(const void *p)
 
     return event_samples && ((uintptr_t)p & 4095) >= BLOCK_PREFIX &&
            prefix[0] >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN;
+}
+
+/* ---- with guard bytes, and nothing else that is odd (event_guards) ---- */
+
+#define PLAIN_GUARDED (BLOCK_PREFIX + GUARD_SIDE) /* p - base */
+
+/* The stack is taken before the block is made, because it also tells whether the thread holds the interpreter's lock. */
+static _always_inline_ struct ledger_tally *plain_tally_first(struct thread *thread, void *const *frame)
+{
+    thread_local_state.busy = BUSY_SHIM;
+    struct ledger_tally *tally = plain_tally(thread, frame);
+    thread_local_state.busy = BUSY_NESTED;
+    return tally;
+}
+
+/* plain_finish for these. */
+static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
+                                                  struct ledger_tally *tally)
+{
+    if (unlikely(!base)) {
+        thread_leave();
+        return NULL;
+    }
+    uint8_t *p = base + PLAIN_GUARDED;
+    thread_local_state.busy = BUSY_SHIM;
+    guard_fill(p, GUARD_CLEAN, size);
+    event_dress(thread, p, size, block_domain_of(ref));
+    plain_record(thread, p, (uint64_t *)base, size, ref, tally);
+    thread_leave();
+    return p;
 }
 
 #endif

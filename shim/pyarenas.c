@@ -20,7 +20,7 @@ struct page {
     struct pyarena arenas[PAGE_ARENAS];
 };
 
-void (*pyarenas_watcher)(void);
+void (*pyarenas_watcher)(uintptr_t start, size_t size);
 
 static struct py_arena_allocator saved[ALLOCATORS_MAX];
 static unsigned saved_count;
@@ -120,7 +120,7 @@ static void arena_freed(void *context, void *memory, size_t size)
     const struct py_arena_allocator *allocator = context;
 
     if (pyarenas_watcher)
-        pyarenas_watcher();
+        pyarenas_watcher((uintptr_t)memory, size);
     int error = errno;
     bool leave, inside = enter_guard(&leave);
     lock_take(&lock);

@@ -23,6 +23,6 @@ size_t pyarenas_list(struct pyarena *arenas, size_t room);
 void pyarenas_fork_child(void);
 
 /* Called before each arena is given back, if not NULL. */
-extern void (*pyarenas_watcher)(void);
+extern void (*pyarenas_watcher)(uintptr_t start, size_t size);
 
 #endif

@@ -74,6 +74,7 @@ static inline uintptr_t top_frame(struct pyframes_thread *thread)
 {
     uintptr_t holder = current_state(thread);
 
+    thread->held = holder != 0;
     if (likely(holder))
         thread->attached = holder;
     else
@@ -82,6 +83,11 @@ static inline uintptr_t top_frame(struct pyframes_thread *thread)
     if (holder && compat.thread_cframe)
         holder = pycompat_load(holder, compat.thread_cframe);
     return holder ? pycompat_load(holder, compat.thread_frame) : 0;
+}
+
+bool pyframes_held(const struct pyframes_thread *thread)
+{
+    return thread->held;
 }
 
 bool pyframes_attached(void)
@@ -338,8 +344,10 @@ static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_
 
 uint32_t pyframes_capture(struct pyframes_thread *thread)
 {
-    if (unlikely(!active))
+    if (unlikely(!active)) {
+        thread->held = false;
         return 0;
+    }
     uintptr_t top = top_frame(thread);
     if (!top)
         return 0;

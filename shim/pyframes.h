@@ -28,6 +28,9 @@ void pyframes_thread_reset(struct pyframes_thread *thread);
  * `depth` frames, the rest is a NODE_CUT root. */
 uint32_t pyframes_capture(struct pyframes_thread *thread);
 
+/* Whether the last capture found that the calling thread held an interpreter's thread state. */
+bool pyframes_held(const struct pyframes_thread *thread);
+
 /* True when the calling thread holds an interpreter's thread state (with it, in builds that have one, the GIL). */
 bool pyframes_attached(void);
 

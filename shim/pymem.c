@@ -209,11 +209,11 @@ static struct pymem_generation *keep_generation(const struct pymem_generation *f
     return generation;
 }
 
-/* An arena that is not given back by our own freeing of a block: the interpreter drops its whole heap. */
-static void arena_goes(void)
+/* An arena in which blocks are kept back is in use, unless the interpreter drops its whole heap. */
+static void arena_goes(uintptr_t start, size_t size)
 {
     if (!thread_local_state.busy)
-        quarantine_forget_python();
+        quarantine_forget_python(start, start + size);
 }
 
 /* CPython's debug hooks: their context begins with the letter of the domain. Other allocators of CPython's have none, or one
@@ -263,7 +263,7 @@ static void install(void)
     }
     pyarenas_hook(&api);
     if (guard_active) {
-        quarantine_forget_python(); /* the interpreter may have begun anew, with another heap */
+        quarantine_forget_python(0, UINTPTR_MAX); /* the interpreter may have begun anew, with another heap */
         pyarenas_watcher = arena_goes;
     }
     log_line(2, "allocators of Python %s hooked", api.version);
@@ -411,5 +411,5 @@ void pymem_module_gone(void)
     pymem_watching = PYMEM_WATCH_NOT;
     pymem_present = pymem_captures = pymem_checks_lock = false;
     pymem_code_size = 0;
-    quarantine_forget_python();
+    quarantine_forget_python(0, UINTPTR_MAX);
 }

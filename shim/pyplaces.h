@@ -49,6 +49,7 @@ struct recent {
 struct pyframes_thread {
     uintptr_t state;     /* last thread state that proved to be this thread's (since 3.12) */
     uintptr_t attached;  /* thread state that it held last */
+    bool held;           /* it held one at the last capture */
     uint32_t generation; /* of codes_generation, for which ids of code are right */
     uint32_t stamp;      /* raised when `recent` becomes void, never 0 */
     uint32_t count;      /* places of the last stack */

@@ -7,12 +7,20 @@
 #include "lock.h"
 #include "pymem.h"
 
+#include <string.h>
+
 #define BATCH_BYTES (32u << 10)
 #define BIG_SHARE 16u  /* a big block is at least this part of the limit */
 #define AHEAD 6u       /* blocks that are fetched before it is their turn */
 #define LINE 64u       /* of the cache */
 #define LINES_AHEAD 6u /* of a block: what comes behind them is fetched in turn */
 #define CHUNK_HEADER 16u
+
+/* Blocks leave in waves, so that what is in no cache any more can be fetched ahead, and those of a place together. Larger waves
+ * would have left the caches again before the program gets their memory. */
+#define WAVE_MAX 1024u
+#define WAVE_PLACES 1024u
+#define WAVE_PLACE_SHIFT 14 /* pymalloc's pools since 3.10 */
 
 enum bulk { SMALL, BIG, BULK_COUNT };
 
@@ -28,9 +36,9 @@ static struct queue {
 } queues[QUARANTINE_POOL_COUNT];
 
 static uint64_t limit;
-static uint32_t forgotten;
 static struct lock unused_lock;
 static struct quarantine_batch *unused;
+static struct quarantine_batch *batches; /* ever made */
 
 void quarantine_init(uint64_t bytes)
 {
@@ -62,10 +70,23 @@ static void drop_batch(struct quarantine_cache *cache, struct quarantine_batch *
 {
     if (!batch)
         return;
+    batch->count = 0;
     if (cache->spare)
         drop_batches(batch, batch);
     else
         cache->spare = batch;
+}
+
+static struct quarantine_batch *make_batch(void)
+{
+    struct quarantine_batch *batch = arena_alloc(sizeof(*batch));
+
+    if (!batch)
+        return NULL;
+    batch->next_all = __atomic_load_n(&batches, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&batches, &batch->next_all, batch, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+    return batch;
 }
 
 static struct quarantine_batch *new_batch(struct quarantine_cache *cache)
@@ -81,35 +102,30 @@ static struct quarantine_batch *new_batch(struct quarantine_cache *cache)
             unused = batch->next;
         lock_give(&unused_lock);
         if (!batch)
-            batch = arena_alloc(sizeof(*batch));
+            batch = make_batch();
     }
     if (batch) {
         batch->next = NULL;
         batch->bytes = batch->count = 0;
+        batch->generation = cache->generation;
     }
     return batch;
 }
 
-/* Drops what is not valid any more. */
-_cold_ static void renew_cache(struct quarantine_cache *cache, uint32_t generation, uint32_t now)
+/* In a forked child: its parent's blocks are not kept back any more. */
+_cold_ static void renew_cache(struct quarantine_cache *cache, uint32_t generation)
 {
-    bool all = cache->generation != generation;
-
-    for (int pool = all ? QUARANTINE_LIBC : QUARANTINE_PYTHON; pool < QUARANTINE_POOL_COUNT; pool++) {
+    for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++) {
         drop_batch(cache, cache->open[pool]);
-        drop_batch(cache, cache->leaving[pool]);
-        cache->open[pool] = cache->leaving[pool] = NULL;
+        cache->open[pool] = NULL;
     }
     cache->generation = generation;
-    cache->forgotten = now;
 }
 
 static inline void check_cache(struct quarantine_cache *cache, uint32_t generation)
 {
-    uint32_t now = __atomic_load_n(&forgotten, __ATOMIC_ACQUIRE);
-
-    if (unlikely(cache->generation != generation || cache->forgotten != now))
-        renew_cache(cache, generation, now);
+    if (unlikely(cache->generation != generation))
+        renew_cache(cache, generation);
 }
 
 /* ---- in ---- */
@@ -144,7 +160,8 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
     struct quarantine_batch *batch = alone ? NULL : cache->open[pool];
     if (!batch && !(batch = new_batch(cache)))
         return false;
-    batch->entries[batch->count++] = *entry;
+    batch->entries[batch->count] = *entry;
+    __atomic_store_n(&batch->count, batch->count + 1, __ATOMIC_RELEASE);
     batch->bytes += cost(entry);
     bool full = alone || batch->count == QUARANTINE_BATCH || batch->bytes >= MIN(BATCH_BYTES, big);
     if (full)
@@ -156,14 +173,17 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
 
 /* ---- out ---- */
 
-/* The newest big block may stay alone even when it is too big for the big ones' share. */
-static bool is_too_much(const struct list *list, enum bulk bulk)
+static uint64_t share_of(enum bulk bulk)
 {
-    uint64_t share = bulk == BIG ? pool_limit() / 4 : pool_limit() / 4 * 3;
+    return bulk == BIG ? pool_limit() / 4 : pool_limit() / 4 * 3;
+}
 
+/* The newest big block may stay alone even when it is too big for the big ones' share. */
+static bool is_more_than(const struct list *list, enum bulk bulk, uint64_t bytes)
+{
     if (bulk == BIG && pool_limit() && list->first == list->last)
         return false;
-    return list->bytes > share;
+    return list->bytes > bytes;
 }
 
 static struct quarantine_batch *take_first(struct list *list)
@@ -177,84 +197,108 @@ static struct quarantine_batch *take_first(struct list *list)
     return batch;
 }
 
-/* The oldest batch of a queue that holds too much, or NULL. */
-static struct quarantine_batch *take_batch(enum quarantine_pool pool)
+/* The oldest batches of what is too much, and of small blocks a quarter more. */
+static struct quarantine_batch *take_batches(struct queue *queue)
 {
-    struct queue *queue = &queues[pool];
-    struct quarantine_batch *batch = NULL;
+    struct quarantine_batch *taken = NULL;
+    uint32_t room = WAVE_MAX;
 
-    if (!is_too_much(&queue->lists[SMALL], SMALL) && !is_too_much(&queue->lists[BIG], BIG))
-        return NULL;
     lock_take(&queue->lock);
-    for (int i = BIG; !batch && i >= SMALL; i--)
-        if (is_too_much(&queue->lists[i], (enum bulk)i))
-            batch = take_first(&queue->lists[i]);
+    for (int i = SMALL; i < BULK_COUNT; i++) {
+        struct list *list = &queue->lists[i];
+        uint64_t share = share_of((enum bulk)i);
+        if (!is_more_than(list, (enum bulk)i, share))
+            continue;
+        while (list->first && list->first->count <= room &&
+               is_more_than(list, (enum bulk)i, i == SMALL ? share / 4 * 3 : share)) {
+            struct quarantine_batch *batch = take_first(list);
+            room -= batch->count;
+            batch->next = taken;
+            taken = batch;
+        }
+    }
     lock_give(&queue->lock);
-    return batch;
+    return taken;
+}
+
+/* Blocks that leave together. One thread at a time. */
+static struct wave {
+    struct lock lock;
+    uint32_t count;
+    uint32_t ends[WAVE_PLACES]; /* of a place's blocks in `blocks` */
+    struct quarantine_entry blocks[WAVE_MAX];
+} wave;
+
+static uint32_t wave_place(const struct quarantine_entry *entry)
+{
+    return (uint32_t)(quarantine_address(entry->place) >> WAVE_PLACE_SHIFT) % WAVE_PLACES;
+}
+
+/* Sorts by place what is in the batches, and empties them. */
+static void wave_fill(const struct quarantine_batch *batches_taken)
+{
+    memset(wave.ends, 0, sizeof(wave.ends));
+    wave.count = 0;
+    for (const struct quarantine_batch *batch = batches_taken; batch; batch = batch->next)
+        for (uint32_t i = 0; i < batch->count; i++)
+            if (batch->entries[i].place)
+                wave.ends[wave_place(&batch->entries[i])]++;
+    for (uint32_t i = 0; i < WAVE_PLACES; i++) {
+        uint32_t first = wave.count;
+        wave.count += wave.ends[i];
+        wave.ends[i] = first;
+    }
+    for (const struct quarantine_batch *batch = batches_taken; batch; batch = batch->next)
+        for (uint32_t i = 0; i < batch->count; i++)
+            if (batch->entries[i].place)
+                wave.blocks[wave.ends[wave_place(&batch->entries[i])]++] = batch->entries[i];
 }
 
 /* What waited long is in no cache any more. */
-static inline void fetch(const struct quarantine_batch *batch, uint32_t number)
+static inline void fetch(uint32_t number)
 {
-    if (number >= batch->count)
+    if (number >= wave.count)
         return;
-    const struct quarantine_entry *entry = &batch->entries[number];
-    const uint8_t *at = (const uint8_t *)entry->address - block_distance - CHUNK_HEADER;
-    const uint8_t *end = (const uint8_t *)entry->address + entry->size + block_trailer;
+    const struct quarantine_entry *entry = &wave.blocks[number];
+    const uint8_t *start = (const uint8_t *)quarantine_address(entry->place);
+    const uint8_t *at = start - block_distance - CHUNK_HEADER, *end = start + entry->size + block_trailer;
     for (unsigned lines = 0; at < end && lines < LINES_AHEAD; lines++, at += LINE)
         __builtin_prefetch(at, 1);
 }
 
-static struct quarantine_batch *next_batch(struct quarantine_cache *cache, enum quarantine_pool pool)
+static void wave_leave(void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument)
 {
-    struct quarantine_batch *batch = take_batch(pool);
-
-    if (!batch)
-        return NULL;
-    drop_batch(cache, cache->leaving[pool]);
-    cache->leaving[pool] = batch;
-    cache->left[pool] = 0;
     for (uint32_t i = 0; i < AHEAD; i++)
-        fetch(batch, i);
-    return batch;
-}
-
-bool quarantine_take(struct quarantine_cache *cache, enum quarantine_pool pool, struct quarantine_entry *ret)
-{
-    struct quarantine_batch *batch = cache->leaving[pool];
-
-    if ((!batch || cache->left[pool] == batch->count) && !(batch = next_batch(cache, pool)))
-        return false;
-    *ret = batch->entries[cache->left[pool]++];
-    fetch(batch, cache->left[pool] + AHEAD - 1);
-    return true;
-}
-
-/* What a thread had taken out and not given back yet goes in again as the newest. */
-static void return_rest(struct quarantine_cache *cache, enum quarantine_pool pool)
-{
-    struct quarantine_batch *batch = cache->leaving[pool];
-    uint32_t left = batch ? cache->left[pool] : 0;
-
-    cache->leaving[pool] = NULL;
-    if (!batch || left == batch->count) {
-        drop_batch(cache, batch);
-        return;
+        fetch(i);
+    for (uint32_t i = 0; i < wave.count; i++) {
+        fetch(i + AHEAD);
+        let_go(&wave.blocks[i], argument);
     }
-    for (uint32_t i = 0; i < left; i++)
-        batch->bytes -= cost(&batch->entries[i]);
-    for (uint32_t i = left; i < batch->count; i++)
-        batch->entries[i - left] = batch->entries[i];
-    batch->count -= left;
-    batch->next = NULL;
-    hand_over(pool, SMALL, batch);
+}
+
+void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
+                       void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument)
+{
+    struct queue *queue = &queues[pool];
+    bool small = is_more_than(&queue->lists[SMALL], SMALL, share_of(SMALL));
+
+    if (likely(!small && !is_more_than(&queue->lists[BIG], BIG, share_of(BIG))) || !lock_try(&wave.lock))
+        return;
+    struct quarantine_batch *taken = take_batches(queue);
+    wave_fill(taken);
+    while (taken) {
+        struct quarantine_batch *batch = taken;
+        taken = taken->next;
+        drop_batch(cache, batch);
+    }
+    wave_leave(let_go, argument);
+    lock_give(&wave.lock);
 }
 
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
 {
     check_cache(cache, generation);
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++) {
-        return_rest(cache, (enum quarantine_pool)pool);
         if (cache->open[pool])
             hand_over((enum quarantine_pool)pool, SMALL, cache->open[pool]);
         cache->open[pool] = NULL;
@@ -264,24 +308,36 @@ void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
     *cache = (struct quarantine_cache){0};
 }
 
-void quarantine_forget_python(void)
+void quarantine_forget_python(uintptr_t start, uintptr_t end)
 {
-    struct queue *queue = &queues[QUARANTINE_PYTHON];
-
-    lock_take(&queue->lock);
-    for (int i = 0; i < BULK_COUNT; i++) {
-        if (queue->lists[i].first)
-            drop_batches(queue->lists[i].first, queue->lists[i].last);
-        queue->lists[i] = (struct list){0};
+    for (struct quarantine_batch *batch = __atomic_load_n(&batches, __ATOMIC_ACQUIRE); batch; batch = batch->next_all) {
+        for (uint32_t i = 0; i < batch->count; i++) {
+            uint64_t place = batch->entries[i].place;
+            enum block_domain domain = quarantine_domain(place);
+            if ((domain == DOMAIN_MEM || domain == DOMAIN_OBJ) && quarantine_address(place) - start < end - start)
+                batch->entries[i].place = 0;
+        }
     }
-    __atomic_store_n(&forgotten, forgotten + 1, __ATOMIC_RELEASE);
-    lock_give(&queue->lock);
+}
+
+void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry *entry, void *argument),
+                      void *argument)
+{
+    for (struct quarantine_batch *batch = __atomic_load_n(&batches, __ATOMIC_ACQUIRE); batch; batch = batch->next_all) {
+        uint32_t count = __atomic_load_n(&batch->count, __ATOMIC_ACQUIRE);
+        if (batch->generation != generation)
+            continue;
+        for (uint32_t i = 0; i < count; i++)
+            if (batch->entries[i].place)
+                visit(&batch->entries[i], argument);
+    }
 }
 
 /* Batches that were in queues are lost to the child, which has few. */
 void quarantine_fork_child(void)
 {
     lock_give(&unused_lock);
+    lock_give(&wave.lock);
     unused = NULL;
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
         queues[pool] = (struct queue){0};

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * Freed blocks that are kept back, so that a use of them can be found: queues of batches. Each thread fills a batch of its own
- * with what it frees, and empties one of the oldest when there is too much, as many bytes as it adds: so that what leaves can be
- * fetched into the cache before, and goes back to the allocator at the pace at which new blocks are made. A block that Python's
- * allocators made may be given back only by a thread that holds the interpreter's lock, so these have queues of their own; and
- * big blocks have, so that one of them does not push out thousands of small ones. Inside the guard of thread.h. */
+ * with what it frees; when a queue holds too much, whoever notices lets a part of it go at once. A block that Python's allocators
+ * made may be given back only by a thread that holds the interpreter's lock, so these have queues of their own; and big blocks
+ * have, so that one of them does not push out thousands of small ones. Inside the guard of thread.h. */
 #ifndef SHIM_QUARANTINE_H
 #define SHIM_QUARANTINE_H
+
+#include "ledger_format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,29 +16,48 @@
 enum quarantine_pool { QUARANTINE_LIBC, QUARANTINE_PYTHON, QUARANTINE_POOL_COUNT };
 
 #define QUARANTINE_BATCH 64u
-#define QUARANTINE_COST 80u /* bytes around a block and in its record */
+#define QUARANTINE_COST 72u /* bytes around a block and of its entry */
 
+/* What is known of a freed block, apart from the block: it has no record any more. */
 struct quarantine_entry {
-    uintptr_t address;
+    uint64_t place; /* address, domain, flags; 0 = it has left */
     uint64_t size;
-    uint32_t id; /* of the record */
+    uint32_t alloc_trace, free_trace;
 };
+
+#define QUARANTINE_DOMAIN_SHIFT 56
+#define QUARANTINE_SIDES_NOTED (1ULL << 62) /* damage of its guard bytes has been noted */
+#define QUARANTINE_DEAD_NOTED (1ULL << 63)  /* a use after it was freed has been noted */
+
+static inline uint64_t quarantine_place(const void *p, enum block_domain domain)
+{
+    return (uintptr_t)p | (uint64_t)domain << QUARANTINE_DOMAIN_SHIFT;
+}
+
+static inline uintptr_t quarantine_address(uint64_t place)
+{
+    return (uintptr_t)(place & ((1ULL << 48) - 1));
+}
+
+static inline enum block_domain quarantine_domain(uint64_t place)
+{
+    return (enum block_domain)(place >> QUARANTINE_DOMAIN_SHIFT & 15);
+}
 
 struct quarantine_batch {
     struct quarantine_batch *next;
+    struct quarantine_batch *next_all;
     uint64_t bytes;
+    uint32_t generation; /* of the ledger, when it was begun */
     uint32_t count;
     struct quarantine_entry entries[QUARANTINE_BATCH];
 };
 
-/* What one thread has not handed over yet, and what it has taken out. */
+/* What one thread has not handed over yet. */
 struct quarantine_cache {
     struct quarantine_batch *open[QUARANTINE_POOL_COUNT];
-    struct quarantine_batch *leaving[QUARANTINE_POOL_COUNT];
-    uint32_t left[QUARANTINE_POOL_COUNT]; /* entries of `leaving` that are gone */
     struct quarantine_batch *spare;
     uint32_t generation; /* ledger generation for which they are valid */
-    uint32_t forgotten;  /* quarantine_forget_python was called so often */
 };
 
 /* Bytes that all queues together may hold. */
@@ -50,14 +70,22 @@ bool quarantine_keeps(size_t size);
 bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum quarantine_pool pool,
                     const struct quarantine_entry *entry);
 
-/* Takes out one of the oldest blocks if there are too many: the block is the caller's to give back. After quarantine_add. */
-bool quarantine_take(struct quarantine_cache *cache, enum quarantine_pool pool, struct quarantine_entry *ret);
+/* Calls visit(entry, argument) for each block that is kept back, by this and other threads, which go on meanwhile: an entry
+ * counts as long as its `place` stays. */
+void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry *entry, void *argument),
+                      void *argument);
+
+/* Lets the oldest blocks go if there are too many: calls let_go(entry, argument) for each, which gives it back. After
+ * quarantine_add. */
+void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
+                       void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument);
 
 /* Hands everything over; for a thread that ends. */
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation);
 
-/* Forgets Python's blocks: their memory is gone, or not ours to give back any more. */
-void quarantine_forget_python(void);
+/* Forgets Python's blocks at addresses from `start` to `end`: their memory is gone, or not ours to give back any more. By a thread
+ * that holds the interpreter's lock, if there is one. */
+void quarantine_forget_python(uintptr_t start, uintptr_t end);
 
 /* In a forked child. */
 void quarantine_fork_child(void);

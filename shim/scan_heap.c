@@ -68,9 +68,10 @@ static bool find_chunk(struct scan *scan, const struct scan_block *block, struct
 
 /* ---- between two chunks ---- */
 
-static bool is_kept_free(const struct scan *scan, const uint64_t *words)
+static bool is_kept_free(const struct scan *scan, uintptr_t chunk, const uint64_t *words)
 {
-    return words[3] == BLOCK_FREED || (scan->tcache_key && words[3] == scan->tcache_key);
+    return words[3] == BLOCK_FREED || (scan->tcache_key && words[3] == scan->tcache_key) ||
+           block_is_kept(words + 2, (const void *)(chunk + CHUNK_HEADER + block_distance));
 }
 
 /* Walks the chunks from `at` to `end`; with `top`, the last one is the unused rest of the heap. False: they are none (what
@@ -85,7 +86,7 @@ static bool walk(struct scan *scan, uintptr_t at, uintptr_t end, bool top, uintp
             return false;
         if (at + size == end && top)
             return true;
-        bool kept_free = is_kept_free(scan, words);
+        bool kept_free = is_kept_free(scan, at, words);
         if (size_word(scan, at + size) & CHUNK_IN_USE && !kept_free)
             scan_root_range(scan, at + CHUNK_HEADER, at + size + 8);
         at += size;

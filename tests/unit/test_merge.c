@@ -121,6 +121,7 @@ static void expect_merged(const char *native, const char *python, const char *wa
 {
     char merged[256] = "";
 
+    merge.table = NULL; /* the trace with this number becomes another */
     traces[1].native = make_stack(native, 0);
     traces[1].python = make_stack(python, 128);
     merge.table = NULL; /* it keeps the stack of a trace, which is another one now */

@@ -3,121 +3,187 @@
 
 #include "ledger_fixture.h"
 #include "pymem.h"
-#include "records.h"
 
 #define LIMIT (1u << 20)
 #define GENERATION 1u
 
 bool pymem_present; /* of pymem.c, which is not linked here */
 
-static uint32_t record; /* any: what it holds is not looked at */
+static void set_up(void);
+static void tear_down(void);
 
-static void set_up(void)
-{
-    struct records_cache cache = {0};
-
-    fixture_open();
-    record = records_take(&cache);
-    quarantine_init(LIMIT);
-}
-
-TestSuite(quarantine, .init = set_up, .fini = fixture_close);
+TestSuite(quarantine, .init = set_up, .fini = tear_down);
 
 static void add(struct quarantine_cache *cache, enum quarantine_pool pool, uintptr_t address, uint64_t size)
 {
-    struct quarantine_entry entry = {address, size, record};
+    enum block_domain domain = pool == QUARANTINE_PYTHON ? DOMAIN_OBJ : DOMAIN_MALLOC;
+    struct quarantine_entry entry = {quarantine_place((const void *)address, domain), size, 1, 2};
     cr_assert(quarantine_add(cache, GENERATION, pool, &entry));
 }
 
-/* Takes what is too much and checks that addresses follow each other from *next on. Returns the bytes. */
-static uint64_t take_in_order(struct quarantine_cache *cache, enum quarantine_pool pool, uintptr_t *next)
-{
-    struct quarantine_entry entry;
-    uint64_t bytes = 0;
+/* Blocks that have left, by their number: address / PAGE. */
+#define PAGE 4096u
+#define BLOCKS 100000u
 
-    while (quarantine_take(cache, pool, &entry)) {
-        cr_assert_eq(entry.address, *next);
-        *next += 4096;
-        bytes += entry.size + QUARANTINE_COST;
-    }
-    return bytes;
+static struct left {
+    bool seen[BLOCKS];
+    unsigned count;
+    uintptr_t last; /* number */
+    uint64_t bytes;
+} * left;
+
+static void set_up(void)
+{
+    fixture_open();
+    quarantine_init(LIMIT);
+    left = calloc(1, sizeof(*left));
+}
+
+static void tear_down(void)
+{
+    free(left);
+    fixture_close();
+}
+
+static void leave(const struct quarantine_entry *entry, void *argument)
+{
+    (void)argument;
+    uintptr_t number = quarantine_address(entry->place) / PAGE;
+
+    cr_assert_lt(number, BLOCKS);
+    cr_assert_not(left->seen[number]);
+    left->seen[number] = true;
+    left->count++;
+    left->last = number > left->last ? number : left->last;
+    left->bytes += entry->size + QUARANTINE_COST;
+}
+
+static void shrink(struct quarantine_cache *cache, enum quarantine_pool pool)
+{
+    quarantine_shrink(cache, pool, leave, NULL);
+}
+
+/* All that is in the queues. */
+static void empty(struct quarantine_cache *cache, enum quarantine_pool pool)
+{
+    quarantine_init(0);
+    quarantine_flush(cache, GENERATION);
+    for (unsigned waves = 0; waves < 1000; waves++)
+        shrink(cache, pool);
 }
 
 Test(quarantine, oldest_leave_first_and_the_limit_holds)
 {
     static const uint64_t sizes[] = {1, 40, 7000, 0, 500, 64000, 16};
     struct quarantine_cache cache = {0};
-    uintptr_t next = 4096;
-    uint64_t in = 0, out = 0;
+    uint64_t in = 0;
+    unsigned waves = 0;
 
-    for (uintptr_t i = 1; i < 100000; i++) {
+    for (uintptr_t i = 1; i < BLOCKS; i++) {
         uint64_t size = sizes[i % (sizeof(sizes) / sizeof(sizes[0]))];
-        add(&cache, QUARANTINE_LIBC, i * 4096, size);
+        unsigned before = left->count;
+        add(&cache, QUARANTINE_LIBC, i * PAGE, size);
         in += size + QUARANTINE_COST;
-        out += take_in_order(&cache, QUARANTINE_LIBC, &next);
-        cr_assert_leq(in - out, LIMIT);
+        shrink(&cache, QUARANTINE_LIBC);
+        cr_assert_leq(in - left->bytes, LIMIT);
+        waves += left->count != before;
+        cr_assert_eq(left->last, left->count);
     }
-    cr_expect_gt(in - out, LIMIT / 2);
+    cr_expect_gt(in - left->bytes, LIMIT / 2);
+    cr_expect_gt(waves, 10);
+}
+
+/* Of blocks that lie mixed, those of one pool come back one after another. */
+static uintptr_t last_pool;
+static unsigned changes;
+
+static void compare_pool(const struct quarantine_entry *entry, void *argument)
+{
+    (void)argument;
+    uintptr_t pool = quarantine_address(entry->place) >> 14;
+
+    changes += pool != last_pool;
+    last_pool = pool;
+}
+
+Test(quarantine, blocks_of_a_place_leave_together)
+{
+    struct quarantine_cache cache = {0};
+
+    for (uintptr_t i = 0; i < 4000; i++)
+        add(&cache, QUARANTINE_LIBC, ((i % 40 + 1) << 14) + (i / 40) * 64, 40);
+    quarantine_init(4000 * 40);
+    quarantine_shrink(&cache, QUARANTINE_LIBC, compare_pool, NULL);
+    cr_expect_eq(changes, 40);
 }
 
 Test(quarantine, big_blocks_do_not_push_out_small_ones)
 {
     struct quarantine_cache cache = {0};
-    struct quarantine_entry entry;
-    unsigned big = 0;
 
-    for (uintptr_t i = 1; i <= 1000; i++)
-        add(&cache, QUARANTINE_LIBC, i * 4096, 100);
-    for (uintptr_t i = 0; i < 50; i++) {
-        add(&cache, QUARANTINE_LIBC, (i + 1) << 40, LIMIT / 8);
-        for (; quarantine_take(&cache, QUARANTINE_LIBC, &entry); big++)
-            cr_assert_eq(entry.address, (uintptr_t)(big + 1) << 40);
+    for (uintptr_t i = 1000; i <= 2000; i++)
+        add(&cache, QUARANTINE_LIBC, i * PAGE, 100);
+    for (uintptr_t i = 1; i <= 50; i++) {
+        add(&cache, QUARANTINE_LIBC, i * PAGE, LIMIT / 8);
+        shrink(&cache, QUARANTINE_LIBC);
+        cr_assert_eq(left->last, left->count);
     }
-    cr_expect_geq(big, 48);
-    cr_expect_lt(big, 50);
+    cr_expect_geq(left->count, 48);
+    cr_expect_lt(left->count, 50);
 }
 
 Test(quarantine, what_a_thread_leaves_behind_leaves_in_another)
 {
     struct quarantine_cache first = {0}, second = {0};
-    struct quarantine_entry entry;
-    bool *seen = calloc(30001, 1);
-    unsigned count = 0;
 
     for (uintptr_t i = 1; i <= 15000; i++)
-        add(&first, QUARANTINE_LIBC, i * 4096, 100);
-    for (unsigned i = 0; i < 10; i++, count++) {
-        cr_assert(quarantine_take(&first, QUARANTINE_LIBC, &entry));
-        seen[entry.address / 4096] = true;
-    }
+        add(&first, QUARANTINE_LIBC, i * PAGE, 100);
+    shrink(&first, QUARANTINE_LIBC);
+    cr_expect_gt(left->count, 0);
     quarantine_flush(&first, GENERATION);
     for (uintptr_t i = 15001; i <= 30000; i++)
-        add(&second, QUARANTINE_LIBC, i * 4096, 100);
-    quarantine_init(0);
-    quarantine_flush(&second, GENERATION);
-    for (; quarantine_take(&second, QUARANTINE_LIBC, &entry); count++) {
-        cr_assert_not(seen[entry.address / 4096]);
-        seen[entry.address / 4096] = true;
-    }
-    cr_expect_eq(count, 30000);
-    free(seen);
+        add(&second, QUARANTINE_LIBC, i * PAGE, 100);
+    empty(&second, QUARANTINE_LIBC);
+    cr_expect_eq(left->count, 30000);
 }
 
 Test(quarantine, forgotten_blocks_of_pythons_do_not_come_back)
 {
     struct quarantine_cache cache = {0};
-    struct quarantine_entry entry;
 
     for (uintptr_t i = 1; i <= 20000; i++)
+        add(&cache, QUARANTINE_PYTHON, i * PAGE, 100);
+    quarantine_forget_python(0, UINTPTR_MAX);
+    add(&cache, QUARANTINE_PYTHON, 30000 * PAGE, 100);
+    empty(&cache, QUARANTINE_PYTHON);
+    cr_expect_eq(left->count, 1);
+    cr_expect(left->seen[30000]);
+}
+
+static void count_entry(struct quarantine_entry *entry, void *count)
+{
+    cr_expect_eq(entry->alloc_trace, 1);
+    cr_expect_eq(entry->free_trace, 2);
+    ++*(unsigned *)count;
+}
+
+Test(quarantine, blocks_of_an_arena_are_forgotten_alone)
+{
+    struct quarantine_cache cache = {0};
+    unsigned count = 0;
+
+    for (uintptr_t i = 1; i <= 100; i++)
         add(&cache, QUARANTINE_PYTHON, i * 4096, 100);
-    cr_assert(quarantine_take(&cache, QUARANTINE_PYTHON, &entry));
-    quarantine_forget_python();
-    add(&cache, QUARANTINE_PYTHON, 1, 100);
-    quarantine_init(0);
-    quarantine_flush(&cache, GENERATION);
-    cr_assert(quarantine_take(&cache, QUARANTINE_PYTHON, &entry));
-    cr_expect_eq(entry.address, 1);
-    cr_expect_not(quarantine_take(&cache, QUARANTINE_PYTHON, &entry));
+    add(&cache, QUARANTINE_LIBC, 60 * 4096 + 2048, 100);
+    quarantine_forget_python(51 * 4096, 71 * 4096);
+    quarantine_visit(GENERATION, count_entry, &count);
+    cr_expect_eq(count, 100 - 20 + 1);
+    quarantine_visit(GENERATION + 1, count_entry, &count);
+    cr_expect_eq(count, 100 - 20 + 1);
+    empty(&cache, QUARANTINE_PYTHON);
+    cr_expect_eq(left->count, 80);
+    for (uintptr_t i = 51; i <= 70; i++)
+        cr_expect_not(left->seen[i]);
 }
 
 Test(quarantine, blocks_that_do_not_fit_are_not_kept)
