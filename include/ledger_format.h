@@ -181,8 +181,8 @@ struct ledger_thread {
     uint64_t reserved[7];
 };
 
-/* What one thread has counted for a trace and not added to its counters yet. A thread has LEDGER_TALLIES_THREAD of them in
- * a row, at places that depend on the two nodes (shim/tally.h). Published by `trace`. */
+/* What one thread has counted for a trace and not added to its counters yet. A thread has one or more rows of
+ * LEDGER_TALLIES_ROW, with places that depend on the two nodes (shim/tally.h). Published by `trace`. */
 struct ledger_tally {
     uint32_t native, python; /* of the trace */
     uint32_t trace;          /* LEDGER_TRACES id */
@@ -192,7 +192,7 @@ struct ledger_tally {
 };
 
 #define LEDGER_TALLIES_SHIFT 10
-#define LEDGER_TALLIES_THREAD (1u << LEDGER_TALLIES_SHIFT)
+#define LEDGER_TALLIES_ROW (1u << LEDGER_TALLIES_SHIFT)
 
 enum error_kind { /* the names of DESIGN's `errors[].kind`, in ledger order */
                   ERROR_NONE = 0,

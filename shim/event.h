@@ -92,7 +92,7 @@ static _always_inline_ struct ledger_tally *event_tally(struct thread *thread, v
         python = labels_apply(python, thread->generation);
     if (unlikely(start_phase))
         event_watch_start();
-    return tally_find(thread->tallies, native, python);
+    return tally_find(&thread->tallies, native, python);
 }
 
 /* Its LEDGER_TRACES id. */

@@ -18,7 +18,7 @@ static uint32_t trace_of(struct thread *thread, const ucontext_t *context)
         native = unwind_capture(thread->unwind, &start);
     if (pymem_present && start_options.python && thread->python)
         python = pyframes_capture(thread->python);
-    return tally_find(thread->tallies, native, python)->trace;
+    return tally_find(&thread->tallies, native, python)->trace;
 }
 
 static enum error_kind kind_of(const struct pages_place *place, uintptr_t address, enum machine_access access)

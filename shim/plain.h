@@ -29,7 +29,7 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
 
     if (pymem_captures && likely(thread->python))
         python = pyframes_capture(thread->python);
-    return tally_find(thread->tallies, native, python);
+    return tally_find(&thread->tallies, native, python);
 }
 
 /* event_enter, with the prefix at `prefix`. */

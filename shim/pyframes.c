@@ -164,6 +164,17 @@ static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint3
     return shape == SHAPE_OBJECTS || position >> 63;
 }
 
+/* More room for what is recent, if there is memory. */
+static _cold_ void grow_recent(struct pyframes_thread *thread)
+{
+    struct recent *recent = arena_map(sizeof(*recent) << RECENT_MANY_SHIFT);
+
+    if (!recent)
+        return;
+    thread->recent = recent;
+    thread->recent_shift = 32 - RECENT_MANY_SHIFT;
+}
+
 /* Makes `recent` the node of place `i`, or returns false. */
 static bool learn_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent, uint32_t meta,
                        struct recent *recent)
@@ -178,6 +189,8 @@ static bool learn_node(struct pyframes_thread *thread, uint32_t i, uint32_t pare
     if (!node)
         return false;
     *recent = (struct recent){place->position, place->code, parent, meta, node, id, thread->stamp};
+    if (unlikely(++thread->recent_learned == RECENT_MANY_AFTER))
+        grow_recent(thread);
     return true;
 }
 
@@ -250,7 +263,7 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
         thread->known[i].meta = 0;
     }
     if (!++thread->stamp) { /* all numbers have been used */
-        memset(thread->recent, 0, sizeof(thread->recent));
+        memset(thread->recent, 0, sizeof(*thread->recent) << (32 - thread->recent_shift));
         thread->stamp = 1;
     }
     thread->count = thread->start = thread->cut = 0;
@@ -385,7 +398,13 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
 
 struct pyframes_thread *pyframes_thread_new(void)
 {
-    return arena_alloc(sizeof(struct pyframes_thread));
+    struct pyframes_thread *thread = arena_alloc(sizeof(*thread));
+
+    if (thread) {
+        thread->recent = thread->first_recent;
+        thread->recent_shift = 32 - RECENT_SHIFT;
+    }
+    return thread;
 }
 
 void pyframes_thread_reset(struct pyframes_thread *thread)

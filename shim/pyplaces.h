@@ -13,6 +13,8 @@
 #define HINTS 256u
 #define RECENT_SHIFT 10
 #define RECENT (1u << RECENT_SHIFT)
+#define RECENT_MANY_SHIFT 14    /* for a thread that comes by many stacks.. */
+#define RECENT_MANY_AFTER 8192u /* ..which has made so many nodes recent */
 #define NOWHERE UINT32_MAX
 
 /* Compared with memory at each capture. */
@@ -59,7 +61,10 @@ struct pyframes_thread {
     bool open;           /* place 0 is not the root: the rest is not known */
     uint32_t fresh_count;
     uint16_t hints[HINTS]; /* where a frame may be */
-    struct recent recent[RECENT];
+    struct recent *recent; /* first_recent, or 1 << RECENT_MANY_SHIFT of them */
+    unsigned recent_shift; /* 32 - log2 of their number */
+    uint32_t recent_learned;
+    struct recent first_recent[RECENT];
     uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
     struct place places[PLACES_MAX];
     struct known known[PLACES_MAX];
@@ -127,7 +132,7 @@ static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
 /* Where in `recent` a node with this caller may be. */
 static _always_inline_ struct recent *recent_of(struct pyframes_thread *thread, uint64_t position, uint32_t parent)
 {
-    return &thread->recent[((uint32_t)position * 0x9e3779b1u + parent * 0x85ebca6bu) >> (32 - RECENT_SHIFT)];
+    return &thread->recent[((uint32_t)position * 0x9e3779b1u + parent * 0x85ebca6bu) >> thread->recent_shift];
 }
 
 static _always_inline_ bool is_recent(const struct pyframes_thread *thread, const struct recent *recent,

@@ -235,7 +235,7 @@ static uint32_t wave_place(const struct quarantine_entry *entry)
 }
 
 /* Sorts by place what is in the batches, and empties them. */
-static void wave_fill(const struct quarantine_batch *batches_taken)
+static void wave_fill(struct quarantine_batch *batches_taken)
 {
     memset(wave.ends, 0, sizeof(wave.ends));
     wave.count = 0;
@@ -248,10 +248,13 @@ static void wave_fill(const struct quarantine_batch *batches_taken)
         wave.count += wave.ends[i];
         wave.ends[i] = first;
     }
-    for (const struct quarantine_batch *batch = batches_taken; batch; batch = batch->next)
-        for (uint32_t i = 0; i < batch->count; i++)
-            if (batch->entries[i].place)
-                wave.blocks[wave.ends[wave_place(&batch->entries[i])]++] = batch->entries[i];
+    for (struct quarantine_batch *batch = batches_taken; batch; batch = batch->next)
+        for (uint32_t i = 0; i < batch->count; i++) {
+            struct quarantine_entry *entry = &batch->entries[i];
+            if (entry->place)
+                wave.blocks[wave.ends[wave_place(entry)]++] = *entry;
+            entry->place = 0; /* for who visits */
+        }
 }
 
 /* What waited long is in no cache any more. */

@@ -2,25 +2,45 @@
  *
  * A thread's latest traces: found by their two nodes without a look at the shared table, and counted where no other thread
  * counts. The tallies lie in the ledger, so that counts survive whatever ends the process. One that has to make room is
- * added to its trace. Inside the guard of thread.h. */
+ * added to its trace. A thread has one row of tallies, and more when it turns out to come by many traces: each time one makes
+ * room for another costs several looks at memory that is in no cache. Inside the guard of thread.h. */
 #ifndef SHIM_TALLY_H
 #define SHIM_TALLY_H
 
 #include "compiler.h"
 #include "ledger_format.h"
 
-/* Makes `tally` that of the trace (native, python). */
-void tally_replace(struct ledger_tally *tally, uint32_t native, uint32_t python);
+#include <stdbool.h>
 
-/* The tally of the trace (native, python) among the thread's LEDGER_TALLIES_THREAD. Where there was no room for the trace,
- * it has number 0. */
-static _always_inline_ struct ledger_tally *tally_find(struct ledger_tally *tallies, uint32_t native, uint32_t python)
+#define TALLY_ROWS 16u /* a power of two */
+
+struct tally_table {
+    struct ledger_tally *rows[TALLY_ROWS]; /* LEDGER_TALLIES_ROW each */
+    uint32_t mask;                         /* of the rows in use: 0, or all */
+    uint32_t replaced;                     /* tallies that have made room for others */
+};
+
+/* Begins with one row in the ledger at hand. False: there is no room for it. */
+bool tally_begin(struct tally_table *table);
+
+/* Makes one the tally of the trace (native, python), and returns it. */
+struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, uint32_t python);
+
+/* Where the tally of a trace would be. */
+static _always_inline_ struct ledger_tally *tally_place(const struct tally_table *table, uint32_t native,
+                                                        uint32_t python)
 {
-    struct ledger_tally *tally = &tallies[(native * 0x9e3779b1u + python * 0x85ebca6bu) >> (32 - LEDGER_TALLIES_SHIFT)];
+    uint32_t hash = native * 0x9e3779b1u + python * 0x85ebca6bu;
 
-    if (unlikely(tally->native != native || tally->python != python))
-        tally_replace(tally, native, python);
-    return tally;
+    return &table->rows[hash & table->mask][hash >> (32 - LEDGER_TALLIES_SHIFT)];
+}
+
+/* The tally of the trace (native, python). Where there was no room for the trace, it has number 0. */
+static _always_inline_ struct ledger_tally *tally_find(struct tally_table *table, uint32_t native, uint32_t python)
+{
+    struct ledger_tally *tally = tally_place(table, native, python);
+
+    return likely(tally->native == native && tally->python == python) ? tally : tally_replace(table, native, python);
 }
 
 #endif

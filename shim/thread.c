@@ -50,12 +50,11 @@ static bool give_counters(struct thread *thread, uint32_t generation)
 {
     if (thread->generation == generation)
         return true;
-    uint32_t id = ledger_take(LEDGER_THREADS, 1), tallies = ledger_take(LEDGER_TALLIES, LEDGER_TALLIES_THREAD);
-    if (!id || !tallies)
+    uint32_t id = ledger_take(LEDGER_THREADS, 1);
+    if (!id || !tally_begin(&thread->tallies))
         return false;
     thread->id = id;
     thread->counters = ledger_entry(LEDGER_THREADS, id);
-    thread->tallies = ledger_entry(LEDGER_TALLIES, tallies);
     __atomic_store_n(&thread->counters->used, 1, __ATOMIC_RELEASE);
     thread->generation = generation;
     return true;

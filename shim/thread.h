@@ -12,6 +12,7 @@
 #include "ledger_format.h"
 #include "quarantine.h"
 #include "records.h"
+#include "tally.h"
 
 #include <stdbool.h>
 
@@ -21,7 +22,7 @@ struct thread {
     struct records_cache records;
     struct unwind_thread *unwind;
     struct pyframes_thread *python;
-    struct ledger_tally *tallies;       /* LEDGER_TALLIES_THREAD */
+    struct tally_table tallies;
     uint32_t generation;                /* ledger generation for which `counters` and `tallies` are valid */
     double carry_blocks, carry_bytes;   /* with sampling: what counters of whole numbers left over */
     uint32_t ticks;                     /* events, for what is looked at now and then */
