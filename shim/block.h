@@ -93,9 +93,10 @@ static inline uint64_t block_with_domain(uint64_t ref, enum block_domain domain)
  * caches of the processor long ago. */
 static inline uint64_t block_check_word(const void *p, uint64_t packed, uint32_t size)
 {
-    uint64_t mixed = ((uintptr_t)p ^ block_secret) * 0x9e3779b97f4a7c15ULL + (packed ^ size * 0xd6e8feb86659fd93ULL);
-    mixed *= 0xbf58476d1ce4e5b9ULL;
-    return (mixed & ~(uint64_t)UINT32_MAX) | size;
+    /* A change of any of them changes the sum, and the factor is odd: the product is another one, and its upper half is too,
+     * but for a chance of 1 in 2^32. */
+    uint64_t sum = ((uintptr_t)p ^ block_secret) + packed + ((uint64_t)size << 32 | size);
+    return (sum * 0x9e3779b97f4a7c15ULL & ~(uint64_t)UINT32_MAX) | size;
 }
 
 /* Whether these 16 bytes are the prefix of a recorded block at `p`, unless by a chance of 1 in 2^32. */
