@@ -42,6 +42,18 @@ _exported_ int memshim_scope_end(struct memshim_scope *scope)
     return 0;
 }
 
+_exported_ int memshim_scope_label(struct memshim_scope *scope, const char *label)
+{
+    if (!scope || !scope->first)
+        return -EINVAL;
+    struct thread *thread = thread_enter();
+    if (!thread)
+        return *thread_generation == THREAD_INACTIVE ? -ENODEV : -EAGAIN;
+    scope->label = label ? ledger_text(label, strlen(label)) : 0;
+    thread_leave();
+    return label && !scope->label ? -ENOMEM : 0;
+}
+
 struct measure {
     const struct memshim_scope *scope;
     const void *const *except;
@@ -86,6 +98,15 @@ static const char *name_of(const struct measure *measure, enum block_domain doma
     return name ? name : domain_names[domain];
 }
 
+/* LEDGER_TEXT ref of the label that the block's thread had, or 0. */
+static uint32_t label_of(uint32_t trace)
+{
+    const struct ledger_trace *entry = trace ? ledger_entry(LEDGER_TRACES, trace) : NULL;
+    const struct ledger_node *node = entry && entry->python ? ledger_entry(LEDGER_NODES, entry->python) : NULL;
+
+    return node && node->meta & NODE_LABEL ? (uint32_t)node->key : 0;
+}
+
 static void look_at(struct measure *measure, const struct ledger_record *record)
 {
     const struct memshim_scope *scope = measure->scope;
@@ -99,7 +120,7 @@ static void look_at(struct measure *measure, const struct ledger_record *record)
         return;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (__atomic_load_n(&record->owner, __ATOMIC_RELAXED) != owner ||
-        is_excepted(measure, ledger_owner_address(owner), size))
+        is_excepted(measure, ledger_owner_address(owner), size) || (scope->label && label_of(trace) != scope->label))
         return;
     add(measure, trace, name_of(measure, ledger_owner_domain(owner), type), size);
 }

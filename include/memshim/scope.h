@@ -18,7 +18,7 @@ enum { MEMSHIM_SCOPE_THREAD = 1 /* only what the calling thread allocates */ };
 
 /* Plain data; nothing needs to be released. */
 struct memshim_scope {
-    uint32_t generation, first, last, thread;
+    uint32_t generation, first, last, thread, label;
 };
 
 /* Blocks of one stack. */
@@ -34,6 +34,9 @@ struct memshim_scope_sum {
 
 /* The scope begins here. `flags`: MEMSHIM_SCOPE_THREAD or 0. */
 extern int memshim_scope_begin(struct memshim_scope *scope, unsigned flags) __attribute__((weak));
+
+/* From now on only blocks with this label (memshim_label_push) are counted in the scope, which has begun; NULL: all again. */
+extern int memshim_scope_label(struct memshim_scope *scope, const char *label) __attribute__((weak));
 
 /* It ends here: what is allocated later does not count. */
 extern int memshim_scope_end(struct memshim_scope *scope) __attribute__((weak));

@@ -16,6 +16,7 @@
 struct scope_options {
     unsigned long long max_bytes, max_blocks;
     int all_threads, collect, raise;
+    char label[64]; /* "" = any */
 };
 
 struct py_scope {
@@ -132,6 +133,11 @@ static int begin(struct py_scope *self)
         return -1;
     if (!self->error)
         self->error = memshim_scope_begin(&self->scope, self->options.all_threads ? 0 : MEMSHIM_SCOPE_THREAD);
+    if (!self->error && *self->options.label) {
+        int (*restrict_to)(struct memshim_scope * scope, const char *label);
+        *(void **)&restrict_to = module_shim("memshim_scope_label");
+        self->error = restrict_to ? restrict_to(&self->scope, self->options.label) : -ENOSYS;
+    }
     return self->error ? warn(self->error) : 0;
 }
 
@@ -278,14 +284,20 @@ static PyObject *scope_measure(PyObject *object, PyObject *args)
 
 static int scope_init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"max_bytes", "max_blocks", "all_threads", "collect", "raise_on_leak", NULL};
+    static char *names[] = {"max_bytes", "max_blocks", "all_threads", "collect", "raise_on_leak", "label", NULL};
     struct py_scope *self = (struct py_scope *)object;
     struct scope_options options = {.collect = 1, .raise = 1};
     PyObject *blocks = NULL;
+    const char *label = NULL;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$KOppp:check_leaks", names, &options.max_bytes, &blocks,
-                                     &options.all_threads, &options.collect, &options.raise))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$KOpppz:check_leaks", names, &options.max_bytes, &blocks,
+                                     &options.all_threads, &options.collect, &options.raise, &label))
         return -1;
+    if (label && strlen(label) >= sizeof(options.label)) {
+        PyErr_SetString(PyExc_ValueError, "a label has 1 to 63 bytes");
+        return -1;
+    }
+    snprintf(options.label, sizeof(options.label), "%s", label ? label : "");
     /* a limit in bytes alone is no limit of blocks */
     options.max_blocks = options.max_bytes ? ~0ull : 0;
     if (blocks && blocks != Py_None) {

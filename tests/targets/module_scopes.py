@@ -114,6 +114,24 @@ def planted_in_c():
         assert any("leaky" in module for module in modules), modules
 
 
+def labels():
+    for _ in range(3):  # the first times the interpreter keeps frames for the next ones
+        with memshim.check_leaks(label="mine", raise_on_leak=False) as result:
+            kept.append(bytes(3000))
+            with memshim.label("mine"):
+                kept.append(bytes(1000))
+    assert result.bytes_leaked == sys.getsizeof(bytes(1000)) and result.blocks == 1, str(result)
+    mine = memshim.label("mine")(lambda: kept.append(bytes(2000)))
+    assert memshim.detect_leaks(mine, label="mine").bytes_leaked == sys.getsizeof(bytes(2000))
+    assert not memshim.detect_leaks(mine, label="yours")
+    try:
+        memshim.check_leaks(label="x" * 64)
+    except ValueError:
+        pass
+    else:
+        raise AssertionError("too long")
+
+
 def limits():
     with memshim.check_leaks(max_bytes=5000):
         kept.append(bytes(1000))
@@ -196,6 +214,7 @@ if memshim.loaded:
     planted()
     if leaky:
         planted_in_c()
+    labels()
     limits()
     other_threads()
     process()

@@ -128,6 +128,26 @@ static void stacks(void)
     free(other);
 }
 
+/* Only what has the label. */
+static void labels(void)
+{
+    struct memshim_scope scope = begin(0);
+
+    EXPECT(memshim_scope_label(&scope, "mine"), 0);
+    char *other = lose(100);
+    EXPECT(memshim_label_push("mine"), 0);
+    char *mine = lose(10);
+    EXPECT(memshim_label_pop(), 0);
+    expect(&scope, 1, 10);
+    EXPECT(memshim_scope_label(&scope, "yours"), 0);
+    EXPECT(sum_of(&scope).blocks, 0);
+    EXPECT(memshim_scope_label(&scope, NULL), 0);
+    EXPECT(sum_of(&scope).bytes, 110);
+    EXPECT(memshim_scope_label(NULL, "mine"), -EINVAL);
+    free(other);
+    free(mine);
+}
+
 static void *lose_in_thread(void *ret)
 {
     *(char **)ret = lose(100000);
@@ -205,6 +225,7 @@ int main(int argc, char **argv)
     exact();
     from_before();
     stacks();
+    labels();
     threads();
     forked();
     wrong();

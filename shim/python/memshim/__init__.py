@@ -237,8 +237,8 @@ class check_leaks(_Result):
 
     What counts are blocks that the calling thread (all_threads=True: any thread) allocated in between and that are still
     there, after a garbage collection (collect=False: without one). What variables still hold, and caches that are
-    filled for the first time, count too: let the code run once before. raise_on_leak=False only measures. Without memshim
-    nothing is measured, with one RuntimeWarning.
+    filled for the first time, count too: let the code run once before. raise_on_leak=False only measures.
+    label="text": only what has this label counts. Without memshim nothing is measured, with one RuntimeWarning.
     """
 
     def __init__(self, **options):
@@ -264,7 +264,8 @@ def detect_leaks(
     all_threads=False,
     max_bytes=0,
     max_blocks=None,
-    raise_on_leak=False
+    raise_on_leak=False,
+    label=None
 ):
     """Call function() `warmup` times and then measure what a call leaves allocated, up to `rounds` times.
 
@@ -272,7 +273,7 @@ def detect_leaks(
     what is left only once, or replaced later, is a cache. Returns an object with bytes_leaked, blocks, leaks (with
     stacks), measured; of the round that left least. The result of the function is dropped."""
     result = _Result(
-        max_bytes=max_bytes, max_blocks=max_blocks, all_threads=all_threads, raise_on_leak=raise_on_leak
+        max_bytes=max_bytes, max_blocks=max_blocks, all_threads=all_threads, raise_on_leak=raise_on_leak, label=label
     )
     result._measure(function, warmup, rounds, confirm)
     limit = max_blocks if max_blocks is not None else float("inf") if max_bytes else 0

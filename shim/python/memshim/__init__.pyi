@@ -130,6 +130,7 @@ class check_leaks(_Result):
         all_threads: bool = ...,
         collect: bool = ...,
         raise_on_leak: bool = ...,
+        label: Optional[str] = ...,
     ) -> None: ...
     def __enter__(self) -> check_leaks: ...
     def __exit__(self, *exception: Any) -> bool: ...
@@ -145,4 +146,5 @@ def detect_leaks(
     max_bytes: int = ...,
     max_blocks: Optional[int] = ...,
     raise_on_leak: bool = ...,
+    label: Optional[str] = ...,
 ) -> _Result: ...
