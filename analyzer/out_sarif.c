@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
+#include <string.h>
 
 #define SCHEMA "https://json.schemastore.org/sarif-2.1.0.json"
 #define TOP 5000 /* of 25,000 that GitHub takes it shows as many */
@@ -258,10 +260,72 @@ static int sarif_error(struct output_job *job, const struct process *process, co
     return finding_from_error(job, process, error, stacks, put_finding);
 }
 
+/* What a line of a baseline says of its leak: "definite obj, list: f (a.c) < main (a.c)", or "". */
+static const char *comment_of(const struct suppression *line)
+{
+    const char *comment = strstr(line->text, " # ");
+    return comment ? comment + 3 : "";
+}
+
+static const struct rule *rule_of_comment(const char *comment)
+{
+    for (enum leak_kind kind = 0; kind < LEAK_KIND_COUNT; kind++) {
+        const char *name = leak_kind_name(kind);
+        if (strncmp(comment, name, strlen(name)) == 0)
+            return rule_of_leak(kind, true);
+    }
+    return rule_of_leak(LEAK_REACHABLE, false);
+}
+
+/* A leak that the baseline has and the run has not. It has no place but its line there. */
+static json_t *absent_of(const struct output_job *job, const struct suppression *line)
+{
+    bool own;
+    size_t count;
+    const char *fingerprint = line->words[SUPPRESS_FINGERPRINT], *comment = comment_of(line);
+    const struct rule *rule = rule_of_comment(comment);
+    _cleanup_free_ char *what = NULL, *path = realpath(line->source, NULL);
+    if (asprintf(&what, "not there any more: %s", *comment ? comment : fingerprint) < 0) {
+        what = NULL;
+        return NULL;
+    }
+    json_t *where =
+        physical(place_file(job, path ? path : line->source, &own), (int)MIN(line->line, (unsigned long)INT_MAX));
+    return json_pack("{s:s, s:i, s:s, s:s, s:o, s:[{s:o}], s:{s:s, s:s}}", "ruleId", rule->id, "ruleIndex",
+                     (int)(rule - rules_all(&count)), "level", level_name(rule->level), "baselineState", "absent",
+                     "message", text_of(what), "locations", "physicalLocation", where, "partialFingerprints",
+                     "primaryLocationLineHash", fingerprint, "memshim/v1", fingerprint);
+}
+
+static bool is_absent(const struct suppression *rule)
+{
+    return rule->baseline && rule->words[SUPPRESS_FINGERPRINT] && !rule->expired && rule->leaks == 0;
+}
+
+static int put_absent(struct output_job *job)
+{
+    const struct suppressions *rules = job->options->rules;
+    uint64_t written = job->errors_written + job->leaks_written;
+    int r = 0;
+    /* Where only a part of the leaks is there nobody knows about the others. */
+    if (!rules || job->options->filtered)
+        return 0;
+    for (size_t i = 0; r == 0 && i < rules->count; i++)
+        if (is_absent(&rules->items[i]))
+            r = out_json_item(job->out, ++written, absent_of(job, &rules->items[i]));
+    return r;
+}
+
+static void put_end(FILE *out)
+{
+    fputs("]}]}\n", out);
+}
+
 static int sarif_end(struct output_job *job)
 {
-    fputs("]}]}\n", job->out);
-    return 0;
+    int r = put_absent(job);
+    put_end(job->out);
+    return r;
 }
 
 static int put_diff_item(struct output_job *job, const struct finding *finding, const struct diff_item *item)
@@ -281,7 +345,7 @@ static int sarif_diff(struct output_job *job, const struct diff *diff)
     int r = sarif_begin(job);
     for (size_t i = 0; r == 0 && i < diff->count && i < job->top; i++)
         r = finding_from_diff(job, &diff->items[i], put_diff_item);
-    sarif_end(job);
+    put_end(job->out);
     return r;
 }
 

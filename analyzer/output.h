@@ -24,6 +24,8 @@ enum output_show {                             /* what is left out unless asked 
                    SHOW_SUPPRESSED = 1u << 4,  /* what a rule suppresses (suppress.h) */
 };
 
+struct suppressions;
+
 #define OUTPUT_TOP_DEFAULT SIZE_MAX /* output_options.top: as many as the format writes by default */
 
 struct output_options {
@@ -35,6 +37,7 @@ struct output_options {
     bool filtered;      /* only a part of the leaks is there (--filter) */
     bool brief;         /* no word about the processes: a verdict stands above */
     bool color;
+    const struct suppressions *rules; /* that were applied to the leaks, or NULL */
     const char *source_root; /* folder that paths for other tools are relative to; NULL: source_root_find decides */
 };
 

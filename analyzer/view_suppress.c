@@ -46,6 +46,7 @@ int view_finish_rules(struct view *view)
     if (view->rules_finished)
         return EXIT_DONE;
     view->rules_finished = true;
+    view->options.rules = &view->suppressions;
     int r = suppressions_read_builtin(&view->suppressions, &error);
     if (r == 0)
         return EXIT_DONE;

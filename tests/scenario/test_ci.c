@@ -133,12 +133,17 @@ static char *step_of(const char *block, const char *begin)
 }
 
 /* What a person sees first of a failed build is the line that was written. */
+static void assert_first_lines_name(const char *log, const char *place)
+{
+    const char *at = strstr(log, place), *end = log;
+    for (int i = 0; i < 10 && end; i++)
+        end = strchr(end + 1, '\n');
+    cr_assert(at && (!end || at < end), "%s is not in the first ten lines of\n%s", place, log);
+}
+
 static void assert_first_lines_name_the_line(const char *log)
 {
-    const char *end = log, *at = strstr(log, "app.py:4");
-    for (int i = 0; i < 10 && strchr(end, '\n'); i++)
-        end = strchr(end, '\n') + 1;
-    cr_assert(at && at < end, "app.py:4 is not in the first ten lines of\n%s", log);
+    assert_first_lines_name(log, "app.py:4");
 }
 
 Test(ci, recipe_for_github_actions)
@@ -355,5 +360,72 @@ Test(ci, a_baseline_survives_shifted_lines_and_another_checkout)
                  NULL, 0, "gate passed");
     free(moved);
     free(shifted);
+    checkout_clear(&checkout);
+}
+
+#define FUNCTIONS(old, new) \
+    "#include <stdlib.h>\n" \
+    "static void *volatile last;\n" \
+    "__attribute__((noinline)) static void known(void)\n" \
+    "{\n" \
+    "    for (int i = 0; i < 10; i++) {\n" \
+    "        last = malloc(55);\n" \
+    "        " old "\n" \
+    "    }\n" \
+    "    last = NULL;\n" \
+    "}\n" \
+    "__attribute__((noinline)) static void changed(void)\n" \
+    "{\n" \
+    "    for (int i = 0; i < 10; i++) {\n" \
+    "        last = malloc(77);\n" \
+    "        " new "\n" \
+                   "    }\n" \
+                   "    last = NULL;\n" \
+                   "}\n" \
+                   "int main(void)\n" \
+                   "{\n" \
+                   "    known();\n" \
+                   "    changed();\n" \
+                   "    return 0;\n" \
+                   "}\n"
+
+#define BUILD "cc -g -O1 app.c -o app && "
+
+/* A change of a program that has a known leak brings another one. */
+Test(ci, a_leak_planted_in_a_pull_request)
+{
+    struct checkout checkout = checkout_new();
+
+    put_file(&checkout, "app.c", FUNCTIONS(";", "free(last);"));
+    assert_shell(&checkout, BUILD "memshim gate --write-baseline memshim.supp -- ./app", NULL, 0, "accepts 1 leak");
+    assert_shell(&checkout, "memshim gate --baseline memshim.supp -- ./app", NULL, 0, "gate passed");
+
+    put_file(&checkout, "app.c", FUNCTIONS(";", ";"));
+    struct outcome outcome = shell(&checkout, BUILD "memshim gate --baseline memshim.supp -- ./app", NULL);
+    cr_assert_eq(outcome.status, 1, "%s", outcome.out);
+    assert_first_lines_name(outcome.out, "app.c:14");
+    cr_assert(!strstr(outcome.out, "app.c:6"), "the known leak is no news:\n%s", outcome.out);
+    outcome_clear(&outcome);
+
+    assert_shell(&checkout, "memshim gate --write-baseline memshim.supp --baseline memshim.supp -- ./app", NULL, 0,
+                 "accepts 2 leaks");
+    assert_shell(&checkout, "memshim gate --baseline memshim.supp -- ./app", NULL, 0, "gate passed");
+    checkout_clear(&checkout);
+}
+
+/* Of what a baseline accepts and a run does not lose, code scanning hears that it is absent; not of what was only left out. */
+Test(ci, leaks_that_are_gone_are_absent_in_sarif)
+{
+    struct checkout checkout = checkout_new();
+
+    put_file(&checkout, "app.c", FUNCTIONS(";", ";"));
+    assert_shell(&checkout, BUILD "memshim gate --write-baseline memshim.supp -- ./app", NULL, 0, "accepts 2 leaks");
+    put_file(&checkout, "app.c", FUNCTIONS("free(last);", ";"));
+    assert_shell(&checkout, BUILD "memshim gate --baseline memshim.supp --write sarif=s -- ./app", NULL, 0, "is gone");
+    assert_shell(&checkout, "grep -o '\"baselineState\": *\"[a-z]*\"' s | tr -d ' ' | sort | uniq -c", NULL, 0,
+                 "1 \"baselineState\":\"absent\"\n      1 \"baselineState\":\"unchanged\"");
+    assert_shell(&checkout, "grep -c 'not there any more: definite malloc: known (app.c) < main (app.c)' s", NULL, 0,
+                 "1\n");
+    assert_shell(&checkout, "grep -Eo '\"uri\": *\"memshim.supp\"' s | wc -l", NULL, 0, "1\n");
     checkout_clear(&checkout);
 }
