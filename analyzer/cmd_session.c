@@ -150,7 +150,12 @@ static int run_traced(struct session *session, const struct session_options *opt
 int session_run(struct session *session, const struct session_options *options, char **argv)
 {
     *session = (struct session){0};
+    errno = 0;
     _cleanup_free_ char *path = program_find(argv[0]);
+    if (!path && errno == ENOMEM) {
+        command_error("out of memory");
+        return EXIT_TROUBLE;
+    }
     const char *obstacle = path ? program_obstacle(path) : NULL;
     if (obstacle)
         command_error("\"%s\" is %s: cannot be traced; running it untouched", argv[0], obstacle);

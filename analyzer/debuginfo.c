@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * libdwfl with one module, loaded at its own ELF addresses. The function comes from the debug information, which knows
- * inlined ones, or else from the symbol table. */
+ * inlined ones, or else from the symbol table.
+ *
+ * Where libdw is refused memory it calls a handler that must not return, by default one that ends the program; or it returns as if
+ * nothing were known, and may have left pointers to nowhere in its tables. So the handler jumps back to where libdw was called from,
+ * errno tells of the others, and after either nothing of that file is touched again, not even to be freed. */
 #include "debuginfo.h"
 
 #include "coldparts.h"
@@ -12,17 +16,31 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 struct debuginfo {
     Dwfl *dwfl;
     Dwfl_Module *module;
+    bool guarded; /* the debug information, if there is any, has our handler */
+    bool broken;
     struct scopes scopes;
     struct coldparts coldparts;
 };
+
+static jmp_buf *escape; /* to where libdw was called from; NULL: not where it decodes debug information */
+
+__attribute__((noreturn)) static void on_no_memory(void)
+{
+    if (escape)
+        longjmp(*escape, 1);
+    abort();
+}
 
 /* A regular file only: opening must not wait for the writer of a pipe, nor reading go on for ever. */
 static int open_regular(const char *path)
@@ -37,12 +55,29 @@ static int open_regular(const char *path)
     return fd;
 }
 
+static bool lookup_failed; /* for want of memory; errno tells of the last of the places that were looked at */
+
+/* The file of the same build-id first, as dwfl_standard_find_debuginfo has it, too, but does not tell why it found none. */
+static int find_debuginfo(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
+                          const char *link, GElf_Word link_crc, char **ret_name)
+{
+    errno = 0;
+    int fd = dwfl_build_id_find_debuginfo(module, data, name, base, file, link, link_crc, ret_name);
+    if (fd >= 0)
+        return fd;
+    lookup_failed = lookup_failed || errno == ENOMEM;
+    errno = 0;
+    fd = lookup_failed ? -1 : dwfl_standard_find_debuginfo(module, data, name, base, file, link, link_crc, ret_name);
+    lookup_failed = lookup_failed || (fd < 0 && errno == ENOMEM);
+    return fd;
+}
+
 struct debuginfo *debuginfo_open(const char *path)
 {
     static char *debuginfo_path; /* NULL: libdw's default */
     static const Dwfl_Callbacks callbacks = {
         .find_elf = dwfl_build_id_find_elf,
-        .find_debuginfo = dwfl_standard_find_debuginfo,
+        .find_debuginfo = find_debuginfo,
         .section_address = dwfl_offline_section_address,
         .debuginfo_path = &debuginfo_path,
     };
@@ -62,10 +97,29 @@ struct debuginfo *debuginfo_open(const char *path)
     if (!info->module && fd >= 0)
         close(fd);
     if (!info->module || !dwfl_module_getelf(info->module, &bias)) {
+        info->broken = errno == ENOMEM;
         debuginfo_close(info);
         return NULL;
     }
     return info;
+}
+
+bool debuginfo_is_broken(const struct debuginfo *info)
+{
+    return info->broken;
+}
+
+/* Loads the debug information and has it call us when memory is out. */
+static void guard(struct debuginfo *info)
+{
+    Dwarf_Addr bias;
+    Dwarf *dwarf = dwfl_module_getdwarf(info->module, &bias), *alternative = dwarf ? dwarf_getalt(dwarf) : NULL;
+
+    if (dwarf)
+        dwarf_new_oom_handler(dwarf, on_no_memory);
+    if (alternative)
+        dwarf_new_oom_handler(alternative, on_no_memory);
+    info->guarded = true;
 }
 
 void debuginfo_close(struct debuginfo *info)
@@ -74,7 +128,7 @@ void debuginfo_close(struct debuginfo *info)
         return;
     scopes_clear(&info->scopes);
     coldparts_clear(&info->coldparts);
-    if (info->dwfl)
+    if (info->dwfl && !info->broken)
         dwfl_end(info->dwfl);
     free(info);
 }
@@ -236,8 +290,7 @@ static void line_position(struct debuginfo *info, uint64_t address, struct chunk
     ret->line = number > 0 ? number : 0;
 }
 
-size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *texts,
-                      struct symbol positions[static DEBUGINFO_POSITIONS_MAX])
+static size_t find_positions(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *positions)
 {
     Dwarf_Addr bias = 0;
     Dwarf_Die *unit;
@@ -245,20 +298,42 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *t
 
     memset(positions, 0, DEBUGINFO_POSITIONS_MAX * sizeof(*positions));
     unit = dwfl_module_addrdie(info->module, address, &bias);
-    if (!unit)
+    if (!unit && errno != ENOMEM)
         unit = search_unit(info, address, &bias);
-    if (unit) {
+    if (unit && errno != ENOMEM) {
         line_position(info, address, texts, &positions[0]);
         count = find_inlined(info, unit, address - bias, texts, positions);
     }
     if (count == 0)
         count = 1;
-    if (!positions[count - 1].function)
+    if (!positions[count - 1].function && errno != ENOMEM)
         symbol_function(info, address, texts, &positions[count - 1]);
     return count > 1 || positions[0].function || positions[0].file ? count : 0;
 }
 
-const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct chunks *texts, uint64_t *ret_offset)
+size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *texts,
+                      struct symbol positions[static DEBUGINFO_POSITIONS_MAX])
+{
+    jmp_buf here;
+    size_t count = 0;
+
+    if (info->broken)
+        return 0;
+    errno = 0;
+    escape = &here;
+    if (setjmp(here) == 0) {
+        if (!info->guarded)
+            guard(info);
+        count = errno == ENOMEM ? 0 : find_positions(info, address, texts, positions);
+    } else {
+        errno = ENOMEM;
+    }
+    escape = NULL;
+    info->broken = errno == ENOMEM || lookup_failed;
+    return info->broken ? 0 : count;
+}
+
+static const char *find_variable(struct debuginfo *info, uint64_t address, struct chunks *texts, uint64_t *ret_offset)
 {
     GElf_Off offset;
     GElf_Sym symbol;
@@ -273,4 +348,16 @@ const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct 
     struct symbol named = {0};
     set_function(texts, name, &named);
     return named.function;
+}
+
+const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct chunks *texts, uint64_t *ret_offset)
+{
+    const char *name;
+
+    if (info->broken)
+        return NULL;
+    errno = 0;
+    name = find_variable(info, address, texts, ret_offset);
+    info->broken = errno == ENOMEM || lookup_failed;
+    return info->broken ? NULL : name;
 }

@@ -7,6 +7,7 @@
 #include "emit.h"
 #include "fingerprint.h"
 #include "out_text.h"
+#include "rounded.h"
 #include "stackname.h"
 #include "text.h"
 
@@ -56,9 +57,8 @@ static void put_growth(FILE *out, const struct growth *growth)
 {
     char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE], c[TEXT_NUMBER_SIZE];
     fprintf(out, "growing by %s bytes in %s blocks an interval (%s bytes a second) over %zu intervals",
-            text_number(a, (uint64_t)(growth->bytes_per_interval + 0.5)),
-            text_number(b, (uint64_t)(growth->blocks_per_interval + 0.5)),
-            text_number(c, (uint64_t)(growth->bytes_per_second + 0.5)), growth->intervals);
+            text_number(a, rounded(growth->bytes_per_interval)), text_number(b, rounded(growth->blocks_per_interval)),
+            text_number(c, rounded(growth->bytes_per_second)), growth->intervals);
 }
 
 /* Says what the finding is: malloc'ed, or NULL without memory. */

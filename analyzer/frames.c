@@ -213,6 +213,8 @@ static int resolve_native(struct frame_table *table, const struct raw_frame *raw
     found = process_symbols(table->process, (size_t)(raw - table->process->frames), &symbols);
     if (!found && module->path)
         found = symbols_find(table->symbols, module, raw_frame_address(raw), &symbols);
+    if (!found && symbols_failed(table->symbols))
+        return -1;
     count = found ? found : 1;
     frames = take_frames(table, ret, count);
     if (!frames)

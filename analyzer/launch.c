@@ -232,10 +232,13 @@ int launch_find_shim(const char *override, const char *installed, char **ret)
             *ret = path;
             return 0;
         }
+        int error = path || errno != ENOMEM ? -ENOENT : -ENOMEM;
         free(path);
-        return -ENOENT;
+        return error;
     }
     _cleanup_free_ char *self = realpath("/proc/self/exe", NULL);
+    if (!self && errno == ENOMEM)
+        return -ENOMEM;
     char *slash = self ? strrchr(self, '/') : NULL;
     if (slash) {
         *slash = '\0';
@@ -249,6 +252,8 @@ int launch_find_shim(const char *override, const char *installed, char **ret)
             *ret = path;
             return 0;
         }
+        if (!path && errno == ENOMEM)
+            return -ENOMEM;
         free(path);
     }
     if (!is_readable_file(installed))

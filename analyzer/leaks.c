@@ -9,6 +9,7 @@
 #include "huge.h"
 #include "merge.h"
 #include "progress.h"
+#include "rounded.h"
 
 #include <assert.h>
 #include <endian.h>
@@ -456,5 +457,5 @@ void leaks_clear(struct leaks *leaks)
 
 uint64_t leak_error_bytes(const struct leak *leak)
 {
-    return (uint64_t)(sqrt(leak->variance) + 0.5);
+    return rounded(sqrt(leak->variance));
 }

@@ -6,6 +6,7 @@
 #include "compiler.h"
 #include "options.h"
 #include "out_table.h"
+#include "rounded.h"
 #include "term.h"
 #include "text.h"
 
@@ -368,9 +369,8 @@ static int text_growth(struct output_job *job, const struct growth *growth)
     char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE], c[TEXT_NUMBER_SIZE], d[TEXT_NUMBER_SIZE];
 
     fprintf(job->out, "\n%sgrowing by %s bytes in %s blocks an interval%s (%s bytes a second)", style(job, STYLE_WARN),
-            text_number(a, (uint64_t)(growth->bytes_per_interval + 0.5)),
-            text_number(b, (uint64_t)(growth->blocks_per_interval + 0.5)), style(job, STYLE_NONE),
-            text_number(c, (uint64_t)(growth->bytes_per_second + 0.5)));
+            text_number(a, rounded(growth->bytes_per_interval)), text_number(b, rounded(growth->blocks_per_interval)),
+            style(job, STYLE_NONE), text_number(c, rounded(growth->bytes_per_second)));
     fprintf(job->out, ", #%" PRIu64 " of %" PRIu64, job->growing_written, job->growing);
     put_process(job, growth->process, 1);
     fprintf(job->out, "\n    from %s to %s bytes, %s to %s blocks, ", text_number(a, growth->first_bytes),

@@ -198,7 +198,7 @@ static int read_rules(struct reader *reader, FILE *file, struct suppress_error *
         number++;
         wrong = memchr(line, '\0', (size_t)length) ? "a NUL byte" : take_line(reader, line, number);
     }
-    if (!wrong && ferror(file))
+    if (!wrong && !feof(file)) /* an error of reading, or no memory for a line */
         return errno ? -errno : -EIO;
     if (reader->in_block) {
         rule_clear(&reader->block.rule);
@@ -208,7 +208,7 @@ static int read_rules(struct reader *reader, FILE *file, struct suppress_error *
         }
     }
     *error = (struct suppress_error){number, wrong};
-    return !wrong ? 0 : wrong == out_of_memory ? -ENOMEM : -EINVAL;
+    return !wrong ? 0 : strcmp(wrong, out_of_memory) == 0 ? -ENOMEM : -EINVAL;
 }
 
 int suppressions_read(struct suppressions *suppressions, const char *path, bool baseline, struct suppress_error *error)

@@ -6,6 +6,7 @@
 #include "chunks.h"
 #include "debuginfo.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ struct image {
 struct symbols {
     struct image *images;
     struct chunks memory;
+    bool failed;
     void *attached;
     void (*release)(void *attached);
 };
@@ -162,17 +164,35 @@ static struct cached *find_and_cache(struct symbols *symbols, struct image *imag
     return cached;
 }
 
+bool symbols_failed(const struct symbols *symbols)
+{
+    return symbols->failed;
+}
+
+/* image_of, by whom also the lack of memory while a file is opened is noticed. */
+static struct image *find_image(struct symbols *symbols, const struct module *module)
+{
+    struct image *image;
+
+    errno = 0;
+    image = image_of(symbols, module);
+    symbols->failed = symbols->failed || errno == ENOMEM;
+    return symbols->failed ? NULL : image;
+}
+
 size_t symbols_find(struct symbols *symbols, const struct module *module, uint64_t address, const struct symbol **ret)
 {
-    struct image *image = image_of(symbols, module);
+    struct image *image = find_image(symbols, module);
     struct cached *cached;
 
     if (!image || !image->info)
         return 0;
     HASH_FIND(hh, image->cache, &address, sizeof(address), cached);
-    if (!cached)
+    if (!cached) {
         cached = find_and_cache(symbols, image, address);
-    if (!cached || cached->count == 0)
+        symbols->failed = !cached || debuginfo_is_broken(image->info);
+    }
+    if (symbols->failed || cached->count == 0)
         return 0;
     *ret = cached->symbols;
     return cached->count;
@@ -181,9 +201,14 @@ size_t symbols_find(struct symbols *symbols, const struct module *module, uint64
 const char *symbols_variable(struct symbols *symbols, const struct module *module, uint64_t address,
                              uint64_t *ret_offset)
 {
-    struct image *image = image_of(symbols, module);
+    struct image *image = find_image(symbols, module);
+    const char *name;
 
-    return image && image->info ? debuginfo_variable(image->info, address, &symbols->memory, ret_offset) : NULL;
+    if (!image || !image->info)
+        return NULL;
+    name = debuginfo_variable(image->info, address, &symbols->memory, ret_offset);
+    symbols->failed = debuginfo_is_broken(image->info);
+    return name;
 }
 
 bool symbols_stale(struct symbols *symbols, const struct module *module)

@@ -15,12 +15,16 @@ struct symbols;
 struct symbols *symbols_new(bool debuginfod);
 void symbols_free(struct symbols *symbols);
 
+/* Whether memory was out at some time, so that something may be unnamed that has a name: -ENOMEM is then what to return. */
+bool symbols_failed(const struct symbols *symbols);
+
 /* The positions for `address` in `module`: one, or more when functions were inlined there, innermost first. `address` is
- * looked up as it is (callers subtract 1 from return addresses). Returns their number (0: nothing known, or stale, or no
- * memory); *ret lives as long as `symbols`. */
+ * looked up as it is (callers subtract 1 from return addresses). Returns their number (0: nothing known, or stale, or
+ * symbols_failed); *ret lives as long as `symbols`. */
 size_t symbols_find(struct symbols *symbols, const struct module *module, uint64_t address, const struct symbol **ret);
 
-/* The variable of `module` that `address` lies in, and how far behind its start. NULL if not known. */
+/* The variable of `module` that `address` lies in, and how far behind its start. NULL if not known, or
+ * symbols_failed. */
 const char *symbols_variable(struct symbols *symbols, const struct module *module, uint64_t address,
                              uint64_t *ret_offset);
 

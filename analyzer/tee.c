@@ -54,6 +54,10 @@ void tee_line(struct tee *tee, const struct process *process, const char *text, 
         end--;
     if (tee->symbols && begins_with(text, length, "{\"frame\":") && end > 0 && text[end - 1] == '}')
         count = find_symbols(tee, process, &symbols);
+    if (tee->symbols && symbols_failed(tee->symbols)) {
+        tee->error = -ENOMEM;
+        return;
+    }
     errno = 0;
     fwrite(text, 1, count ? end - 1 : length, tee->out);
     if (count)

@@ -171,7 +171,7 @@ static int put_way(struct output_job *job, const struct process *process, enum l
         else
             r = put_block(job, process, link, symbols);
     }
-    return r;
+    return r == 0 && symbols_failed(symbols) ? -ENOMEM : r;
 }
 
 static int put_referrers(struct output_job *job, const struct process *process, uint32_t of, struct symbols *symbols)

@@ -8,6 +8,7 @@
 #include "report_busy.h"
 #include "report_modules.h"
 #include "report_stacks.h"
+#include "rounded.h"
 #include "sampling.h"
 
 #include <errno.h>
@@ -117,11 +118,11 @@ static void estimate_groups(struct gathered *gathered)
         return;
     for (uint32_t n = 1; n <= gathered->groups.count; n++) {
         struct group_row *group = table_row(&gathered->groups, n);
-        group->blocks = (uint64_t)(group->weight + 0.5);
-        group->bytes = (uint64_t)(group->weighted_bytes + 0.5);
+        group->blocks = rounded(group->weight);
+        group->bytes = rounded(group->weighted_bytes);
         variance += group->variance;
     }
-    gathered->totals.error_bytes = (uint64_t)(__builtin_sqrt(variance) + 0.5);
+    gathered->totals.error_bytes = rounded(__builtin_sqrt(variance));
 }
 
 /* Stacks of what was found */

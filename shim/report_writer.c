@@ -10,6 +10,7 @@
 #include "report_gather.h"
 #include "report_sink.h"
 #include "report_text.h"
+#include "rounded.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -312,7 +313,7 @@ static void write_group(struct writer *writer, uint32_t n, const struct group_ro
     to = put_number(put_text(to, ",\"blocks\":"), group->blocks);
     to = put_number(put_text(to, ",\"bytes\":"), group->bytes);
     if (writer->gathered.totals.sample)
-        to = put_number(put_text(to, ",\"error_bytes\":"), (uint64_t)(__builtin_sqrt(group->variance) + 0.5));
+        to = put_number(put_text(to, ",\"error_bytes\":"), rounded(__builtin_sqrt(group->variance)));
     sink_line_end(sink, put_text(to, "}"));
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Preloaded into the analyzer by a test: the request for memory number FAIL_NTH (from 1 on, of malloc, calloc and realloc and
- * what is built on them) is refused, and then the file FAIL_MARK is made. */
+ * what is built on them) is refused, and then the file FAIL_MARK is made. In programs that the analyzer starts nothing is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 extern void *__libc_malloc(size_t size);
@@ -19,7 +20,7 @@ __attribute__((constructor)) static void begin(void)
 {
     const char *nth = getenv("FAIL_NTH");
     mark = getenv("FAIL_MARK");
-    left = nth && mark ? atol(nth) : 0;
+    left = nth && mark && strcmp(program_invocation_short_name, "memshim") == 0 ? atol(nth) : 0;
 }
 
 static bool refused(void)
