@@ -51,6 +51,9 @@ static void fill(void)
         fake_block(&fake, 16 + i, trace, (enum block_domain)(i % DOMAIN_COUNT), i % 8, i % 4 ? name : 0);
         fake_add(&fake, LEDGER_THREADS, &(struct ledger_thread){.used = 1, .allocations = 10, .frees = i});
     }
+    uint32_t label = fake_node(&fake, 0, name | LABEL_IGNORED, NODE_LABEL);
+    fake_block(&fake, 100, fake_trace(&fake, 0, label, 1, 1), DOMAIN_OBJ, 0, 0);
+    fake_add(&fake, LEDGER_ARENAS, &(struct ledger_arena){0x10000, 1u << 20});
     fake_add(&fake, LEDGER_ERRORS,
              &(struct ledger_error){
                  .kind = ERROR_OVERFLOW, .address = 0x1000, .size = 10, .count = 1, .trace = 1, .detail = name});
