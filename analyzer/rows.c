@@ -365,26 +365,15 @@ static int add_series(struct rows *rows, struct line *line)
 
 static int add_arenas(struct rows *rows, struct line *line)
 {
-    struct arenas *arenas = &rows->process->arenas;
-
-    arenas->known = get_count(line, "count", &arenas->count);
-    arenas->bytes = get_count_or_0(line, "bytes");
-    arenas->peak_bytes = get_count_or_0(line, "peak_bytes");
-    arenas->live_blocks = get_count_or_0(line, "live_blocks");
-    arenas->live_bytes = get_count_or_0(line, "live_bytes");
-    arenas->used_bytes = get_count_or_0(line, "used_bytes");
-    arenas->sparse = get_count_or_0(line, "sparse");
-    return arenas->known ? 0 : -EINVAL;
+    return rows_read_arenas(line, &rows->process->arenas);
 }
 
 static int add_pin(struct rows *rows, struct line *line)
 {
     struct pin pin;
+    int r = rows_read_pin(rows->process, line, &pin);
 
-    if (!get_id(line, "trace", rows->process->trace_count, &pin.trace) || !get_count(line, "arenas", &pin.arenas) ||
-        !get_count(line, "blocks", &pin.blocks) || !get_count(line, "bytes", &pin.bytes))
-        return -EINVAL;
-    return table_append(rows, ROWS_PINS, &pin);
+    return r < 0 ? r : table_append(rows, ROWS_PINS, &pin);
 }
 
 static int add_totals(struct rows *rows, struct line *line)

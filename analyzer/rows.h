@@ -45,8 +45,10 @@ int rows_add(struct rows *rows, struct line *line);
 /* Hands out the process, truncated unless its end was seen. */
 struct process *rows_end(struct rows *rows);
 
-/* rows_growth.c: what a line says that begins with "mark", and one that begins with "growth". Return 0, -ENOMEM or -EINVAL. */
+/* rows_growth.c: what a line says that begins with "mark", "growth", "arenas" or "pin". Return 0, -ENOMEM or -EINVAL. */
 int rows_read_mark(struct line *line, struct mark *ret);
 int rows_read_series(const struct process *process, struct line *line, struct series *ret);
+int rows_read_arenas(struct line *line, struct arenas *ret);
+int rows_read_pin(const struct process *process, struct line *line, struct pin *ret);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Lines about marks and about what was counted at them. See rows.h. */
+ * Lines about marks, about what was counted at them, and about arenas. See rows.h. */
 #include "rows.h"
 #include "text_pool.h"
 #include "timestamp.h"
@@ -77,4 +77,38 @@ int rows_read_series(const struct process *process, struct line *line, struct se
     if (ret->blocks)
         ret->bytes = read_numbers(process, line_get(line, "bytes"), process->mark_count, &error);
     return error ? error : read_garbage(line, ret);
+}
+
+/* ---- arenas ---- */
+
+static bool read_count(struct line *line, const char *key, uint64_t *ret)
+{
+    int64_t number;
+
+    if (!value_number(line_get(line, key), 0, INT64_MAX, &number))
+        return false;
+    *ret = (uint64_t)number;
+    return true;
+}
+
+int rows_read_arenas(struct line *line, struct arenas *ret)
+{
+    ret->known = read_count(line, "count", &ret->count) && read_count(line, "bytes", &ret->bytes) &&
+                 read_count(line, "peak_bytes", &ret->peak_bytes) &&
+                 read_count(line, "live_blocks", &ret->live_blocks) &&
+                 read_count(line, "live_bytes", &ret->live_bytes) && read_count(line, "used_bytes", &ret->used_bytes) &&
+                 read_count(line, "sparse", &ret->sparse);
+    return ret->known ? 0 : -EINVAL;
+}
+
+int rows_read_pin(const struct process *process, struct line *line, struct pin *ret)
+{
+    int64_t trace;
+
+    if (!value_number(line_get(line, "trace"), 0, (int64_t)process->trace_count - 1, &trace) ||
+        !read_count(line, "arenas", &ret->arenas) || !read_count(line, "blocks", &ret->blocks) ||
+        !read_count(line, "bytes", &ret->bytes))
+        return -EINVAL;
+    ret->trace = (uint32_t)trace;
+    return 0;
 }

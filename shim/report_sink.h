@@ -35,6 +35,12 @@ void sink_flush(struct sink *sink);
 /* Writes `object` as one line and drops it; NULL stands for a failed allocation. */
 void sink_object(struct sink *sink, json_t *object);
 
+/* JSON readers hold numbers up to INT64_MAX. */
+static inline json_int_t number(uint64_t value)
+{
+    return (json_int_t)(value < (uint64_t)INT64_MAX ? value : (uint64_t)INT64_MAX);
+}
+
 /* Hand-made lines of numbers, the ones that come by the million: sink_line gives room for SINK_LINE_MAX bytes, put_* write
  * there and return where to go on, sink_line_end takes the end of it and adds the newline. */
 static inline char *sink_line(struct sink *sink)

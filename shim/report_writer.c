@@ -5,6 +5,7 @@
 #include "report_writer.h"
 
 #include "memshim/report.h"
+#include "report_counted.h"
 #include "report_end.h"
 #include "report_file.h"
 #include "report_gather.h"
@@ -68,12 +69,6 @@ static const char *const confidence_names[] = {"none", "low", "medium", "high"};
 _Static_assert(ARRAY_SIZE(confidence_names) == CONFIDENCE_COUNT, "a name for each confidence");
 
 static const char *const table_kinds[] = {NULL, "lnotab", "linetable-3.10", "locations-3.11"};
-
-/* JSON readers hold numbers up to INT64_MAX. */
-static json_int_t number(uint64_t value)
-{
-    return (json_int_t)MIN(value, (uint64_t)INT64_MAX);
-}
 
 static json_t *hex(uint64_t value)
 {
@@ -382,60 +377,6 @@ static void write_link(struct writer *writer, uint32_t n, const struct link_row 
     sink_object(&writer->sink, object);
 }
 
-static void write_mark(struct writer *writer, uint32_t n)
-{
-    struct ledger_mark mark;
-
-    memcpy(&mark, ledger_view_entry(writer->view, LEDGER_MARKS, n), sizeof(mark));
-    sink_object(&writer->sink, json_pack("{s:I, s:o, s:o, s:I, s:I}", "mark", number(n), "name",
-                                         text_json_ref(&writer->space, writer->view, mark.name, NULL), "time",
-                                         text_json_time(mark.time), "live_blocks", number(mark.live_blocks),
-                                         "live_bytes", number(mark.live_bytes)));
-}
-
-/* The numbers at each mark: those of the last point that is not later. */
-static void write_series(struct writer *writer, uint32_t n, const struct growth_series *series)
-{
-    const struct growth *growth = &writer->gathered.growth;
-    const struct growth_point *point = growth_point(growth, series->first_point);
-    json_t *blocks = json_array(), *bytes = json_array();
-    uint64_t now_blocks = 0, now_bytes = 0;
-    int error = 0;
-
-    for (uint32_t mark = 1; mark <= growth->marks && !error; mark++) {
-        for (; point && point->mark <= mark; point = growth_point(growth, point->next)) {
-            now_blocks = point->blocks;
-            now_bytes = point->bytes;
-        }
-        error = json_array_append_new(blocks, json_integer(number(now_blocks))) |
-                json_array_append_new(bytes, json_integer(number(now_bytes)));
-    }
-    json_t *object =
-        json_pack("{s:I, s:I, s:o, s:o}", "growth", number(n), "trace",
-                  number(gathered_trace(&writer->gathered, (uint32_t)series->key.a)), "blocks", blocks, "bytes", bytes);
-    if (growth->garbage_known) {
-        error |= json_object_set_new(object, "garbage_blocks", json_integer(number(series->garbage)));
-        error |= json_object_set_new(object, "garbage_bytes", json_integer(number(series->garbage_bytes)));
-    }
-    if (error)
-        sink_fail(&writer->sink, -ENOMEM);
-    sink_object(&writer->sink, object);
-}
-
-static void write_growth(struct writer *writer)
-{
-    const struct growth *growth = &writer->gathered.growth;
-    uint32_t written = 0;
-
-    for (uint32_t n = 1; n <= growth->marks; n++)
-        write_mark(writer, n);
-    for (uint32_t n = 1; n <= growth->series.count && !writer->sink.error; n++) {
-        const struct growth_series *series = table_row(&growth->series, n);
-        if (series->first_point)
-            write_series(writer, ++written, series);
-    }
-}
-
 static void write_findings(struct writer *writer)
 {
     const struct gathered *g = &writer->gathered;
@@ -448,24 +389,6 @@ static void write_findings(struct writer *writer)
         write_reference(writer, n, &((struct reference_row *)table_row(&g->references, n))->reference);
     for (uint32_t n = 1; n <= g->links.count && !writer->sink.error; n++)
         write_link(writer, n, table_row(&g->links, n));
-}
-
-static void write_arenas(struct writer *writer)
-{
-    const struct arena_use *use = &writer->gathered.arenas;
-
-    if (!use->known)
-        return;
-    sink_object(&writer->sink,
-                json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "arenas", 1, "count", number(use->arenas),
-                          "bytes", number(use->bytes), "peak_bytes", number(use->peak_bytes), "live_blocks",
-                          number(use->live_blocks), "live_bytes", number(use->live_bytes), "used_bytes",
-                          number(use->used_bytes), "sparse", number(use->sparse)));
-    for (uint32_t i = 0; i < use->pin_count; i++)
-        sink_object(&writer->sink, json_pack("{s:I, s:I, s:I, s:I, s:I}", "pin", number(i + 1), "trace",
-                                             number(gathered_trace(&writer->gathered, (uint32_t)use->pins[i].key.a)),
-                                             "arenas", number(use->pins[i].arenas), "blocks",
-                                             number(use->pins[i].blocks), "bytes", number(use->pins[i].bytes)));
 }
 
 static void write_totals(struct writer *writer)
@@ -509,8 +432,7 @@ static int write_report(const struct ledger_view *view, const struct report_end 
         write_head(&writer);
         write_tables(&writer);
         write_findings(&writer);
-        write_growth(&writer);
-        write_arenas(&writer);
+        report_write_counted(&writer.sink, &writer.space, &writer.gathered);
         write_totals(&writer);
         write_end(&writer);
     }
