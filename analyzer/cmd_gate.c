@@ -406,7 +406,8 @@ static int run_parsed(struct gate_command *gate, int argc, char **argv)
     if (code != EXIT_DONE)
         return code;
     if (!gate->view.output->gate) {
-        command_error("format \"%s\" is not for a gate", gate->view.output->name);
+        command_error("format \"%s\" is not for a gate's verdict; --write %s=FILE writes the report in it",
+                      gate->view.output->name, gate->view.output->name);
         return EXIT_USAGE;
     }
     if (gate->write_baseline)

@@ -55,6 +55,7 @@ function addTests({ test }) {
     test("the page tells what is lost", report, async (page) => {
         const verdict = await page.locator(".verdict").innerText();
         expect(/1 memory error/.test(verdict) && /9,000 bytes in 165 blocks definitely lost/.test(verdict), verdict);
+        expect(/, 2 stacks growing$/.test(verdict), verdict);
         expect((await page.title()).includes("server"), "title");
         await view(page, "Leaks");
         await eventually("functions", functions(page), ["remember", "forget", shownEvil]);

@@ -98,7 +98,7 @@ function report(pid, options) {
             bytes,
         }),
     );
-    // The first stack grows from mark to mark.
+    // The first stack grows from mark to mark, if it is lost.
     const marks = [0, 1, 2, 3, 4, 5, 6, 7];
     for (const i of marks)
         lines.push({
@@ -109,7 +109,7 @@ function report(pid, options) {
             live_bytes: 1000 * i,
         });
     const counts = { blocks: marks.map((i) => 10 * i), bytes: marks.map((i) => 1000 * i) };
-    lines.push({ growth: 1, trace: 1, ...counts, garbage_blocks: 0, garbage_bytes: 0 });
+    if (rows[0].kind === "definite") lines.push({ growth: 1, trace: 1, ...counts, garbage_blocks: 0, garbage_bytes: 0 });
     const link = { kind: "definite", domain: "obj", size: 64 };
     lines.push({ why: 1, of: 1, role: "block", trace: 1, type: "list", ...link });
     lines.push({ why: 2, of: 1, role: "holder", trace: 1, type: EVIL, offset: "0x10", name: "cache", ...link });

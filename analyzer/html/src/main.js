@@ -100,7 +100,7 @@ function start() {
         const process = state.get("process");
         const { text, mood } = document.isDiff
             ? diffVerdict(document)
-            : verdict(rows.leaks(process), rows.errors(process));
+            : verdict(rows.leaks(process), rows.errors(process), rows.growth(process));
         said.className = `verdict ${mood}`;
         said.textContent = text;
         facts.textContent = factsText(process === null ? document.processes : [document.processes[process]]);

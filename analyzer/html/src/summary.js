@@ -26,8 +26,8 @@ function amount(leaks, category) {
     return sum.stacks > 0 ? `${plural(sum.bytes, "byte")} in ${plural(sum.blocks, "block")}` : null;
 }
 
-// { text, mood } for leaks and errors; mood: "bad", "good", or "unsure" where nobody could look for pointers.
-export function verdict(leaks, errors) {
+// { text, mood } for leaks, errors and stacks that grow; mood: "bad", "good", or "unsure" where nobody could look for pointers.
+export function verdict(leaks, errors, growth) {
     const parts = errors.length > 0 ? [plural(errors.length, "memory error")] : [];
     for (const [key, phrase] of Object.entries(phrases)) {
         const found = amount(leaks, key);
@@ -35,8 +35,10 @@ export function verdict(leaks, errors) {
     }
     const unknown = amount(leaks, "allocated");
     if (unknown) parts.push(`${unknown} still allocated`);
-    if (parts.length === 0) return { text: "Nothing is lost", mood: "good" };
-    return { text: parts.join(", "), mood: parts.length === 1 && unknown ? "unsure" : "bad" };
+    const sure = parts.length > (unknown ? 1 : 0);
+    if (parts.length === 0) parts.push("Nothing is lost");
+    if (growth.length > 0) parts.push(`${plural(growth.length, "stack")} growing`);
+    return { text: parts.join(", "), mood: sure ? "bad" : unknown || growth.length > 0 ? "unsure" : "good" };
 }
 
 export function diffVerdict({ sums }) {
