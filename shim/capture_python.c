@@ -18,7 +18,7 @@ struct python_origin capture_python_origin(const struct py_allocator *allocator,
                                            uint8_t index)
 {
     uint64_t ref = block_template | (uint64_t)domain << BLOCK_DOMAIN_SHIFT | (uint64_t)index << BLOCK_ALLOCATOR_SHIFT;
-    return (struct python_origin){allocator, ref, domain, index};
+    return (struct python_origin){allocator, ref, domain, false, index};
 }
 
 static _always_inline_ struct thread *begin_python(const struct python_origin *origin, size_t size)

@@ -8,11 +8,13 @@
 #include "lock.h"
 #include "log.h"
 #include "place.h"
+#include "plain.h"
 #include "pyarenas.h"
 #include "pycompat.h"
 #include "pyframes.h"
 #include "quarantine.h"
 #include "real.h"
+#include "side_table.h"
 #include "start.h"
 #include "thread.h"
 
@@ -109,6 +111,32 @@ static void python_free(void *context, void *p)
     capture_python_free(context, p, HERE);
 }
 
+/* With sampling most requests are passed over, and all that is done for them is here. What pymalloc serves itself asks libc for
+ * nothing meanwhile; anything else, and what is to be recorded, goes the usual way, by a jump: the hook there sees the same frame. */
+#define PYMALLOC_MAX 512u
+
+static void *sampled_malloc(void *context, size_t size)
+{
+    struct thread_local_state *state = &thread_local_state;
+    const struct python_origin *origin = context;
+    int64_t left = state->sample_left - (int64_t)size;
+
+    if (unlikely(size - 1 >= PYMALLOC_MAX || left <= 0 || !event_samples || !origin->direct || state->busy))
+        return python_malloc(context, size);
+    state->sample_left = left;
+    return origin->allocator->malloc(origin->allocator->context, size);
+}
+
+static void sampled_free(void *context, void *p)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+
+    if (likely(plain_is_foreign(p) && !side_blocks.count))
+        allocator->free(allocator->context, p);
+    else
+        python_free(context, p);
+}
+
 static void *aside_malloc(void *context, size_t size)
 {
     return capture_aside_malloc(context, size, HERE);
@@ -184,36 +212,13 @@ bool pymem_in_main_interpreter(void)
 
 static bool is_hook(const struct py_allocator *allocator)
 {
-    return allocator->malloc == raw_malloc || allocator->malloc == python_malloc || allocator->malloc == aside_malloc;
+    return allocator->malloc == raw_malloc || allocator->malloc == python_malloc ||
+           allocator->malloc == sampled_malloc || allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
 {
     return memcmp(a->saved, b->saved, sizeof(a->saved)) == 0;
-}
-
-/* The generation with these saved allocators: an earlier one, or a new one; NULL when there were too many. */
-static struct pymem_generation *keep_generation(const struct pymem_generation *found)
-{
-    for (unsigned i = 0; i < generation_count; i++)
-        if (same_allocators(&pymem_generations[i], found))
-            return &pymem_generations[i];
-    if (generation_count == LIBC_GENERATION)
-        return NULL;
-    struct pymem_generation *generation = &pymem_generations[generation_count];
-    *generation = *found;
-    for (unsigned domain = 0; domain < PY_DOMAIN_COUNT; domain++)
-        generation->origins[domain] =
-            capture_python_origin(&generation->saved[domain], block_domains[domain], (uint8_t)generation_count);
-    generation_count++;
-    return generation;
-}
-
-/* An arena in which blocks are kept back is in use, unless the interpreter drops its whole heap. */
-static void arena_goes(uintptr_t start, size_t size)
-{
-    if (!thread_local_state.busy)
-        quarantine_forget_python(start, start + size);
 }
 
 /* CPython's debug hooks: their context begins with the letter of the domain. Other allocators of CPython's have none, or one
@@ -226,6 +231,41 @@ static bool is_debug(const struct py_allocator *allocator, enum py_domain domain
     return context && *context == letters[domain];
 }
 
+/* The interpreter's own allocator, and not libc's that it has for PyMem_RawMalloc. */
+static bool is_pymalloc(const struct pymem_generation *generation, enum py_domain domain)
+{
+    const struct py_allocator *allocator = &generation->saved[domain];
+
+    return (uintptr_t)allocator->malloc - pymem_code_start < pymem_code_size && !is_debug(allocator, domain) &&
+           allocator->malloc != generation->saved[PY_RAW].malloc;
+}
+
+/* The generation with these saved allocators: an earlier one, or a new one; NULL when there were too many. */
+static struct pymem_generation *keep_generation(const struct pymem_generation *found)
+{
+    for (unsigned i = 0; i < generation_count; i++)
+        if (same_allocators(&pymem_generations[i], found))
+            return &pymem_generations[i];
+    if (generation_count == LIBC_GENERATION)
+        return NULL;
+    struct pymem_generation *generation = &pymem_generations[generation_count];
+    *generation = *found;
+    for (unsigned domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
+        generation->origins[domain] =
+            capture_python_origin(&generation->saved[domain], block_domains[domain], (uint8_t)generation_count);
+        generation->origins[domain].direct = is_pymalloc(generation, (enum py_domain)domain);
+    }
+    generation_count++;
+    return generation;
+}
+
+/* An arena in which blocks are kept back is in use, unless the interpreter drops its whole heap. */
+static void arena_goes(uintptr_t start, size_t size)
+{
+    if (!thread_local_state.busy)
+        quarantine_forget_python(start, start + size);
+}
+
 /* Our allocator for a domain, on top of what generation->saved says. */
 static struct py_allocator hook_for(struct pymem_generation *generation, enum py_domain domain)
 {
@@ -235,6 +275,8 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
         return (struct py_allocator){origin, raw_malloc, raw_calloc, raw_realloc, raw_free};
     if (is_debug(&generation->saved[domain], domain))
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
+    if (sample_mean)
+        return (struct py_allocator){origin, sampled_malloc, python_calloc, python_realloc, sampled_free};
     return (struct py_allocator){origin, python_malloc, python_calloc, python_realloc, python_free};
 }
 
