@@ -26,10 +26,13 @@
 
 #include <errno.h>
 
+#define THREAD_INTERPRETER 16u /* in a thread state, in all versions: its interpreter */
+
 static struct pycompat compat;
 static bool active;
 static unsigned depth_limit;
 static bool program_started;
+static void *(*main_interpreter)(void); /* may be NULL */
 
 /* ---- the thread's state ---- */
 
@@ -90,12 +93,22 @@ bool pyframes_held(const struct pyframes_thread *thread)
     return thread->held;
 }
 
+/* A state of a subinterpreter may have been made by another thread than the one that uses it. */
+static bool is_of_subinterpreter(uintptr_t state)
+{
+    return main_interpreter && pycompat_plausible(state) &&
+           pycompat_load(state, THREAD_INTERPRETER) != (uintptr_t)main_interpreter();
+}
+
+/* Since 3.12 the current state is the calling thread's own by where it is kept. */
 bool pyframes_attached(void)
 {
     if (!active)
         return false;
-    uintptr_t state = compat.runtime_thread ? holder_state() : (uintptr_t)compat.current_thread_state();
-    return state && is_own_state(state);
+    if (!compat.runtime_thread)
+        return compat.current_thread_state() != NULL;
+    uintptr_t state = holder_state();
+    return state && (is_own_state(state) || is_of_subinterpreter(state));
 }
 
 /* ---- nodes ---- */
@@ -392,6 +405,7 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
         return r;
     }
     depth_limit = MAX(MIN(depth, DEPTH_MAX), 1u);
+    main_interpreter = api->main_interpreter;
     active = true;
     return 0;
 }

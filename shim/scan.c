@@ -136,6 +136,8 @@ static int classify(struct scan *scan, const struct scan_options *options)
     };
     int result = scan_graph_classify(&graph, scan->kinds);
 
+    if (result == 0 && scan->python.running && !options->look)
+        scan_look_excuse(scan);
     if (result == 0 && options->threads && scan->threads->registers) {
         ledger_lacks(LACK_REGISTERS);
         result = weaken(scan, &graph);

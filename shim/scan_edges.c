@@ -10,6 +10,7 @@
 
 #define RESIDENT_FROM (1u << 20) /* bytes from which on it pays to ask which pages are there */
 #define VTABLE_WORDS 20u
+#define LOW_BITS 3u
 #define HEADERS_MAX 65536u /* system calls; what is left out is possibly lost at worst */
 #define ROOT_CHECK (1ULL << 63)
 
@@ -65,12 +66,19 @@ static _always_inline_ bool may_be_part(const struct scan *scan, const struct sc
             scan->bases.used < HEADERS_MAX * sizeof(struct scan_base_check));
 }
 
+/* Extensions mark pointers to memory of Python's in their low bits (NumPy those to its buffers by 3). */
+static enum scan_hit hit_python(const struct scan *scan, uint64_t offset)
+{
+    if (offset && offset == scan->python.text)
+        return HIT_TEXT;
+    return offset <= LOW_BITS ? HIT_START : hit_of(offset);
+}
+
 static void add_hit(struct scan *scan, const struct scan_word *word, uint32_t target)
 {
     const struct scan_block *block = &scan->index.blocks[target];
     uint64_t offset = word->address - block->start;
-    enum scan_hit hit =
-        block->domain == DOMAIN_OBJ && offset && offset == scan->python.text ? HIT_TEXT : hit_of(offset);
+    enum scan_hit hit = block->domain == DOMAIN_OBJ ? hit_python(scan, offset) : hit_of(offset);
     bool root = word->source == SCAN_NONE;
     struct scan_array *array = root ? &scan->roots : &scan->edges;
 

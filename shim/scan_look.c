@@ -46,12 +46,10 @@ static uint32_t count_segments(enum ledger_kind kind)
     return count;
 }
 
-bool scan_look_wanted(void)
+bool scan_look_has_extensions(void)
 {
     uint32_t segments = count_segments(LEDGER_MODULES), per = ledger_per_segment(LEDGER_MODULES);
 
-    if ((uint64_t)count_segments(LEDGER_RECORDS) * ledger_per_segment(LEDGER_RECORDS) > RECORDS_MAX)
-        return false;
     for (uint32_t n = 0; n < segments; n++) {
         const struct ledger_module *modules = (const void *)ledger_segments[LEDGER_MODULES][n];
         for (uint32_t i = n == 0; i < per; i++)
@@ -59,6 +57,12 @@ bool scan_look_wanted(void)
                 return true;
     }
     return false;
+}
+
+bool scan_look_wanted(void)
+{
+    return (uint64_t)count_segments(LEDGER_RECORDS) * ledger_per_segment(LEDGER_RECORDS) <= RECORDS_MAX &&
+           scan_look_has_extensions();
 }
 
 /* ---- what ---- */
@@ -93,6 +97,19 @@ static bool is_candidate(struct cache *cache, const struct scan_block *block, ui
     return is_of_import(cache, trace);
 }
 
+/* Names are known by what will be gone at the end. */
+static bool is_worth_it(const struct scan *scan, struct cache *cache, uint32_t number)
+{
+    const struct scan_block *block = &scan->index.blocks[number];
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    uint8_t kind = scan->kinds[number];
+
+    if (scan_is_names(scan, block))
+        return true;
+    return !block->kept && (kind == BLOCK_REACHABLE || kind == BLOCK_POSSIBLE) && !(block->facts & FACT_STARTUP) &&
+           is_candidate(cache, block, record->trace);
+}
+
 void scan_look_remember(struct scan *scan)
 {
     struct cache *cache = arena_map(sizeof(*cache));
@@ -100,13 +117,27 @@ void scan_look_remember(struct scan *scan)
     for (uint32_t i = 0; cache && i < scan->index.count; i++) {
         const struct scan_block *block = &scan->index.blocks[i];
         const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
-        if ((scan->kinds[i] != BLOCK_REACHABLE && scan->kinds[i] != BLOCK_POSSIBLE) || block->facts & FACT_STARTUP ||
-            block->kept || !is_candidate(cache, block, record->trace))
+        if (!is_worth_it(scan, cache, i))
             continue;
         struct remembered *item = scan_array_push(&remembered, sizeof(*item));
         if (!item)
             break;
         *item = (struct remembered){block->start, block->record, record->trace};
+    }
+    arena_unmap(cache, sizeof(*cache));
+}
+
+void scan_look_excuse(struct scan *scan)
+{
+    struct cache *cache = scan_look_wanted() ? arena_map(sizeof(*cache)) : NULL;
+
+    for (uint32_t i = 0; cache && i < scan->index.count; i++) {
+        struct scan_block *block = &scan->index.blocks[i];
+        const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+        if (scan->kinds[i] != BLOCK_POSSIBLE || !is_candidate(cache, block, record->trace))
+            continue;
+        scan->kinds[i] = BLOCK_REACHABLE;
+        block->kept = 1;
     }
     arena_unmap(cache, sizeof(*cache));
 }

@@ -4,6 +4,7 @@
 #include "scan_python.h"
 
 #include "compiler.h"
+#include "ledger.h"
 #include "pyapi.h"
 #include "pycompat.h"
 
@@ -191,6 +192,7 @@ void scan_python_init(struct scan_python *python, const struct pyapi *api, struc
     if (compat.shape == SHAPE_OBJECTS)
         python->frame_generator = (uint16_t)(compat.frame_instr - 8);
     python->running = api->is_initialized();
+    python->inherits = ledger_header->forked;
     python->active = scan_types_make_table(python, TYPES_FIRST);
 }
 

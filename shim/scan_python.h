@@ -44,7 +44,8 @@ struct scan_type {
 
 struct scan_python {
     bool active;
-    bool running; /* not finalized */
+    bool running;  /* not finalized */
+    bool inherits; /* the process is a fork of a traced one, whose blocks are not in its index */
     uint8_t minor;
     uint16_t text;            /* offset of the characters in a str of ASCII */
     uint16_t frame_generator; /* borrowed reference in a frame object, 0 = none */

@@ -153,6 +153,9 @@ bool scan_comes_from_import(const struct ledger_trace *trace);
 /* Whether the dynamic loader allocated the block for itself. */
 bool scan_is_loaders(const struct scan *scan, const struct scan_block *block);
 
+/* Whether the block is a tuple of names that an extension may have lost, whatever its stack says. */
+bool scan_is_names(const struct scan *scan, const struct scan_block *block);
+
 /* For scan_graph.h: whether a lost block is kept by the loader or the interpreter. `context` is the scan. */
 int scan_is_survivor(void *context, uint32_t number);
 
@@ -196,6 +199,12 @@ void scan_states_keep(struct scan *scan);
  * import of modules. Also whether a block is one of these. */
 void scan_look_remember(struct scan *scan);
 bool scan_look_knows(const struct scan_block *block);
+
+/* The interpreter runs: what is only possibly lost and was made by the import of modules is kept by them. */
+void scan_look_excuse(struct scan *scan);
+
+/* Whether there are extension modules that are not the interpreter's own. */
+bool scan_look_has_extensions(void);
 
 /* ---- scan_why.c ---- */
 

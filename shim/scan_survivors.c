@@ -12,6 +12,9 @@
 #define IMPORT_FRAMES_MAX 256u
 #define DICT_KEYS 32u
 #define LARGE_KEYS 256u
+#define STATE_INTERNED 3u /* bits in the state of a str, 3.11 */
+#define NAMES_MAX 255u
+#define MAKERS_MAX 4u /* frames of the interpreter's in which a tuple is made for who asks for it */
 
 static const struct ledger_record *record_of(const struct scan_block *block)
 {
@@ -143,6 +146,65 @@ static bool is_constant(const struct scan_block *block, const struct ledger_trac
     return block->facts & FACT_CONSTANT && scan_is_importing(trace);
 }
 
+/* Whether an extension module has asked for the block, as far as its stack is right. */
+static bool is_from_extension(const struct scan *scan, const struct ledger_trace *trace)
+{
+    uint32_t id = trace->native;
+
+    for (unsigned i = 0; id && i < MAKERS_MAX; i++) {
+        const struct ledger_node *node = ledger_entry(LEDGER_NODES, id);
+        if (!(node->meta & NODE_NATIVE))
+            return false;
+        if (!is_in(&scan->interpreter, node->key))
+            return true;
+        id = node->parent;
+    }
+    return false;
+}
+
+static bool is_interned(const struct scan *scan, uintptr_t object)
+{
+    uint64_t words[5];
+    return scan_copy(&scan->reader, words, object, sizeof(words)) &&
+           words[1] == (uintptr_t)scan->python.api->unicode_type && words[4] & STATE_INTERNED;
+}
+
+static bool has_names_only(const struct scan *scan, uintptr_t tuple)
+{
+    uint64_t head[3], item; /* count of references, type, size */
+
+    if (!scan_copy(&scan->reader, head, tuple, sizeof(head)) || head[0] != 1 || head[2] == 0 || head[2] > NAMES_MAX)
+        return false;
+    for (uint64_t i = 0; i < head[2]; i++)
+        if (!scan_copy(&scan->reader, &item, tuple + sizeof(head) + 8 * i, sizeof(item)) || !is_interned(scan, item))
+            return false;
+    return true;
+}
+
+/* NumPy (1.22 to 1.24) puts the types of a promoter and its capsule into a tuple while it is imported, and loses that. */
+static bool is_promoter(const struct scan *scan, const struct scan_block *block)
+{
+    static const char name[] = "numpy._ufunc_promoter";
+    uint64_t tuple[5], capsule[4]; /* count of references, type, size, items; of the capsule: its pointer, its name */
+    char text[sizeof(name)];
+
+    return block->facts & FACT_CONSTANT &&
+           scan_copy(&scan->reader, tuple, block->start + block->object, sizeof(tuple)) && tuple[0] == 1 &&
+           tuple[2] == 2 && scan_copy(&scan->reader, capsule, tuple[4], sizeof(capsule)) &&
+           scan_copy(&scan->reader, text, capsule[3], sizeof(text)) && memcmp(text, name, sizeof(name)) == 0;
+}
+
+/* Modules compiled by Cython 0.29 lose the tuples of the names of their functions' variables under CPython 3.11, while they are
+ * imported (NumPy 1.24 has 5). Tuples come from free lists, so that the stack is that of an earlier one, anywhere. */
+bool scan_is_names(const struct scan *scan, const struct scan_block *block)
+{
+    const struct ledger_trace *trace = scan->python.minor == 11 ? trace_of(block) : NULL;
+
+    return trace && block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT && block->facts & FACT_CONSTANT &&
+           !is_from_extension(scan, trace) && has_names_only(scan, block->start + block->object) &&
+           scan_look_has_extensions();
+}
+
 /* Nobody refers to it, but its memory is there: the running interpreter keeps it to make another object of the type from (free
  * lists, which are linked by words of the objects that otherwise own nothing). */
 static bool is_parked(const struct scan *scan, const struct scan_block *block)
@@ -164,7 +226,8 @@ int scan_is_survivor(void *context, uint32_t number)
         return true;
     if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
         return false;
-    return is_early_namespace(scan, block) || is_parked(scan, block) ||
+    return is_early_namespace(scan, block) || is_parked(scan, block) || scan_is_names(scan, block) ||
+           is_promoter(scan, block) ||
            (trace &&
             (is_early_module(block, trace) || is_constant(block, trace) || is_library_type(scan, block, trace)));
 }

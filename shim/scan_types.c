@@ -81,14 +81,15 @@ static bool in_ranges(const struct scan_array *ranges, uintptr_t address)
     return range && range->start <= address;
 }
 
-/* A type object is static data of a module, or lies in a block large enough. */
+/* A type object is static data of a module, or lies in a block large enough; in a forked child in memory that only the parent has
+ * recorded, maybe. */
 static bool may_be_type(const struct scan_python *python, uintptr_t address)
 {
     if (in_ranges(python->data, address))
         return true;
     uint32_t block = scan_index_find(python->index, address);
     if (block == SCAN_NONE)
-        return false;
+        return python->inherits;
     const struct scan_block *found = &python->index->blocks[block];
     uint64_t offset = address - found->start;
     return (offset == 0 || offset == 16 || offset == 32) && found->size - offset >= SCAN_TYPE_SIZE_MIN;

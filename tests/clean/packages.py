@@ -22,12 +22,18 @@ def use_glib(glib):
     glib.MainLoop()
 
 
+def use_fernet(fernet):
+    key = fernet.Fernet(fernet.Fernet.generate_key())
+    assert key.decrypt(key.encrypt(b"text")) == b"text"
+
+
 for name, use in [
     ("numpy", use_numpy),
     ("lxml.etree", use_lxml),
     ("yaml", use_yaml),
     ("PIL.Image", use_image),
     ("psycopg2", None),
+    ("cryptography.fernet", use_fernet),
     ("gi.repository.GLib", use_glib),
 ]:
     try:

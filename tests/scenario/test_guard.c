@@ -221,7 +221,8 @@ Test(guard, bad_accesses_to_pages_are_found, .timeout = LONG)
     static const struct {
         const char *how;
         int status;
-    } handlers[] = {{"default", 139}, {"exit", 3}, {"small", 3}, {"recover", 0}, {"reset", 139}};
+    } handlers[] = {{"default", 139}, {"exit", 3},      {"small", 3},         {"recover", 0},
+                    {"reset", 139},   {"blocked", 139}, {"blocked-exit", 139}};
     static const char *const options[] = {"guard_pages=1", "guard_pages=1:guard=1"};
     char *target = target_path("guard_pages");
 
@@ -235,7 +236,7 @@ Test(guard, bad_accesses_to_pages_are_found, .timeout = LONG)
 Test(guard, other_faults_are_the_programs_own, .timeout = 120)
 {
     static const char *const causes[] = {"sent", "null-pointer"};
-    static const char *const handlers[] = {"default", "exit", "small", "recover", "reset"};
+    static const char *const handlers[] = {"default", "exit", "small", "recover", "reset", "blocked", "blocked-exit"};
     char *target = target_path("guard_pages");
 
     for (size_t i = 0; i < 2; i++) {
@@ -388,6 +389,7 @@ static void python_errors(const char *python)
     python_case(python, LIST("unlocked", "mem"), "guard=1", "gil-not-held", "PyMem_Malloc is called");
     python_case(python, LIST("unlocked", "obj"), "guard=1", "gil-not-held", "PyObject_Malloc is called");
     python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);
+    python_case(python, LIST("in_subinterpreter"), "guard=1", NULL, NULL);
 }
 
 Test(guard, every_error_of_pythons_domains_is_found, .timeout = LONG)

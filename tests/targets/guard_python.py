@@ -3,6 +3,7 @@
 corrected variant of one that is not."""
 import ctypes
 import sys
+import threading
 
 api = ctypes.PyDLL(None)  # keeps the interpreter's lock
 free_threads = ctypes.CDLL(None)  # gives it up around each call
@@ -71,6 +72,21 @@ def twice(domain):
 def unlocked(domain):
     block = function(free_threads, MAKERS[domain], ctypes.c_void_p, ctypes.c_size_t)(24)
     free(domain, block)
+
+
+def in_subinterpreter():
+    """Runs in other threads what belongs to an interpreter that this one has made."""
+    try:
+        import _interpreters as interpreters
+    except ImportError:
+        import _xxsubinterpreters as interpreters
+    interpreter = interpreters.create()
+    script = "import json; [json.loads(json.dumps({'a': [i] * 10})) for i in range(100)]"
+    for _ in range(2):
+        thread = threading.Thread(target=interpreters.run_string, args=(interpreter, script))
+        thread.start()
+        thread.join()
+    interpreters.destroy(interpreter)
 
 
 def clean(domain):
