@@ -19,7 +19,7 @@ void calm_begin(struct calm *calm)
 
     calm->cancel = calm_hold();
     fill(&set);
-    pthread_sigmask(SIG_BLOCK, &set, &calm->before);
+    calm_mask(SIG_BLOCK, &set, &calm->before);
 }
 
 /* Takes back what came in between. What the program itself holds back may have been there before. */
@@ -35,7 +35,7 @@ void calm_end(const struct calm *calm)
             sigdelset(&set, held[i]);
     while (sigtimedwait(&set, NULL, &at_once) > 0)
         ;
-    pthread_sigmask(SIG_SETMASK, &calm->before, NULL);
+    calm_mask(SIG_SETMASK, &calm->before, NULL);
     calm_release(calm->cancel);
     errno = saved;
 }

@@ -4,6 +4,7 @@
  * counts only if it is there while they are held up, too. */
 #include "guarded.h"
 
+#include "calm.h"
 #include "errors.h"
 #include "event.h"
 #include "pages.h"
@@ -119,7 +120,7 @@ static bool confirm(struct check *check, uint32_t i, struct guard_damage *damage
     sigset_t all, before;
 
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    calm_mask(SIG_BLOCK, &all, &before);
     check->restless = !pause_begin();
     bool same =
         !check->restless && *item->source == item->said && *item->size == item->block.size && read_one(check, i);
@@ -129,7 +130,7 @@ static bool confirm(struct check *check, uint32_t i, struct guard_damage *damage
         *item->source |= damage->kind == ERROR_USE_AFTER_FREE ? QUARANTINE_DEAD_NOTED : item->sides_noted;
     if (!check->restless)
         pause_end();
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    calm_mask(SIG_SETMASK, &before, NULL);
     return same && damage->kind;
 }
 

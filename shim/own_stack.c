@@ -61,11 +61,11 @@ void own_stack_run(void (*function)(void *argument), void *argument)
         return;
     }
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    calm_mask(SIG_BLOCK, &all, &before);
     lock_take(&lock);
     change(function, argument);
     lock_give(&lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    calm_mask(SIG_SETMASK, &before, NULL);
     calm_release(cancel);
 }
 

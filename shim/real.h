@@ -33,6 +33,7 @@
     X(sigaction, int, (int, const struct sigaction *, struct sigaction *)) \
     X(signal, sighandler_t, (int, sighandler_t)) \
     X(sysv_signal, sighandler_t, (int, sighandler_t)) \
+    X(pthread_sigmask, int, (int, const sigset_t *, sigset_t *)) \
     X(__libc_start_main, int, \
       (int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *))
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "signals.h"
 
+#include "calm.h"
 #include "compiler.h"
 #include "ledger.h"
 #include "lock.h"
@@ -17,6 +18,8 @@ _exported_ int sigaction(int number, const struct sigaction *action, struct siga
 _exported_ sighandler_t signal(int number, sighandler_t handler);
 _exported_ sighandler_t __sysv_signal(int number, sighandler_t handler);
 _exported_ sighandler_t sysv_signal(int number, sighandler_t handler);
+_exported_ int sigprocmask(int how, const sigset_t *set, sigset_t *old);
+_exported_ int pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 static struct lock lock;         /* with all signals blocked */
 static struct sigaction program; /* the program's action */
@@ -29,7 +32,7 @@ static void block_all(sigset_t *before)
     sigset_t all;
 
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, before);
+    calm_mask(SIG_BLOCK, &all, before);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context);
@@ -72,7 +75,7 @@ static int exchange(const struct sigaction *action, struct sigaction *old)
         sigdelset(&program.sa_mask, SIGSTOP);
     }
     lock_give(&lock);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    calm_mask(SIG_SETMASK, &mask, NULL);
     if (old && result == 0)
         *old = before;
     return result;
@@ -119,6 +122,64 @@ sighandler_t sysv_signal(int number, sighandler_t handler)
     return __sysv_signal(number, handler);
 }
 
+/* ---- the mask ----
+ *
+ * A fault while SIGSEGV is blocked ends the process without a handler. So it is not: it is noted that the program has blocked it,
+ * and told so; after the fault has been looked at, the process ends as it would have. Where it is blocked for other
+ * reasons (in a handler), it stays so. */
+
+static _Thread_local bool blocked;
+
+static bool is_blocked(void)
+{
+    sigset_t now;
+
+    calm_mask(SIG_BLOCK, NULL, &now);
+    return sigismember(&now, SIGSEGV);
+}
+
+/* What of `set` is for the kernel; notes the rest. */
+static const sigset_t *split(int how, const sigset_t *set, sigset_t *rest)
+{
+    bool with = sigismember(set, SIGSEGV);
+
+    if (how == SIG_UNBLOCK || !with || is_blocked()) {
+        if (with == (how == SIG_UNBLOCK))
+            blocked = blocked && how == SIG_BLOCK;
+        return set;
+    }
+    blocked = true;
+    *rest = *set;
+    sigdelset(rest, SIGSEGV);
+    return rest;
+}
+
+int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    sigset_t rest;
+    bool before = blocked;
+
+    real_init();
+    if (!watcher || in_vfork_child())
+        return real.pthread_sigmask(how, set, old);
+    if (set && (how == SIG_BLOCK || how == SIG_UNBLOCK || how == SIG_SETMASK))
+        set = split(how, set, &rest);
+    int result = real.pthread_sigmask(how, set, old);
+    if (result == 0 && old && before)
+        sigaddset(old, SIGSEGV);
+    return result;
+}
+
+int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+    int result = pthread_sigmask(how, set, old);
+
+    if (!result)
+        return 0;
+    errno = result;
+    return -1;
+}
+
 /* ---- a signal ---- */
 
 /* The program's action for the signal that has come. */
@@ -152,11 +213,23 @@ static void run_handler(const struct sigaction *action, int number, siginfo_t *i
     sigorset(&mask, &mask, &action->sa_mask);
     if (!(action->sa_flags & SA_NODEFER))
         sigaddset(&mask, number);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    calm_mask(SIG_SETMASK, &mask, NULL);
     if (action->sa_flags & SA_SIGINFO)
         action->sa_sigaction(number, info, context);
     else
         action->sa_handler(number);
+}
+
+/* A signal that was sent waits until the program lets it in: from here on it is really blocked. */
+static void hold_back(siginfo_t *info, ucontext_t *context)
+{
+    sigset_t mask;
+
+    memcpy(&mask, &context->uc_sigmask, 8);
+    sigaddset(&mask, SIGSEGV);
+    memcpy(&context->uc_sigmask, &mask, 8);
+    blocked = false;
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), (int)syscall(SYS_gettid), SIGSEGV, info);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
@@ -165,6 +238,14 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
     if (info->si_code > 0)
         watcher(info, context);
+    if (blocked) {
+        if (info->si_code > 0)
+            act_by_default(info);
+        else
+            hold_back(info, context);
+        errno = saved;
+        return;
+    }
     struct sigaction action = begin_action();
     errno = saved;
     if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)

@@ -2,6 +2,7 @@
 #include "snapshot.h"
 
 #include "arena.h"
+#include "calm.h"
 #include "event.h"
 #include "ledger.h"
 #include "log.h"
@@ -175,7 +176,7 @@ static int take(const char *path, uint32_t request, bool uncollected, int *ret_n
     if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
         return -EBUSY;
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    calm_mask(SIG_BLOCK, &all, &before);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     snapshot_reap();
     if (make_room())
@@ -184,7 +185,7 @@ static int take(const char *path, uint32_t request, bool uncollected, int *ret_n
         *ret_number = (int)current->number;
     pthread_setcancelstate(cancel, NULL);
     __atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    calm_mask(SIG_SETMASK, &before, NULL);
     return order.result;
 }
 

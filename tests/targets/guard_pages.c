@@ -2,7 +2,8 @@
  *
  * Bad accesses that blocks against inaccessible pages find (guard_pages=1), named by the first argument. The second says how
  * the program handles SIGSEGV: "default", "exit" (a handler that ends it with status 3), "small" (the same on a small
- * alternate stack), "recover" (a handler that jumps back; the program ends with 0), "reset" (one that lets the signal kill). */
+ * alternate stack), "recover" (a handler that jumps back; the program ends with 0), "reset" (one that lets the signal kill), "blocked" (it blocks the signal),
+ * "blocked-exit" (and has a handler, which the kernel does not run then). */
 #include "target.h"
 
 #include <malloc.h>
@@ -177,6 +178,21 @@ static void set_exit(int flags)
         _exit(8);
 }
 
+/* And sees that it is blocked, and not what is not. */
+static void block(void)
+{
+    sigset_t set, seen;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGSEGV);
+    sigaddset(&set, SIGUSR1);
+    if (sigprocmask(SIG_BLOCK, &set, &seen) || sigismember(&seen, SIGSEGV) || sigprocmask(SIG_BLOCK, NULL, &seen) ||
+        !sigismember(&seen, SIGSEGV) || !sigismember(&seen, SIGUSR1) || sigismember(&seen, SIGUSR2) ||
+        sigprocmask(SIG_UNBLOCK, &set, NULL) || sigprocmask(SIG_BLOCK, NULL, &seen) || sigismember(&seen, SIGSEGV) ||
+        sigprocmask(SIG_SETMASK, &set, &seen) || sigismember(&seen, SIGUSR1) || sigprocmask(99, &set, NULL) != -1)
+        _exit(10);
+}
+
 static void handle(const char *how)
 {
     static char small[8192];
@@ -187,6 +203,11 @@ static void handle(const char *how)
     } else if (strcmp(how, "small") == 0) {
         sigaltstack(&stack, NULL);
         set_exit(SA_ONSTACK);
+    } else if (strcmp(how, "blocked") == 0) {
+        block();
+    } else if (strcmp(how, "blocked-exit") == 0) {
+        set_exit(0);
+        block();
     } else if (strcmp(how, "recover") == 0) {
         signal(SIGSEGV, recover);
     } else if (strcmp(how, "reset") == 0) {
