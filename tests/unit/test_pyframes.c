@@ -277,7 +277,8 @@ Test(pyframes, only_the_own_thread_state_counts)
         fake_enter(top);
         fake_put(fake.state, fake.compat.thread_id, 12345);
         cr_expect_eq(pyframes_capture(thread), 0);
-        cr_expect_not(pyframes_attached());
+        /* Since 3.12 the current one is the thread's own by where it is kept: it runs what another one has made. */
+        cr_expect_eq(pyframes_attached(), !fake.compat.runtime_thread);
         fake_enter(top);
         cr_expect_neq(pyframes_capture(thread), 0);
         fake.current = NULL;
