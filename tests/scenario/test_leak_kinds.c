@@ -64,8 +64,9 @@ static long long count_accused(const json_t *report)
 
 /* ---- clean programs ---- */
 
-static const char *const clean[] = {"nothing.py",           "imports.py",  "work.py",      "end_at_once.py",
-                                    "end_in_the_middle.py", "packages.py", "databases.py", "processes.py"};
+static const char *const clean[] = {"nothing.py",           "imports.py",     "work.py",      "end_at_once.py",
+                                    "end_in_the_middle.py", "packages.py",    "databases.py", "processes.py",
+                                    "library.py",           "interpreters.py"};
 
 struct clean_case {
     char python[512];
