@@ -11,6 +11,7 @@
 #define RESIDENT_FROM (1u << 20) /* bytes from which on it pays to ask which pages are there */
 #define VTABLE_WORDS 20u
 #define LOW_BITS 3u
+#define SMALL_INT 28u      /* bytes of a Python int of one digit: its last word is half a word */
 #define HEADERS_MAX 65536u /* system calls; what is left out is possibly lost at worst */
 #define ROOT_CHECK (1ULL << 63)
 
@@ -282,7 +283,8 @@ static void scan_unaligned(struct scan *scan, uint32_t number)
 static void scan_block(struct scan *scan, uint32_t number)
 {
     struct scan_block *block = &scan->index.blocks[number];
-    size_t size = MIN(block->size & ~7ULL, (uint64_t)SCAN_PIECE), wanted;
+    bool small = block->domain == DOMAIN_OBJ && block->size == SMALL_INT;
+    size_t size = MIN((block->size + (small ? 4 : 0)) & ~7ULL, (uint64_t)SCAN_PIECE), wanted;
     unsigned facts = 0;
 
     if (!size)
@@ -290,6 +292,8 @@ static void scan_block(struct scan *scan, uint32_t number)
     uint64_t *words = (uint64_t *)(uintptr_t)scan_read(&scan->reader, block->start, size);
     if (!words)
         return;
+    if (small)
+        words[size / 8 - 1] &= UINT32_MAX;
     wanted = look(scan, block, words, size, &facts);
     scan_words(scan, words, MIN(wanted, size) / 8, number, facts);
     if (wanted == size && block->size > SCAN_PIECE)

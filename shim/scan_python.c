@@ -87,7 +87,9 @@ static void put_long(const struct scan_python *python, uint64_t *words, size_t s
     if (size < LONG_DIGITS + 8 || (of_class && count == 0))
         return;
     uint64_t digits = words[LONG_DIGITS / 8];
-    words[LONG_DIGITS / 8] = count == 2 && positive ? (digits & 0x3fffffff) | (digits >> 32) << 30 : 0;
+    if (!positive || count == 0 || count > 2)
+        digits = 0;
+    words[LONG_DIGITS / 8] = (digits & 0x3fffffff) | (count == 2 ? (digits >> 32) << 30 : 0);
 }
 
 static void clear_borrowed(const struct scan_python *python, const struct scan_type *type, uint64_t *words, size_t size)

@@ -24,7 +24,8 @@ ParameterizedTestParameters(leak_kinds, shapes)
         {"lost_block", 10, 0, 0, 0},      {"lost_chain", 1, 9, 0, 0},      {"lost_cycle", 1, 9, 0, 0},
         {"middle_only", 0, 0, 10, 0},     {"in_freed_block", 10, 0, 0, 0}, {"in_data", 0, 0, 0, 10},
         {"in_thread_local", 0, 0, 0, 10}, {"in_specific", 0, 0, 0, 10},    {"on_stack", 0, 0, 0, 10},
-        {"on_other_stack", 0, 0, 0, 10},  {"on_ended_stack", 10, 0, 0, 0},
+        {"on_other_stack", 0, 0, 0, 10},  {"on_ended_stack", 10, 0, 0, 0}, {"on_dead_stack", 10, 0, 0, 0},
+        {"in_register", 0, 0, 0, 10},     {"lost_tree", 1, 9, 0, 0},
     };
     return cr_make_param_array(struct shape, shapes, sizeof(shapes) / sizeof(*shapes));
 }
@@ -102,6 +103,29 @@ ParameterizedTest(struct clean_case *test, leak_kinds, clean_programs)
     cr_assert_eq(count_accused(traced.report), 0, "%s %s", test->python, test->script);
     free(leaks);
     traced_clear(&traced);
+}
+
+/* ---- addresses in ints ---- */
+
+ParameterizedTestParameters(leak_kinds, ints)
+{
+    static struct python pythons[PYTHONS_MAX];
+    return cr_make_param_array(struct python, pythons, pythons_find(pythons));
+}
+
+/* As ctypes and cffi keep pointers. */
+ParameterizedTest(struct python *python, leak_kinds, ints)
+{
+    char *script = text_format("%s/tests/targets/keep_in_ints.py", test_variable("TEST_SOURCE"));
+    const char *argv[] = {python->path, script, NULL};
+    struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
+
+    cr_expect_geq(report_blocks(traced.report, "reachable", "keep_address"), 2 * 10, "%s: with the ints", python->path);
+    cr_expect_eq(report_blocks(traced.report, "indirect", NULL), 0, "%s", python->path);
+    cr_expect_eq(report_blocks(traced.report, "definite", "forget_address"), 10, "%s", python->path);
+    cr_expect_eq(report_blocks(traced.report, "definite", NULL), 10, "%s", python->path);
+    traced_clear(&traced);
+    free(script);
 }
 
 /* ---- objects without their last DECREF ---- */

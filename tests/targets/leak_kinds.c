@@ -42,6 +42,18 @@ VISIBLE static void lost_chain(void)
     }
 }
 
+/* Of COUNT blocks, each of which holds two others. */
+VISIBLE static void lost_tree(void)
+{
+    struct link *nodes[COUNT];
+    for (int i = COUNT - 1; i >= 0; i--) {
+        nodes[i] = make();
+        for (int child = 2 * i + 1; child <= 2 * i + 2 && child < COUNT; child++)
+            memcpy(nodes[i]->rest + 64 * child, &nodes[child], sizeof(void *));
+    }
+    memset(use(nodes), 0, sizeof(nodes));
+}
+
 VISIBLE static void lost_cycle(void)
 {
     struct link *first = make(), *last = first;
@@ -142,6 +154,46 @@ VISIBLE static void wipe(void)
     NO_TAIL_CALL();
 }
 
+/* Below all that is called later. */
+VISIBLE static void leave_on_stack(void)
+{
+    void *volatile table[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+}
+
+VISIBLE static void on_dead_stack(void)
+{
+    char space[65536];
+    use(space);
+    leave_on_stack();
+    use(space);
+}
+
+/* The only pointer comes into being in the register. */
+VISIBLE static void in_register(void)
+{
+#ifdef __x86_64__
+    const uintptr_t mask = 0x5555555555555555;
+    void **table = use(malloc(COUNT * sizeof(void *)));
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+    uintptr_t masked = (uintptr_t)table ^ mask;
+    table = NULL;
+    wipe();
+    __asm__ volatile("movq %0, %%rbx\n\t"
+                     "xorq %1, %%rbx\n\t"
+                     "xorl %%edi, %%edi\n\t"
+                     "andq $-16, %%rsp\n\t"
+                     "call _exit@PLT"
+                     :
+                     : "r"(masked), "r"(mask)
+                     : "rbx", "rdi", "memory");
+#else
+    in_data();
+#endif
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -149,7 +201,8 @@ static const struct {
     {"lost_block", lost_block},           {"lost_chain", lost_chain},         {"lost_cycle", lost_cycle},
     {"middle_only", middle_only},         {"in_freed_block", in_freed_block}, {"in_data", in_data},
     {"in_thread_local", in_thread_local}, {"in_specific", in_specific},       {"on_stack", on_stack},
-    {"on_other_stack", on_other_stack},   {"on_ended_stack", on_ended_stack},
+    {"on_other_stack", on_other_stack},   {"on_ended_stack", on_ended_stack}, {"on_dead_stack", on_dead_stack},
+    {"in_register", in_register},         {"lost_tree", lost_tree},
 };
 
 int main(int argc, char **argv)
