@@ -283,9 +283,14 @@ void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool
                        void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument)
 {
     struct queue *queue = &queues[pool];
-    bool small = is_more_than(&queue->lists[SMALL], SMALL, share_of(SMALL));
+    const struct list *small = &queue->lists[SMALL], *big = &queue->lists[BIG];
 
-    if (likely(!small && !is_more_than(&queue->lists[BIG], BIG, share_of(BIG))) || !lock_try(&wave.lock))
+    if (likely(!is_more_than(small, SMALL, share_of(SMALL)) && !is_more_than(big, BIG, share_of(BIG))))
+        return;
+    /* One thread that frees cannot keep up with many that add: they wait for their turn before it becomes too much. */
+    if (is_more_than(small, SMALL, 2 * share_of(SMALL)) || is_more_than(big, BIG, 2 * share_of(BIG)))
+        lock_take(&wave.lock);
+    else if (!lock_try(&wave.lock))
         return;
     struct quarantine_batch *taken = take_batches(queue);
     wave_fill(taken);

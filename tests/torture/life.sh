@@ -10,6 +10,7 @@ case_fork_storm() {
 }
 
 case_fork_storm_guard() {
+    ulimit -v 6000000 # what is kept back stays within bounds, also with more threads than processors
     traced --guard -- "$(target fork_storm)" "$(rounds 200 27)"
     expect 0
     compare
