@@ -7,20 +7,12 @@
 #include "lock.h"
 #include "pymem.h"
 
-#include <string.h>
-
 #define BATCH_BYTES (32u << 10)
 #define BIG_SHARE 16u  /* a big block is at least this part of the limit */
 #define AHEAD 6u       /* blocks that are fetched before it is their turn */
 #define LINE 64u       /* of the cache */
 #define LINES_AHEAD 6u /* of a block: what comes behind them is fetched in turn */
 #define CHUNK_HEADER 16u
-
-/* Blocks leave in waves, so that what is in no cache any more can be fetched ahead, and those of a place together. Larger waves
- * would have left the caches again before the program gets their memory. */
-#define WAVE_MAX 1024u
-#define WAVE_PLACES 1024u
-#define WAVE_PLACE_SHIFT 14 /* pymalloc's pools since 3.10 */
 
 enum bulk { SMALL, BIG, BULK_COUNT };
 
@@ -173,17 +165,12 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
 
 /* ---- out ---- */
 
-static uint64_t share_of(enum bulk bulk)
-{
-    return bulk == BIG ? pool_limit() / 4 : pool_limit() / 4 * 3;
-}
-
 /* The newest big block may stay alone even when it is too big for the big ones' share. */
-static bool is_more_than(const struct list *list, enum bulk bulk, uint64_t bytes)
+static bool is_too_much(const struct list *list, enum bulk bulk)
 {
     if (bulk == BIG && pool_limit() && list->first == list->last)
         return false;
-    return list->bytes > bytes;
+    return list->bytes > (bulk == BIG ? pool_limit() / 4 : pool_limit() / 4 * 3);
 }
 
 static struct quarantine_batch *take_first(struct list *list)
@@ -197,110 +184,50 @@ static struct quarantine_batch *take_first(struct list *list)
     return batch;
 }
 
-/* The oldest batches of what is too much, and of small blocks a quarter more. */
-static struct quarantine_batch *take_batches(struct queue *queue)
+/* The oldest batch of a queue that holds too much, or NULL. */
+static struct quarantine_batch *take_batch(struct queue *queue)
 {
-    struct quarantine_batch *taken = NULL;
-    uint32_t room = WAVE_MAX;
+    struct quarantine_batch *batch = NULL;
 
+    if (likely(!is_too_much(&queue->lists[SMALL], SMALL) && !is_too_much(&queue->lists[BIG], BIG)))
+        return NULL;
     lock_take(&queue->lock);
-    for (int i = SMALL; i < BULK_COUNT; i++) {
-        struct list *list = &queue->lists[i];
-        uint64_t share = share_of((enum bulk)i);
-        if (!is_more_than(list, (enum bulk)i, share))
-            continue;
-        while (list->first && list->first->count <= room &&
-               is_more_than(list, (enum bulk)i, i == SMALL ? share / 4 * 3 : share)) {
-            struct quarantine_batch *batch = take_first(list);
-            room -= batch->count;
-            batch->next = taken;
-            taken = batch;
-        }
-    }
+    for (int i = BIG; !batch && i >= SMALL; i--)
+        if (is_too_much(&queue->lists[i], (enum bulk)i))
+            batch = take_first(&queue->lists[i]);
     lock_give(&queue->lock);
-    return taken;
-}
-
-/* Blocks that leave together. One thread at a time. */
-static struct wave {
-    struct lock lock;
-    uint32_t count;
-    uint32_t ends[WAVE_PLACES]; /* of a place's blocks in `blocks` */
-    struct quarantine_entry blocks[WAVE_MAX];
-} wave;
-
-static uint32_t wave_place(const struct quarantine_entry *entry)
-{
-    return (uint32_t)(quarantine_address(entry->place) >> WAVE_PLACE_SHIFT) % WAVE_PLACES;
-}
-
-/* Sorts by place what is in the batches, and empties them. */
-static void wave_fill(struct quarantine_batch *batches_taken)
-{
-    memset(wave.ends, 0, sizeof(wave.ends));
-    wave.count = 0;
-    for (const struct quarantine_batch *batch = batches_taken; batch; batch = batch->next)
-        for (uint32_t i = 0; i < batch->count; i++)
-            if (batch->entries[i].place)
-                wave.ends[wave_place(&batch->entries[i])]++;
-    for (uint32_t i = 0; i < WAVE_PLACES; i++) {
-        uint32_t first = wave.count;
-        wave.count += wave.ends[i];
-        wave.ends[i] = first;
-    }
-    for (struct quarantine_batch *batch = batches_taken; batch; batch = batch->next)
-        for (uint32_t i = 0; i < batch->count; i++) {
-            struct quarantine_entry *entry = &batch->entries[i];
-            if (entry->place)
-                wave.blocks[wave.ends[wave_place(entry)]++] = *entry;
-            entry->place = 0; /* for who visits */
-        }
+    return batch;
 }
 
 /* What waited long is in no cache any more. */
-static inline void fetch(uint32_t number)
+static inline void fetch(const struct quarantine_batch *batch, uint32_t number)
 {
-    if (number >= wave.count)
+    if (number >= batch->count)
         return;
-    const struct quarantine_entry *entry = &wave.blocks[number];
+    const struct quarantine_entry *entry = &batch->entries[number];
     const uint8_t *start = (const uint8_t *)quarantine_address(entry->place);
     const uint8_t *at = start - block_distance - CHUNK_HEADER, *end = start + entry->size + block_trailer;
     for (unsigned lines = 0; at < end && lines < LINES_AHEAD; lines++, at += LINE)
         __builtin_prefetch(at, 1);
 }
 
-static void wave_leave(void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument)
-{
-    for (uint32_t i = 0; i < AHEAD; i++)
-        fetch(i);
-    for (uint32_t i = 0; i < wave.count; i++) {
-        fetch(i + AHEAD);
-        let_go(&wave.blocks[i], argument);
-    }
-}
-
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
                        void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument)
 {
-    struct queue *queue = &queues[pool];
-    const struct list *small = &queue->lists[SMALL], *big = &queue->lists[BIG];
+    struct quarantine_batch *batch;
 
-    if (likely(!is_more_than(small, SMALL, share_of(SMALL)) && !is_more_than(big, BIG, share_of(BIG))))
-        return;
-    /* One thread that frees cannot keep up with many that add: they wait for their turn before it becomes too much. */
-    if (is_more_than(small, SMALL, 2 * share_of(SMALL)) || is_more_than(big, BIG, 2 * share_of(BIG)))
-        lock_take(&wave.lock);
-    else if (!lock_try(&wave.lock))
-        return;
-    struct quarantine_batch *taken = take_batches(queue);
-    wave_fill(taken);
-    while (taken) {
-        struct quarantine_batch *batch = taken;
-        taken = taken->next;
+    while ((batch = take_batch(&queues[pool]))) {
+        for (uint32_t i = 0; i < AHEAD; i++)
+            fetch(batch, i);
+        for (uint32_t i = 0; i < batch->count; i++) {
+            struct quarantine_entry entry = batch->entries[i];
+            fetch(batch, i + AHEAD);
+            batch->entries[i].place = 0;
+            if (likely(entry.place != 0)) /* else it was forgotten */
+                let_go(&entry, argument);
+        }
         drop_batch(cache, batch);
     }
-    wave_leave(let_go, argument);
-    lock_give(&wave.lock);
 }
 
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
@@ -345,7 +272,6 @@ void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry
 void quarantine_fork_child(void)
 {
     lock_give(&unused_lock);
-    lock_give(&wave.lock);
     unused = NULL;
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
         queues[pool] = (struct queue){0};

@@ -68,8 +68,7 @@ static void empty(struct quarantine_cache *cache, enum quarantine_pool pool)
 {
     quarantine_init(0);
     quarantine_flush(cache, GENERATION);
-    for (unsigned waves = 0; waves < 1000; waves++)
-        shrink(cache, pool);
+    shrink(cache, pool);
 }
 
 Test(quarantine, oldest_leave_first_and_the_limit_holds)
@@ -77,44 +76,16 @@ Test(quarantine, oldest_leave_first_and_the_limit_holds)
     static const uint64_t sizes[] = {1, 40, 7000, 0, 500, 64000, 16};
     struct quarantine_cache cache = {0};
     uint64_t in = 0;
-    unsigned waves = 0;
 
     for (uintptr_t i = 1; i < BLOCKS; i++) {
         uint64_t size = sizes[i % (sizeof(sizes) / sizeof(sizes[0]))];
-        unsigned before = left->count;
         add(&cache, QUARANTINE_LIBC, i * PAGE, size);
         in += size + QUARANTINE_COST;
         shrink(&cache, QUARANTINE_LIBC);
         cr_assert_leq(in - left->bytes, LIMIT);
-        waves += left->count != before;
         cr_assert_eq(left->last, left->count);
     }
     cr_expect_gt(in - left->bytes, LIMIT / 2);
-    cr_expect_gt(waves, 10);
-}
-
-/* Of blocks that lie mixed, those of one pool come back one after another. */
-static uintptr_t last_pool;
-static unsigned changes;
-
-static void compare_pool(const struct quarantine_entry *entry, void *argument)
-{
-    (void)argument;
-    uintptr_t pool = quarantine_address(entry->place) >> 14;
-
-    changes += pool != last_pool;
-    last_pool = pool;
-}
-
-Test(quarantine, blocks_of_a_place_leave_together)
-{
-    struct quarantine_cache cache = {0};
-
-    for (uintptr_t i = 0; i < 4000; i++)
-        add(&cache, QUARANTINE_LIBC, ((i % 40 + 1) << 14) + (i / 40) * 64, 40);
-    quarantine_init(4000 * 40);
-    quarantine_shrink(&cache, QUARANTINE_LIBC, compare_pool, NULL);
-    cr_expect_eq(changes, 40);
 }
 
 Test(quarantine, big_blocks_do_not_push_out_small_ones)
