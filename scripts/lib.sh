@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Debian packages: what the build needs, what the tests and checks need on top, and what they use when it is there.
 build_packages=(gcc libc6-dev meson ninja-build pkg-config libunwind-dev libjansson-dev libdw-dev libelf-dev libxxhash-dev
-    uthash-dev libzstd-dev)
+    uthash-dev libzstd-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev)
 example_packages=(python3 python3-dev)
 test_packages=(g++ libcriterion-dev valgrind clang-format-14 clang-tidy-14 codespell binutils python3-venv)
 optional_packages=(libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 musl-tools python3-numpy python3-jsonschema protobuf-compiler
