@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define STRING_HASH 24u
+#define STRING_STATE 32u
 #define STRING_HEADER 72u /* no pointers beyond it */
 #define DICT_VALUES 40u
 #define WEAKREF_OBJECT 16u
@@ -135,6 +137,14 @@ static void clear_parked(const struct scan_type *type, uint64_t *words, size_t s
             words[offset / 8] = 0;
 }
 
+/* Of the word with a str's state the interpreter writes 8 bits: the others are what was left of a pointer before, which then leads
+ * into the middle of what lies there. The hash before it is a number. */
+static void clear_string(uint64_t *words, size_t size)
+{
+    for (size_t offset = STRING_HASH; offset <= STRING_STATE && offset < size; offset += 8)
+        words[offset / 8] = 0;
+}
+
 /* What ends up beyond the range of counts was made immortal, whatever the version calls it. */
 static uint32_t count_of(const struct scan_python *python, uint64_t refs)
 {
@@ -171,8 +181,10 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
         put_long(python, words + type->head / 8, *size - type->head, type->flags & TYPE_HEAP);
         *ret_facts |= OBJECT_EXACT;
     }
-    if (type->flags & TYPE_STRING)
+    if (type->flags & TYPE_STRING) {
         *size = MIN(*size, STRING_HEADER);
+        clear_string(words + type->head / 8, *size - type->head);
+    }
     return type;
 }
 
