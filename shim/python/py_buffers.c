@@ -15,18 +15,62 @@
 
 static struct py_procs originals[TYPES_MAX];
 static unsigned type_count;
+static PyObject *known_types[TYPES_MAX]; /* references that somebody looks for */
 
 /* ---- the slots ---- */
 
 static char type_names[TYPES_MAX][ACCOUNT_NAME_MAX];
 
+/* A class with __buffer__ (3.12) gives out the buffer of a wrapper, by whose slot it is released. */
+static py_release_buffer wrapper_release;
+
+static void give_wrapper(PyObject *self, struct py_buffer *view)
+{
+    account_give(view, self);
+    wrapper_release(self, view);
+}
+
+static struct py_procs *procs_of(const void *type)
+{
+    struct py_procs *procs;
+
+    memcpy(&procs, (const char *)type + TP_AS_BUFFER, sizeof(procs));
+    return procs;
+}
+
+/* Whether the end of its buffers is heard. */
+static int watch_wrapper(const PyTypeObject *type)
+{
+    struct py_procs *procs = procs_of(type);
+
+    if (!procs || !procs->release || procs->get)
+        return 0;
+    if (!wrapper_release) {
+        wrapper_release = procs->release;
+        procs->release = give_wrapper;
+    }
+    return procs->release == give_wrapper;
+}
+
+/* Whether the type's own __buffer__ is written in Python. The interpreter calls its __release_buffer__ only where that slot is as it
+ * was. */
+static int is_written_in_python(PyObject *type)
+{
+    PyObject *method = PyObject_GetAttrString(type, "__buffer__");
+    int written = method && PyObject_HasAttrString(method, "__code__");
+
+    if (!method)
+        PyErr_Clear();
+    Py_XDECREF(method);
+    return written;
+}
+
 static int take(unsigned n, PyObject *self, struct py_buffer *view, int flags)
 {
     int result = originals[n].get(self, view, flags);
 
-    /* a class with __buffer__ (3.12) gives out a wrapper's buffer, which is released past its slots */
-    if (result == 0 && view->obj == self)
-        account_take(view, self, type_names[n]);
+    if (result == 0 && (view->obj == self || (view->obj && watch_wrapper(Py_TYPE(view->obj)))))
+        account_take(view, view->obj, type_names[n]);
     return result;
 }
 
@@ -63,18 +107,17 @@ static int is_ours(py_get_buffer get)
 
 static int track(PyObject *type)
 {
-    struct py_procs *procs = NULL;
-
     if (!PyType_Check(type)) {
         PyErr_SetString(PyExc_TypeError, "types are wanted");
         return -1;
     }
-    memcpy(&procs, (const char *)type + TP_AS_BUFFER, sizeof(procs));
+    struct py_procs *procs = procs_of(type);
     if (!procs || !procs->get) {
         PyErr_Format(PyExc_TypeError, "%R gives out no buffers", type);
         return -1;
     }
-    if (!procs->release)
+    int written = is_written_in_python(type);
+    if (!procs->release && !written)
         return watched_add(type, procs);
     if (is_ours(procs->get))
         return 0;
@@ -85,8 +128,12 @@ static int track(PyObject *type)
     if (account_name(type_names[type_count], type) < 0)
         return -1;
     Py_INCREF(type); /* its functions are ours from now on */
+    known_types[type_count] = type;
     originals[type_count] = *procs;
-    *procs = ours[type_count++];
+    procs->get = ours[type_count].get;
+    if (!written)
+        procs->release = ours[type_count].release;
+    type_count++;
     return 0;
 }
 

@@ -86,6 +86,40 @@ def watch(exporter, described):
     assert sorted(memshim.buffer_exports()) == sorted(before + [described]), memshim.buffer_exports()
 
 
+def written_in_python():
+    """Classes with __buffer__ give out the buffer of a wrapper, and must still be told when it is given back."""
+
+    class Exporter:
+        released = 0
+
+        def __buffer__(self, flags):
+            return memoryview(bytearray(100))
+
+        def __release_buffer__(self, view):
+            self.released += 1
+            view.release()
+
+    class Plain:
+        def __buffer__(self, flags):
+            return memoryview(b"x" * 50)
+
+    memshim.track_buffers(Exporter, Plain)
+    before, exporter = memshim.buffer_exports(), Exporter()
+    views = [memoryview(each) for each in (exporter, exporter, Plain())]
+    found = sorted(text[len("__main__.") :] for text in memshim.buffer_exports() if text.startswith("__main__."))
+    assert found == [
+        "Exporter: 100 bytes, format B, shape (100,), writable",
+        "Exporter: 100 bytes, format B, shape (100,), writable",
+        "Plain: 50 bytes, format B, shape (50,), readonly",
+    ], found
+    for view in views:
+        view.release()
+    assert memshim.buffer_exports() == before, memshim.buffer_exports()
+    assert exporter.released == 2, exporter.released
+
+
+if sys.version_info >= (3, 12):
+    written_in_python()
 if memshim.loaded:
     watch(b"some bytes", "bytes: 10 bytes, format B, shape (10,), readonly")
     try:
