@@ -4,8 +4,9 @@
  * inlined ones, or else from the symbol table.
  *
  * Where libdw is refused memory it calls a handler that must not return, by default one that ends the program; or it returns as if
- * nothing were known, and may have left pointers to nowhere in its tables. So the handler jumps back to where libdw was called from,
- * errno tells of the others, and after either nothing of that file is touched again, not even to be freed. */
+ * nothing were known, and may have left pointers to nowhere in its tables; or it asserts that it was given memory. So the handler
+ * and the function that ends the program after a failed assertion jump back to where libdw was called from, errno tells of the
+ * others, and after any nothing of that file is touched again, not even to be freed. */
 #include "debuginfo.h"
 
 #include "coldparts.h"
@@ -28,17 +29,34 @@ struct debuginfo {
     Dwfl *dwfl;
     Dwfl_Module *module;
     bool guarded; /* the debug information, if there is any, has our handler */
-    bool broken;
+    bool broken;  /* must not be touched again */
+    bool refused; /* because memory was out */
     struct scopes scopes;
     struct coldparts coldparts;
 };
 
+enum { ESCAPE_REFUSED = 1, ESCAPE_DAMAGED };
 static jmp_buf *escape; /* to where libdw was called from; NULL: not where it decodes debug information */
 
 __attribute__((noreturn)) static void on_no_memory(void)
 {
     if (escape)
-        longjmp(*escape, 1);
+        longjmp(*escape, ESCAPE_REFUSED);
+    abort();
+}
+
+/* Takes the place of the C library's, for libdw and all others: its table of abbreviations (dynamicsizehash_concurrent.c) grows
+ * under an assertion that there is memory. Where libdw decodes, no failed assertion ends the program. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
+__attribute__((noreturn, visibility("default"))) void __assert_fail(const char *assertion, const char *file,
+                                                                    unsigned int line, const char *function);
+/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
+void __assert_fail(const char *assertion, const char *file, unsigned int line, const char *function)
+{
+    if (escape)
+        longjmp(*escape, errno == ENOMEM ? ESCAPE_REFUSED : ESCAPE_DAMAGED);
+    fprintf(stderr, "%s: %s:%u: %s: Assertion `%s' failed.\n", program_invocation_short_name, file, line, function,
+            assertion);
     abort();
 }
 
@@ -104,9 +122,17 @@ struct debuginfo *debuginfo_open(const char *path)
     return info;
 }
 
-bool debuginfo_is_broken(const struct debuginfo *info)
+bool debuginfo_is_refused(const struct debuginfo *info)
 {
-    return info->broken;
+    return info->refused;
+}
+
+/* Takes note of what errno says about the last call. Returns whether the file can still be asked. */
+static bool is_whole(struct debuginfo *info)
+{
+    info->refused = errno == ENOMEM || lookup_failed;
+    info->broken = info->broken || info->refused;
+    return !info->broken;
 }
 
 /* Loads the debug information and has it call us when memory is out. */
@@ -311,26 +337,37 @@ static size_t find_positions(struct debuginfo *info, uint64_t address, struct ch
     return count > 1 || positions[0].function || positions[0].file ? count : 0;
 }
 
+/* The same, and when libdw does not return from it, errno and info->broken say why. */
+static size_t find_or_escape(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *positions)
+{
+    jmp_buf here;
+
+    errno = 0;
+    escape = &here;
+    switch (setjmp(here)) {
+    case 0:
+        if (!info->guarded)
+            guard(info);
+        return errno == ENOMEM ? 0 : find_positions(info, address, texts, positions);
+    case ESCAPE_REFUSED:
+        errno = ENOMEM;
+        return 0;
+    default:
+        info->broken = true;
+        return 0;
+    }
+}
+
 size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *texts,
                       struct symbol positions[static DEBUGINFO_POSITIONS_MAX])
 {
-    jmp_buf here;
-    size_t count = 0;
+    size_t count;
 
     if (info->broken)
         return 0;
-    errno = 0;
-    escape = &here;
-    if (setjmp(here) == 0) {
-        if (!info->guarded)
-            guard(info);
-        count = errno == ENOMEM ? 0 : find_positions(info, address, texts, positions);
-    } else {
-        errno = ENOMEM;
-    }
+    count = find_or_escape(info, address, texts, positions);
     escape = NULL;
-    info->broken = errno == ENOMEM || lookup_failed;
-    return info->broken ? 0 : count;
+    return is_whole(info) ? count : 0;
 }
 
 static const char *find_variable(struct debuginfo *info, uint64_t address, struct chunks *texts, uint64_t *ret_offset)
@@ -358,6 +395,5 @@ const char *debuginfo_variable(struct debuginfo *info, uint64_t address, struct 
         return NULL;
     errno = 0;
     name = find_variable(info, address, texts, ret_offset);
-    info->broken = errno == ENOMEM || lookup_failed;
-    return info->broken ? NULL : name;
+    return is_whole(info) ? name : NULL;
 }

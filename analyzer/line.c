@@ -12,10 +12,7 @@
 #define DIGITS_MAX 18 /* of a number that fits in int64_t whatever they are */
 
 /* Printable ASCII except '"' and '\'. */
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
+static const bool is_plain[256] = {[' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true};
 
 static const char *skip_spaces(const char *p, const char *end)
 {
@@ -27,7 +24,7 @@ static const char *skip_spaces(const char *p, const char *end)
 /* `p` is behind the opening quote. Returns the place of the closing one, or NULL. */
 static const char *scan_text(const char *p, const char *end)
 {
-    while (p < end && is_plain((unsigned char)*p))
+    while (p < end && is_plain[(unsigned char)*p])
         p++;
     return p < end && *p == '"' ? p : NULL;
 }
@@ -59,7 +56,8 @@ static const char *scan_word(const char *p, const char *end, struct value *ret)
     } words[] = {{"false", 5, VALUE_BOOL, 0}, {"null", 4, VALUE_NULL, 0}, {"true", 4, VALUE_BOOL, 1}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if ((size_t)(end - p) < words[i].length || memcmp(p, words[i].text, words[i].length) != 0)
+        if (*p != *words[i].text || (size_t)(end - p) < words[i].length ||
+            memcmp(p, words[i].text, words[i].length) != 0)
             continue;
         ret->kind = words[i].kind;
         ret->number = words[i].number;
@@ -183,11 +181,6 @@ void line_clear(struct line *line)
     line->json = NULL;
 }
 
-bool line_is(const struct line *line, const char *kind)
-{
-    return strlen(kind) == line->kind_length && memcmp(kind, line->kind, line->kind_length) == 0;
-}
-
 static struct value from_jansson(json_t *json)
 {
     struct value value = {.kind = VALUE_OTHER};
@@ -213,16 +206,24 @@ static struct value from_jansson(json_t *json)
     return value;
 }
 
+/* Most keys are short, and the first letters tell most of them apart: faster than by the C library. */
+static bool is_key(const struct field *field, const char *key)
+{
+    size_t i = 0;
+
+    while (i < field->key_length && field->key[i] == key[i])
+        i++;
+    return i == field->key_length && !key[i];
+}
+
 struct value line_get(struct line *line, const char *key)
 {
-    size_t length = strlen(key);
-
     if (line->json)
         return from_jansson(json_object_get(line->json, key));
     for (size_t i = 0; i < line->count; i++) {
         size_t at = line->next + i < line->count ? line->next + i : line->next + i - line->count;
 
-        if (line->fields[at].key_length != length || memcmp(line->fields[at].key, key, length) != 0)
+        if (!is_key(&line->fields[at], key))
             continue;
         line->next = at + 1 == line->count ? 0 : at + 1;
         return line->fields[at].value;
@@ -260,9 +261,4 @@ bool value_hex(struct value value, uint64_t *ret)
     }
     *ret = number;
     return true;
-}
-
-bool value_is(struct value value, const char *text)
-{
-    return value.kind == VALUE_TEXT && strlen(text) == value.length && memcmp(value.text, text, value.length) == 0;
 }

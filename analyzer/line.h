@@ -10,15 +10,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum value_kind { VALUE_NONE, VALUE_NULL, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_LIST, VALUE_OTHER };
 
 struct value {
     enum value_kind kind; /* VALUE_NONE: there is no such key */
     int64_t number;       /* VALUE_NUMBER, and 0 or 1 of VALUE_BOOL */
-    const char *text;     /* VALUE_TEXT: `length` bytes of valid UTF-8, NUL possible, not terminated */
+    union {
+        const char *text; /* VALUE_TEXT: `length` bytes of valid UTF-8, NUL possible, not terminated */
+        json_t *list;     /* VALUE_LIST */
+    };
     size_t length;
-    json_t *list; /* VALUE_LIST */
 };
 
 #define LINE_FIELDS_MAX 24
@@ -41,7 +44,12 @@ int line_parse(const char *text, size_t length, struct line *ret, char why[stati
 void line_clear(struct line *line);
 
 /* True if the first key is `kind`. */
-bool line_is(const struct line *line, const char *kind);
+static inline bool line_is(const struct line *line, const char *kind)
+{
+    size_t length = strlen(kind);
+
+    return length == line->kind_length && memcmp(kind, line->kind, length) == 0;
+}
 
 /* The value of `key`; fastest when keys are asked for in the order in which they stand. */
 struct value line_get(struct line *line, const char *key);
@@ -49,6 +57,11 @@ struct value line_get(struct line *line, const char *key);
 /* The value as what is wanted: true if it is that and lies within the limits; otherwise *ret is untouched. */
 bool value_number(struct value value, int64_t low, int64_t high, int64_t *ret);
 bool value_hex(struct value value, uint64_t *ret); /* a text "0x1f" */
-bool value_is(struct value value, const char *text);
+static inline bool value_is(struct value value, const char *text)
+{
+    size_t length = strlen(text);
+
+    return value.kind == VALUE_TEXT && length == value.length && memcmp(value.text, text, length) == 0;
+}
 
 #endif

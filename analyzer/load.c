@@ -84,7 +84,7 @@ static int begin_process(struct loading *loading, struct line *line)
 static bool is_blank(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        if (!strchr(" \t\r", text[i]) || !text[i])
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
             return false;
     return true;
 }

@@ -253,7 +253,7 @@ int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
     walk.native_count = (size_t)native;
     walk.python = merge->python;
     walk.python_count = (size_t)python;
-    walk.idle = count_idle(&walk);
+    walk.idle = python ? count_idle(&walk) : 0;
     r = append_native(merge, &walk);
     if (r == 0 && python_left(&walk))
         r = insert_rest(merge, &walk);

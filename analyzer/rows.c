@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * One function for each kind of line. Ids must rise, so that a reference to a lower id can neither be wild nor make a
- * circle, and may leave gaps, which are empty entries; a gap that the length of the report does not justify is damage. */
+ * One function for each kind of line. */
 #include "rows.h"
 
 #include "compiler.h"
 #include "ledger_format.h"
 #include "memshim/report.h"
 #include "rows_fields.h"
+#include "rows_tables.h"
 #include "text_pool.h"
 
 #include <errno.h>
@@ -17,20 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ids may run this far ahead of the number of lines: a ledger cut short can have unpublished entries by the segment. */
-#define ID_SLACK 65536
-#define ID_PER_LINE 16
-
-static const size_t entry_sizes[] = {
-    [ROWS_MODULES] = sizeof(struct module),      [ROWS_CODES] = sizeof(struct code),
-    [ROWS_FRAMES] = sizeof(struct raw_frame),    [ROWS_NODES] = sizeof(struct node),
-    [ROWS_TRACES] = sizeof(struct trace),        [ROWS_GROUPS] = sizeof(struct group),
-    [ROWS_ERRORS] = sizeof(struct memory_error), [ROWS_REFERENCES] = sizeof(struct reference),
-    [ROWS_LINKS] = sizeof(struct link),          [ROWS_MARKS] = sizeof(struct mark),
-    [ROWS_SERIES] = sizeof(struct series),       [ROWS_PINS] = sizeof(struct pin),
-};
-_Static_assert(sizeof(entry_sizes) / sizeof(entry_sizes[0]) == ROWS_TABLE_COUNT, "a size for every table");
-
 static const char *const kind_names[] = {
     [LEAK_DEFINITE] = "definite",
     [LEAK_INDIRECT] = "indirect",
@@ -38,84 +24,6 @@ static const char *const kind_names[] = {
     [LEAK_REACHABLE] = "reachable",
 };
 _Static_assert(sizeof(kind_names) / sizeof(kind_names[0]) == LEAK_KIND_COUNT, "a name for every kind");
-
-/* Where a table and its count are in the process. */
-static void **table_of(struct process *process, enum rows_table table, size_t **ret_count)
-{
-    struct {
-        void **items;
-        size_t *count;
-    } const tables[] = {
-        [ROWS_MODULES] = {(void **)&process->modules, &process->module_count},
-        [ROWS_CODES] = {(void **)&process->codes, &process->code_count},
-        [ROWS_FRAMES] = {(void **)&process->frames, &process->frame_count},
-        [ROWS_NODES] = {(void **)&process->nodes, &process->node_count},
-        [ROWS_TRACES] = {(void **)&process->traces, &process->trace_count},
-        [ROWS_GROUPS] = {(void **)&process->groups, &process->group_count},
-        [ROWS_ERRORS] = {(void **)&process->errors, &process->error_count},
-        [ROWS_REFERENCES] = {(void **)&process->references, &process->reference_count},
-        [ROWS_LINKS] = {(void **)&process->links, &process->link_count},
-        [ROWS_MARKS] = {(void **)&process->marks, &process->mark_count},
-        [ROWS_SERIES] = {(void **)&process->series, &process->series_count},
-        [ROWS_PINS] = {(void **)&process->pins, &process->pin_count},
-    };
-
-    *ret_count = tables[table].count;
-    return tables[table].items;
-}
-
-/* Makes `id` the last entry of the table, empty as are those of the gap before it. Returns it, or NULL: no memory. */
-static void *table_reach(struct rows *rows, enum rows_table table, size_t id)
-{
-    size_t size = entry_sizes[table];
-    size_t *count;
-    void **items = table_of(rows->process, table, &count);
-
-    if (id >= rows->capacity[table]) {
-        size_t capacity = MAX(id + 1, rows->capacity[table] + rows->capacity[table] / 2 + 64);
-        void *larger = reallocarray(*items, capacity, size);
-
-        if (!larger)
-            return NULL;
-        *items = larger;
-        rows->capacity[table] = capacity;
-    }
-    memset((char *)*items + *count * size, 0, (id + 1 - *count) * size);
-    *count = id + 1;
-    return (char *)*items + id * size;
-}
-
-/* Puts the entry with the id that the line begins with into its table. */
-static int table_put(struct rows *rows, struct line *line, enum rows_table table, const char *key, const void *entry)
-{
-    size_t *count;
-    int64_t id;
-    void *place;
-
-    (void)table_of(rows->process, table, &count);
-    if (!value_number(line_get(line, key), (int64_t)*count, UINT32_MAX, &id) ||
-        (uint64_t)id > ID_SLACK + (uint64_t)rows->lines * ID_PER_LINE)
-        return -EINVAL;
-    place = table_reach(rows, table, (size_t)id);
-    if (!place)
-        return -ENOMEM;
-    memcpy(place, entry, entry_sizes[table]);
-    return 0;
-}
-
-/* The same for a table without ids. */
-static int table_append(struct rows *rows, enum rows_table table, const void *entry)
-{
-    size_t *count;
-    void *place;
-
-    (void)table_of(rows->process, table, &count);
-    place = table_reach(rows, table, *count);
-    if (!place)
-        return -ENOMEM;
-    memcpy(place, entry, entry_sizes[table]);
-    return 0;
-}
 
 static int add_module(struct rows *rows, struct line *line)
 {
@@ -131,7 +39,7 @@ static int add_module(struct rows *rows, struct line *line)
     r = get_text(rows, line, "build_id", NULL, &module.build_id);
     if (r < 0)
         return r;
-    return table_put(rows, line, ROWS_MODULES, "module", &module);
+    return rows_put(rows, line, ROWS_MODULES, "module", &module);
 }
 
 static int table_kind_of(struct value value)
@@ -161,7 +69,7 @@ static int add_code(struct rows *rows, struct line *line)
         return r;
     code.first_line = get_int(line, "first_line", 0);
     code.table_kind = table_kind_of(line_get(line, "table_kind"));
-    return table_put(rows, line, ROWS_CODES, "code", &code);
+    return rows_put(rows, line, ROWS_CODES, "code", &code);
 }
 
 static int add_frame(struct rows *rows, struct line *line)
@@ -184,7 +92,7 @@ static int add_frame(struct rows *rows, struct line *line)
         frame.language = FRAME_CUT;
         good = value_is(language, "cut") && get_count(line, "frames", &frame.offset);
     }
-    int r = good ? table_put(rows, line, ROWS_FRAMES, "frame", &frame) : -EINVAL;
+    int r = good ? rows_put(rows, line, ROWS_FRAMES, "frame", &frame) : -EINVAL;
     return r < 0 || !line->json ? r : rows_add_symbols(rows, line);
 }
 
@@ -195,7 +103,7 @@ static int add_node(struct rows *rows, struct line *line)
     if (!get_id(line, "parent", rows->process->node_count, &node.parent) ||
         !get_id(line, "frame", rows->process->frame_count, &node.frame))
         return -EINVAL;
-    return table_put(rows, line, ROWS_NODES, "stack", &node);
+    return rows_put(rows, line, ROWS_NODES, "stack", &node);
 }
 
 static int add_trace(struct rows *rows, struct line *line)
@@ -210,7 +118,7 @@ static int add_trace(struct rows *rows, struct line *line)
     if (r < 0)
         return r;
     trace.ignored = get_bool(line, "ignored");
-    return table_put(rows, line, ROWS_TRACES, "trace", &trace);
+    return rows_put(rows, line, ROWS_TRACES, "trace", &trace);
 }
 
 static bool get_kind(struct line *line, enum leak_kind *ret)
@@ -244,7 +152,7 @@ static int add_group(struct rows *rows, struct line *line)
     if (!get_count(line, "blocks", &group.blocks) || !get_count(line, "bytes", &group.bytes))
         return -EINVAL;
     group.error_bytes = get_count_or_0(line, "error_bytes");
-    return table_append(rows, ROWS_GROUPS, &group);
+    return rows_append(rows, ROWS_GROUPS, &group);
 }
 
 static int add_error(struct rows *rows, struct line *line)
@@ -265,7 +173,7 @@ static int add_error(struct rows *rows, struct line *line)
         !get_id(line, "alloc_trace", traces, &error.alloc_trace) ||
         !get_id(line, "free_trace", traces, &error.free_trace))
         return -EINVAL;
-    return table_append(rows, ROWS_ERRORS, &error);
+    return rows_append(rows, ROWS_ERRORS, &error);
 }
 
 static enum confidence get_confidence(struct line *line)
@@ -296,7 +204,7 @@ static int add_reference(struct rows *rows, struct line *line)
     reference.bytes = get_count_or_0(line, "bytes");
     reference.least = get_count_or_0(line, "least");
     reference.most = get_count_or_0(line, "most");
-    return table_append(rows, ROWS_REFERENCES, &reference);
+    return rows_append(rows, ROWS_REFERENCES, &reference);
 }
 
 /* The place of the text among `count` names, or `count`. */
@@ -343,7 +251,7 @@ static int add_link(struct rows *rows, struct line *line)
         return -EINVAL;
     link.size = get_count_or_0(line, "size");
     link.placed = role == WAY_ROOT || value_hex(line_get(line, "offset"), &link.offset);
-    return table_append(rows, ROWS_LINKS, &link);
+    return rows_append(rows, ROWS_LINKS, &link);
 }
 
 static int add_mark(struct rows *rows, struct line *line)
@@ -352,7 +260,7 @@ static int add_mark(struct rows *rows, struct line *line)
     int r =
         rows->process->series_count ? -EINVAL : rows_read_mark(line, &mark); /* series have a number for each mark */
 
-    return r < 0 ? r : table_append(rows, ROWS_MARKS, &mark);
+    return r < 0 ? r : rows_append(rows, ROWS_MARKS, &mark);
 }
 
 static int add_series(struct rows *rows, struct line *line)
@@ -360,7 +268,7 @@ static int add_series(struct rows *rows, struct line *line)
     struct series series;
     int r = rows_read_series(rows->process, line, &series);
 
-    return r < 0 ? r : table_append(rows, ROWS_SERIES, &series);
+    return r < 0 ? r : rows_append(rows, ROWS_SERIES, &series);
 }
 
 static int add_arenas(struct rows *rows, struct line *line)
@@ -373,7 +281,7 @@ static int add_pin(struct rows *rows, struct line *line)
     struct pin pin;
     int r = rows_read_pin(rows->process, line, &pin);
 
-    return r < 0 ? r : table_append(rows, ROWS_PINS, &pin);
+    return r < 0 ? r : rows_append(rows, ROWS_PINS, &pin);
 }
 
 static int add_totals(struct rows *rows, struct line *line)
@@ -418,16 +326,22 @@ static int add_end(struct rows *rows, struct line *line)
     return 0;
 }
 
+#define KIND(text, add) \
+    { \
+        text, sizeof(text) - 1, add \
+    }
 static const struct {
     const char *kind;
+    size_t length;
     int (*add)(struct rows *rows, struct line *line);
 } row_kinds[] = {
     /* the frequent ones first */
-    {"stack", add_node},    {"trace", add_trace},     {"group", add_group}, {"frame", add_frame},
-    {"code", add_code},     {"module", add_module},   {"error", add_error}, {"totals", add_totals},
-    {"end", add_end},       {"audit", add_reference}, {"why", add_link},    {"mark", add_mark},
-    {"growth", add_series}, {"arenas", add_arenas},   {"pin", add_pin},
+    KIND("stack", add_node),    KIND("trace", add_trace),     KIND("group", add_group), KIND("frame", add_frame),
+    KIND("code", add_code),     KIND("module", add_module),   KIND("error", add_error), KIND("totals", add_totals),
+    KIND("end", add_end),       KIND("audit", add_reference), KIND("why", add_link),    KIND("mark", add_mark),
+    KIND("growth", add_series), KIND("arenas", add_arenas),   KIND("pin", add_pin),
 };
+#undef KIND
 
 int rows_add(struct rows *rows, struct line *line)
 {
@@ -435,7 +349,7 @@ int rows_add(struct rows *rows, struct line *line)
     if (rows->ended) /* nothing may stand below the end */
         return -EINVAL;
     for (size_t i = 0; i < ARRAY_SIZE(row_kinds); i++)
-        if (line_is(line, row_kinds[i].kind))
+        if (row_kinds[i].length == line->kind_length && memcmp(row_kinds[i].kind, line->kind, line->kind_length) == 0)
             return row_kinds[i].add(rows, line);
     return 0;
 }
@@ -477,9 +391,8 @@ static int begin(struct rows *rows, struct line *line, const char *path)
     process->path = text_pool_add(process->texts, path, strlen(path));
     if (!process->path)
         return -ENOMEM;
-    for (unsigned int i = 0; i < ROWS_GROUPS; i++)
-        if (!table_reach(rows, (enum rows_table)i, 0))
-            return -ENOMEM;
+    if (rows_tables_begin(rows) < 0)
+        return -ENOMEM;
     process->codes[0].file = process->codes[0].name = "??";
     r = get_list(rows, line, "", &process->lacks, &no_lacks);
     return r < 0 ? r : read_first(rows, line);

@@ -29,7 +29,10 @@ enum rows_table {
 /* One process in the making. */
 struct rows {
     struct process *process;
-    size_t capacity[ROWS_TABLE_COUNT];
+    struct rows_table_place {
+        void **items; /* of the process, as is its count */
+        size_t *count, capacity, entry_size;
+    } tables[ROWS_TABLE_COUNT];
     unsigned long lines; /* read so far, the first one included */
     bool ended;          /* the end line was there and the number of lines is right */
 };

@@ -180,7 +180,7 @@ int rows_add_symbols(struct rows *rows, struct line *line)
     if (count == 0)
         return 0;
     if (process->frame_count > process->symbol_count) {
-        size_t room = rows->capacity[ROWS_FRAMES];
+        size_t room = rows->tables[ROWS_FRAMES].capacity;
         struct symbol_list *larger = reallocarray(process->symbols, room, sizeof(*larger));
         if (!larger)
             return -ENOMEM;

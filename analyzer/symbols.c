@@ -190,7 +190,7 @@ size_t symbols_find(struct symbols *symbols, const struct module *module, uint64
     HASH_FIND(hh, image->cache, &address, sizeof(address), cached);
     if (!cached) {
         cached = find_and_cache(symbols, image, address);
-        symbols->failed = !cached || debuginfo_is_broken(image->info);
+        symbols->failed = !cached || debuginfo_is_refused(image->info);
     }
     if (symbols->failed || cached->count == 0)
         return 0;
@@ -207,7 +207,7 @@ const char *symbols_variable(struct symbols *symbols, const struct module *modul
     if (!image || !image->info)
         return NULL;
     name = debuginfo_variable(image->info, address, &symbols->memory, ret_offset);
-    symbols->failed = debuginfo_is_broken(image->info);
+    symbols->failed = debuginfo_is_refused(image->info);
     return name;
 }
 

@@ -104,15 +104,16 @@ void sink_object(struct sink *sink, json_t *object)
 
 char *put_number(char *to, uint64_t number)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    char digits[2 * NUMBER_ROOM] = "";
+    size_t at = NUMBER_ROOM;
 
     number = MIN(number, (uint64_t)INT64_MAX);
     do {
         digits[--at] = (char)('0' + number % 10);
         number /= 10;
     } while (number);
-    return put_bytes(to, digits + at, sizeof(digits) - at);
+    put_bytes(to, digits + at, NUMBER_ROOM); /* always as many: that needs no call */
+    return to + NUMBER_ROOM - at;
 }
 
 char *put_hex(char *to, uint64_t number)

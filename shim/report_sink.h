@@ -65,6 +65,8 @@ static inline char *put_bytes(char *to, const char *bytes, size_t length)
 
 #define put_text(to, text) put_bytes(to, text, sizeof(text) - 1) /* a literal */
 
+#define NUMBER_ROOM 20u /* bytes that put_number may touch, however few digits there are */
+
 /* Decimal; no more than INT64_MAX, which is what JSON readers can hold. */
 char *put_number(char *to, uint64_t number);
 

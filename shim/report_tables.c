@@ -70,13 +70,16 @@ static bool table_grow_index(struct table *table, uint32_t slots)
     if (!index)
         return false;
     memset(index, 0, slots * sizeof(*index));
-    for (uint32_t n = 1; n <= table->count; n++) {
-        uint64_t hash = row_hash(*(const struct row_key *)table_row(table, n));
-        uint32_t slot = (uint32_t)hash & (slots - 1);
+    /* In the order of the slots, so that the memory is read and written from its start to its end. */
+    for (uint32_t from = 0; from < table->slots; from++) {
+        uint64_t entry = table->index[from];
+        uint32_t slot = (uint32_t)(entry >> 32) & (slots - 1);
 
+        if (!entry)
+            continue;
         while (index[slot])
             slot = (slot + 1) & (slots - 1);
-        index[slot] = hash >> 32 << 32 | n;
+        index[slot] = entry;
     }
     report_free(table->index);
     table->index = index;

@@ -24,7 +24,7 @@ struct row_key {
  * each row that fits). */
 struct table {
     uint8_t *rows;   /* row n begins at (n - 1) * row_size */
-    uint64_t *index; /* upper half of the hash << 32 | n; 0 = empty */
+    uint64_t *index; /* lower half of the hash, which says the slot too, << 32 | n; 0 = empty */
     uint32_t count;  /* rows */
     uint32_t room;   /* rows that fit */
     uint32_t slots;  /* of the index: a power of two, or 0 */
@@ -64,14 +64,14 @@ static inline uint32_t table_intern_hashed(struct table *table, struct row_key k
     if (unlikely(table->count >= table->room) && !table_grow(table))
         return 0;
     for (slot = (uint32_t)hash & (table->slots - 1); table->index[slot]; slot = (slot + 1) & (table->slots - 1)) {
-        if (table->index[slot] >> 32 != hash >> 32)
+        if (table->index[slot] >> 32 != (uint32_t)hash)
             continue;
         row = table_row(table, (uint32_t)table->index[slot]);
         if (row->a == key.a && row->b == key.b)
             return (uint32_t)table->index[slot];
     }
     table->count++;
-    table->index[slot] = hash >> 32 << 32 | table->count;
+    table->index[slot] = hash << 32 | table->count;
     row = table_row(table, table->count);
     __builtin_memset(row, 0, table->row_size);
     *row = key;
