@@ -345,6 +345,10 @@ static int take_run(struct runs *runs, const struct session *session, const char
     }
     free(runs->folder);
     runs->folder = strdup(session->shown);
+    if (!runs->folder) {
+        command_error("out of memory");
+        return EXIT_TROUBLE;
+    }
     int code = session_collect(session, &runs->reading, &reports);
     if (code == EXIT_DONE && reports == 0) {
         command_error("no report appeared in %s: there is nothing to judge", session->shown);
@@ -370,8 +374,10 @@ static int run_once(struct gate_command *gate, struct runs *runs, char **argv)
     }
     int code = session_run(&session, &options, argv);
     launch_unblock();
-    if (code == EXIT_DONE)
-        code = session.result.error ? EXIT_USAGE : take_run(runs, &session, argv[0]);
+    if (code == EXIT_DONE && session.result.error)
+        code = session.result.error == ENOMEM ? EXIT_TROUBLE : EXIT_USAGE;
+    else if (code == EXIT_DONE)
+        code = take_run(runs, &session, argv[0]);
     session_done(&session, &options);
     free(folder);
     return code;

@@ -75,19 +75,36 @@ static const char *ledger_of(char *line)
     return path && text_ends_with(path, MEMSHIM_LEDGER_SUFFIX) ? path : NULL;
 }
 
-/* A process has two ledgers mapped for a moment when it forks: the one with its own number is the one. */
-static struct ledger_header *try_line(const struct snapshot_job *job, char *line)
+/* A process has two ledgers mapped for a moment when it forks: the one with its own number is the one. Returns 0 or -ENOMEM. */
+static int try_line(struct snapshot_job *job, char *line)
 {
     const char *path = ledger_of(line);
     _cleanup_free_ char *outside = NULL;
 
     if (!path)
-        return NULL;
+        return 0;
     if (asprintf(&outside, "%s%s", job->root, path) < 0) {
         outside = NULL;
-        return NULL;
+        return -ENOMEM;
     }
-    return map_header(outside);
+    job->header = map_header(outside);
+    return 0;
+}
+
+/* Returns 0, also where there is none, or an error of the C library. */
+static int search_maps(struct snapshot_job *job, FILE *maps)
+{
+    _cleanup_free_ char *line = NULL;
+    size_t size = 0;
+    int r = 0;
+
+    errno = 0;
+    while (r == 0 && !job->header) {
+        if (getline(&line, &size, maps) < 0)
+            return feof(maps) || errno == ESRCH ? 0 : -errno;
+        r = try_line(job, line);
+    }
+    return r;
 }
 
 static int find_ledger(struct snapshot_job *job)
@@ -97,14 +114,11 @@ static int find_ledger(struct snapshot_job *job)
     snprintf(path, sizeof(path), "/proc/%d/maps", (int)job->pid);
     snprintf(job->root, sizeof(job->root), "/proc/%d/root", (int)job->pid);
     _cleanup_fclose_ FILE *maps = fopen(path, "re");
-    if (!maps) {
-        command_error("process %d: %s", (int)job->pid, errno == ENOENT ? "there is no such process" : strerror(errno));
-        return EXIT_USAGE;
+    int r = maps ? search_maps(job, maps) : -errno;
+    if (r < 0) {
+        command_error("process %d: %s", (int)job->pid, r == -ENOENT ? "there is no such process" : strerror(-r));
+        return r == -ENOMEM ? EXIT_TROUBLE : EXIT_USAGE;
     }
-    _cleanup_free_ char *line = NULL;
-    size_t size = 0;
-    while (!job->header && getline(&line, &size, maps) > 0)
-        job->header = try_line(job, line);
     if (job->header)
         return EXIT_DONE;
     command_error("process %d is not traced by this version of memshim, or is another user's", (int)job->pid);

@@ -199,7 +199,7 @@ int launch_option(char **options, const char *name, const char *value)
     else
         put_quoted(out, value);
     bool failed = ferror(out);
-    if (fclose(out) != 0 || failed) {
+    if (fclose(out) != 0 || failed || !text) { /* the last request, to make it fit, is refused without an error */
         free(text);
         return -ENOMEM;
     }

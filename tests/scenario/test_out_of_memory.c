@@ -5,6 +5,7 @@
 #include "trace.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,9 @@ static struct outcome run_with(const char *const *arguments, int nth, bool *ret_
 static bool ended_well(const struct outcome *outcome, const struct outcome *whole)
 {
     bool said = strstr(outcome->err, "memshim: ") && strstr(outcome->err, "memory");
-    return outcome->status == whole->status ? strcmp(outcome->out, whole->out) == 0 : outcome->status == 3 && said;
+    if (outcome->status != whole->status)
+        return outcome->status == 3 && said;
+    return outcome->out_size == whole->out_size && memcmp(outcome->out, whole->out, whole->out_size) == 0;
 }
 
 /* `step`: every so many of the first requests, and few of the thousands after them, unless it is 1 or TEST_REPEAT asks for all. */
@@ -57,7 +60,8 @@ static int next(int nth, int step)
     return nth + (step == 1 || getenv("TEST_REPEAT") ? 1 : nth < 300 ? step : 1009);
 }
 
-static void assert_end_well(const char *const *arguments, int step,
+/* With one request refused after the other; there are at least `least`. */
+static void assert_end_well(const char *const *arguments, int step, int least,
                             bool (*is_good)(const struct outcome *outcome, const struct outcome *whole))
 {
     bool refused = true;
@@ -75,12 +79,12 @@ static void assert_end_well(const char *const *arguments, int step,
                   outcome.status, outcome.out, whole.status, whole.out, outcome.err);
         outcome_clear(&outcome);
     }
-    cr_assert(nth > 50 && nth < REQUESTS_MAX, "%s: %d requests", arguments[0], nth);
+    cr_assert(nth > least && nth < REQUESTS_MAX, "%s: %d requests", arguments[0], nth);
     outcome_clear(&whole);
 }
 
-#define ASSERT_ALL_END_WELL(...) assert_end_well(LIST(__VA_ARGS__), 1, ended_well)
-#define ASSERT_SOME_END_WELL(...) assert_end_well(LIST(__VA_ARGS__), 5, ended_well)
+#define ASSERT_ALL_END_WELL(...) assert_end_well(LIST(__VA_ARGS__), 1, 50, ended_well)
+#define ASSERT_SOME_END_WELL(...) assert_end_well(LIST(__VA_ARGS__), 5, 50, ended_well)
 
 Test(out_of_memory, report)
 {
@@ -101,6 +105,13 @@ Test(out_of_memory, formats)
                                           "collapsed", "speedscope", "dhat",  "openmetrics", "csv",    "suppressions"};
     for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
         ASSERT_ALL_END_WELL("export", "--format", formats[i], golden("one.jsonl"));
+}
+
+Test(out_of_memory, pprof)
+{
+    if (!getenv("TEST_PPROF"))
+        cr_skip_test("this build has no pprof");
+    ASSERT_ALL_END_WELL("export", "--format", "pprof", golden("one.jsonl"));
 }
 
 Test(out_of_memory, html)
@@ -164,8 +175,71 @@ Test(out_of_memory, launcher)
 {
     char *folder = folder_new(), *target = target_path("leak_in_loop"), *reports = text_format("%s/reports", folder);
 
-    assert_end_well(LIST("run", "-o", reports, "--", target), 3, ran_or_refused);
+    assert_end_well(LIST("run", "-o", reports, "--", target), 3, 50, ran_or_refused);
     free(reports);
+    free(target);
+    folder_remove(folder);
+}
+
+/* The verdict is the same, or there is none; the folder with the reports has another name each time. */
+static bool judged_or_refused(const struct outcome *outcome, const struct outcome *whole)
+{
+    if (outcome->status == whole->status)
+        return strstr(outcome->out, "100 blocks definitely lost") && strstr(outcome->out, "gate failed");
+    return outcome->status == 3 && strstr(outcome->err, "memory");
+}
+
+Test(out_of_memory, gate_of_a_command)
+{
+    char *folder = folder_new(), *target = target_path("leak_in_loop"),
+         *reports = text_format("--reports=%s/reports", folder);
+
+    assert_end_well(LIST("gate", reports, "--", target), 5, 50, judged_or_refused);
+    free(reports);
+    free(target);
+    folder_remove(folder);
+}
+
+/* The first 12 digits of the fingerprint of the leak in the function. The caller frees them. */
+static char *fingerprint_of(const json_t *report, const char *function)
+{
+    const json_t *leak = report_leak(report, &(struct query){.function = function});
+
+    return text_format("%.12s", json_string_value(json_object_get(leak, "fingerprint")));
+}
+
+Test(out_of_memory, why)
+{
+    char *target = target_path("leak_kinds");
+    struct traced traced = trace(BY_LAUNCHER, NULL, LIST(target, "in_data"), NULL);
+    char *fingerprint = fingerprint_of(traced.report, "make");
+
+    ASSERT_SOME_END_WELL("report", "--why", fingerprint, traced.folder);
+    free(fingerprint);
+    traced_clear(&traced);
+    free(target);
+}
+
+/* Of a process that answers. */
+Test(out_of_memory, snapshot)
+{
+    char *folder = folder_new(), *target = target_path("snapshots"), *report = text_format("%s/s.jsonl", folder);
+    char *options = text_format("MEMSHIM_OPTIONS=output=%s/r.jsonl:snapshot_signal=USR2", folder),
+         *preload = text_format("LD_PRELOAD=%s", shim_path());
+    struct running running = spawn_start(LIST(target, "idle"), LIST(options, preload), NULL);
+    char *line = spawn_read_line(&running), *pid = text_format("%d", (int)running.pid);
+
+    cr_assert_str_eq(line, "ready");
+    assert_end_well(LIST("snapshot", "-o", report, pid), 1, 5, ended_well);
+    kill(running.pid, SIGTERM);
+    struct outcome outcome = spawn_finish(&running);
+    cr_assert_eq(outcome.status, 0, "%s", outcome.err);
+    outcome_clear(&outcome);
+    free(line);
+    free(pid);
+    free(preload);
+    free(options);
+    free(report);
     free(target);
     folder_remove(folder);
 }
