@@ -91,18 +91,27 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-/* Waits until the copy has what must not change. Returns 0, or why it never will. */
+/* Does not reap it: it may have done all of its work. */
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0 && info.si_pid == pid;
+}
+
+/* Waits until the copy has what must not change. Returns 0, or why it never will; the copy is reaped then. */
 static int wait_until_taken(const struct snapshot *snapshot, pid_t pid)
 {
     const struct timespec look = {.tv_nsec = LOOK_NS};
-    int status;
 
     for (long tries = 0; tries < COPY_PATIENCE * (1000000000L / LOOK_NS); tries++) {
         if (__atomic_load_n(snapshot->taken, __ATOMIC_ACQUIRE))
             return 0;
         syscall(SYS_futex, snapshot->taken, FUTEX_WAIT, 0, &look, NULL, 0);
-        if (waitpid(pid, &status, __WCLONE | WNOHANG) == pid)
-            return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+        if (has_ended(pid) && !__atomic_load_n(snapshot->taken, __ATOMIC_ACQUIRE)) {
+            int result = wait_for(pid);
+            return result < 0 ? result : -EIO;
+        }
     }
     kill(pid, SIGKILL);
     wait_for(pid);
