@@ -95,6 +95,9 @@ const char *option_set(struct options *options, const struct option_row *row, co
 /* Writes what a value of `row` has to be ("a number from 1 to 512") for messages and help; as snprintf. */
 int option_expected(const struct option_row *row, char *buffer, size_t size);
 
+/* The value that the field has, as text that option_set reads; as snprintf. */
+int option_format(const struct options *options, const struct option_row *row, char *buffer, size_t size);
+
 /* The row called `name` (`length` bytes; '-' counts as '_'), or NULL. */
 const struct option_row *option_find(const char *name, size_t length);
 

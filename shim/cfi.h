@@ -47,8 +47,4 @@ int cfi_row(uintptr_t pc, struct cfi_frame *ret_frame, struct cfi_row *ret_row);
 /* Whether a loaded object holds `pc`. */
 bool cfi_covers(uintptr_t pc);
 
-/* Reads an unsigned LEB128 at *at and moves *at behind it. */
-uint64_t cfi_uleb(const uint8_t **at);
-int64_t cfi_sleb(const uint8_t **at);
-
 #endif

@@ -35,6 +35,7 @@
 #include "signals.h"
 #include "snapshot.h"
 #include "stacks.h"
+#include "start_ledger.h"
 #include "thread.h"
 #include "tracked.h"
 #include "unwind.h"
@@ -50,13 +51,10 @@
 #include <time.h>
 
 #define DESCRIPTOR_MIN 100 /* descriptors below are the program's */
-#define DEFAULT_OUTPUT "memshim-%n-%p" MEMSHIM_REPORT_SUFFIX
 
 struct options start_options;
 bool start_phase = true;
 
-static char folder[LEDGER_PATH_MAX]; /* working folder at the start, where a relative output lies */
-static char program[256];
 static uint32_t generation;
 static bool ended;
 
@@ -75,7 +73,7 @@ static bool is_interpreter(void)
 
     if (!entry)
         return false;
-    return strncmp(program, "python", 6) == 0 ||
+    return strncmp(start_program, "python", 6) == 0 ||
            (dladdr(entry, &interpreter) && dladdr((void *)getauxval(AT_ENTRY), &executable) &&
             interpreter.dli_fbase == executable.dli_fbase);
 }
@@ -117,63 +115,6 @@ static void warn(void *context, const char *message)
     log_line(0, "MEMSHIM_OPTIONS: %s", message);
 }
 
-static void read_file_name(void)
-{
-    char path[LEDGER_PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-    if (length < 0) {
-        snprintf(program, sizeof(program), "%s", program_invocation_short_name);
-        return;
-    }
-    path[length] = '\0';
-    const char *slash = strrchr(path, '/');
-    snprintf(program, sizeof(program), "%.255s", slash ? slash + 1 : path);
-}
-
-/* Writes the report's path for this process: %p, %n, %% replaced, and absolute. Returns false when it is too long. */
-static bool expand_output(char *path, size_t size)
-{
-    const char *pattern = *start_options.output ? start_options.output : DEFAULT_OUTPUT;
-    size_t used = 0;
-
-    if (*pattern != '/')
-        used = (size_t)snprintf(path, size, "%s/", folder);
-    for (; *pattern && used < size; pattern++) {
-        char one[2] = {*pattern, '\0'};
-        char pid[16];
-        const char *piece = one;
-        if (*pattern == '%' && pattern[1]) {
-            pattern++;
-            snprintf(pid, sizeof(pid), "%d", getpid());
-            piece = *pattern == 'p' ? pid : *pattern == 'n' ? program : "%";
-            if (*pattern != 'p' && *pattern != 'n' && *pattern != '%')
-                pattern--; /* an unknown letter stays as it is */
-        }
-        used += (size_t)snprintf(path + used, size - used, "%s", piece);
-    }
-    return used < size;
-}
-
-/* Without record_argv only the program's name is kept: arguments hold secrets. */
-static void keep_arguments(struct ledger_header *header)
-{
-    _cleanup_close_ int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, header->argv, sizeof(header->argv) - 1);
-
-    if (length <= 0) {
-        length = snprintf(header->argv, sizeof(header->argv), "%s", program) + 1;
-    } else if (header->argv[length - 1] != '\0') {
-        header->argv[length++] = '\0';
-    }
-    if (!start_options.record_argv)
-        length = (ssize_t)strlen(header->argv) + 1;
-    header->argv_size = (uint32_t)length;
-    for (ssize_t i = 0; i < length; i++)
-        header->argc += header->argv[i] == '\0';
-    memset(header->argv + length, 0, sizeof(header->argv) - (size_t)length);
-}
-
 /* Options that this version knows and does not serve yet. */
 static void check_options(void)
 {
@@ -181,29 +122,6 @@ static void check_options(void)
         log_line(0, "this version has no domains=mmap: going on without");
         ledger_lacks(LACK_OPTION);
     }
-}
-
-static int open_ledger(bool forked)
-{
-    char path[LEDGER_PATH_MAX];
-
-    if (!expand_output(path, sizeof(path)))
-        return -ENAMETOOLONG;
-    int result = ledger_create(path);
-    if (result < 0) {
-        log_line(0, "cannot keep a ledger for '%s': %s; this process (%d) is not traced", path, strerror(-result),
-                 getpid());
-        return result;
-    }
-    struct ledger_header *header = ledger_header;
-    memcpy(header->program, program, sizeof(header->program));
-    options_format(&start_options, header->options, sizeof(header->options));
-    keep_arguments(header);
-    header->forked = forked;
-    header->program_started = !start_phase;
-    header->sample = start_options.sample;
-    header->leak_check = start_options.leak_check != 0;
-    return 0;
 }
 
 /* Whether an item of LD_PRELOAD is the shim, which the loader has loaded as `self`. */
@@ -312,11 +230,9 @@ static void init_unwinder(void)
 static void begin(void)
 {
     read_options();
-    read_file_name();
-    if (!getcwd(folder, sizeof(folder)))
-        folder[0] = '\0';
+    start_ledger_init();
     if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
-        block_secret = (uint64_t)(uintptr_t)&folder ^ (uint64_t)time(NULL) << 20;
+        block_secret = (uint64_t)(uintptr_t)__builtin_frame_address(0) ^ (uint64_t)time(NULL) << 20;
     guard_init(start_options.guard, start_options.fill);
     fault_init();
     quarantine_init(start_options.quarantine);
@@ -325,7 +241,7 @@ static void begin(void)
     report_use_memory(real.malloc, real.free);
     scan_start();
     predecessor_report();
-    if (open_ledger(false) < 0 || register_handlers() < 0)
+    if (start_ledger_open(false) < 0 || register_handlers() < 0)
         return;
     if (!start_options.children)
         leave_environment();
@@ -379,7 +295,7 @@ static uint32_t begin_forked_child(void)
     errors_fork_child();
     fault_fork_child();
     ended = false;
-    if (open_ledger(true) < 0) {
+    if (start_ledger_open(true) < 0) {
         thread_deactivate();
         return THREAD_INACTIVE;
     }

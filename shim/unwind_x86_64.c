@@ -7,6 +7,7 @@
  * another register) is a job for libunwind. Code without call frame information is treated as libunwind treats it. */
 #include "cfi.h"
 #include "cfi_format.h"
+#include "cfi_read.h"
 #include "unwind_guess.h"
 #include "unwind_last.h"
 #include "unwind_rules.h"

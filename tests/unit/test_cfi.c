@@ -2,6 +2,7 @@
  *
  * The functions whose rows are read are written in assembly, with the directives that say what the rows must be. */
 #include "cfi.h"
+#include "cfi_read.h"
 
 #include "compiler.h"
 
