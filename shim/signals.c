@@ -91,7 +91,7 @@ int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 
 static sighandler_t set_handler(sighandler_t handler, int flags)
 {
-    struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, old;
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, old = {0};
 
     if (handler == SIG_ERR) {
         errno = EINVAL;
