@@ -337,25 +337,29 @@ static size_t find_positions(struct debuginfo *info, uint64_t address, struct ch
     return count > 1 || positions[0].function || positions[0].file ? count : 0;
 }
 
-/* The same, and when libdw does not return from it, errno and info->broken say why. */
-static size_t find_or_escape(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *positions)
+/* Writes the number to *ret; when libdw does not return from it, errno and info->broken say why. */
+static void find_or_escape(struct debuginfo *info, uint64_t address, struct chunks *texts, struct symbol *positions,
+                           size_t *ret)
 {
     jmp_buf here;
 
+    *ret = 0;
     errno = 0;
     escape = &here;
     switch (setjmp(here)) {
     case 0:
         if (!info->guarded)
             guard(info);
-        return errno == ENOMEM ? 0 : find_positions(info, address, texts, positions);
+        if (errno != ENOMEM)
+            *ret = find_positions(info, address, texts, positions);
+        break;
     case ESCAPE_REFUSED:
         errno = ENOMEM;
-        return 0;
+        break;
     default:
         info->broken = true;
-        return 0;
     }
+    escape = NULL;
 }
 
 size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *texts,
@@ -365,8 +369,7 @@ size_t debuginfo_find(struct debuginfo *info, uint64_t address, struct chunks *t
 
     if (info->broken)
         return 0;
-    count = find_or_escape(info, address, texts, positions);
-    escape = NULL;
+    find_or_escape(info, address, texts, positions, &count);
     return is_whole(info) ? count : 0;
 }
 

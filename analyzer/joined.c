@@ -74,7 +74,7 @@ int joined_build(const struct leaks *leaks, struct leaks *ret)
         return -ENOMEM;
     }
     size_t count = 0;
-    if (leaks->count > 0) {
+    if (leaks->items && leaks->count > 0) {
         memcpy(items, leaks->items, leaks->count * sizeof(*items));
         qsort(items, leaks->count, sizeof(*items), compare_identity);
     }

@@ -59,20 +59,20 @@ enum baseline_state { BASELINE_NONE, BASELINE_NEW, BASELINE_UNCHANGED, BASELINE_
 
 struct leak {
     const struct process *process;
-    enum leak_kind kind;
-    bool known, startup, interpreter;
-    uint8_t baseline;          /* enum baseline_state */
-    bool ignored;              /* by the program itself: always suppressed */
     const char *domain, *type; /* type may be NULL */
     const char *label;         /* what the thread said of its work; may be NULL */
     uint64_t blocks, bytes;
-    double variance;             /* of `bytes`, with sampling */
-    struct stack_source *source; /* of its stack (leak_stack()); NULL: it has none */
-    char fingerprint[FINGERPRINT_SIZE];
-    uint32_t trace;                       /* there */
-    uint32_t processes;                   /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
+    double variance;                      /* of `bytes`, with sampling */
     struct leak_references *references;   /* NULL: the audit says nothing, as of most leaks */
     const struct suppression *suppressed; /* by which rule (suppress.h), or NULL */
+    struct stack_source *source;          /* of its stack (leak_stack()); NULL: it has none */
+    uint32_t trace;                       /* there */
+    uint32_t processes;                   /* that have it, `process` being one of them; 0 and 1: no other (joined.h) */
+    enum leak_kind kind;
+    bool known, startup, interpreter;
+    bool ignored;     /* by the program itself: always suppressed */
+    uint8_t baseline; /* enum baseline_state */
+    char fingerprint[FINGERPRINT_SIZE];
 };
 
 struct leaks {

@@ -47,7 +47,7 @@ static int fill(struct lines *lines)
 {
     size_t used = lines->end - lines->start;
 
-    if (lines->start > 0) {
+    if (lines->buffer && lines->start > 0) {
         memmove(lines->buffer, lines->buffer + lines->start, used);
         lines->start = 0;
         lines->end = used;
@@ -79,7 +79,7 @@ int lines_next(struct lines *lines, const char **ret, size_t *ret_length)
     for (;;) {
         size_t have = lines->end - lines->start;
         char *start = lines->buffer ? lines->buffer + lines->start : NULL;
-        char *stop = have > searched ? memchr(start + searched, '\n', have - searched) : NULL;
+        char *stop = start && have > searched ? memchr(start + searched, '\n', have - searched) : NULL;
         int r;
 
         if (stop || (lines->eof && have > 0)) {

@@ -114,7 +114,7 @@ static int dhat_leak(struct output_job *job, const struct leak *leak)
         r = frame_ids_row(&state->frames, "0x0: (no stack recorded)", &state->ids[count++]);
     if (r == 0)
         r = find_point(state, count, &point);
-    if (r < 0)
+    if (r < 0 || !point)
         return r;
     point->bytes += leak->bytes;
     point->blocks += leak->blocks;

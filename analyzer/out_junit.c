@@ -70,7 +70,7 @@ static int put_result(struct output_job *job, const struct finding *finding)
 {
     struct junit *state = job->state;
     FILE *out = state->cases.out;
-    bool fails = finding->rule->level != LEVEL_NOTE, unknown = !fails && !finding->leak->known;
+    bool fails = finding->rule->level != LEVEL_NOTE, unknown = !fails && finding->leak && !finding->leak->known;
     const char *element = fails ? "failure" : unknown ? "skipped" : "system-out";
     state->failures += fails;
     state->skipped += unknown;

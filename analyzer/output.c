@@ -40,7 +40,7 @@ const struct output *output_find(const char *name, const char *path)
         if (name && strcmp(name, formats[i]->name) == 0)
             return formats[i];
         size_t size = extension ? strlen(extension) : 0;
-        if (!name && size > longest && length >= size && memcmp(path + length - size, extension, size) == 0) {
+        if (!name && path && size > longest && length >= size && memcmp(path + length - size, extension, size) == 0) {
             found = formats[i];
             longest = size;
         }

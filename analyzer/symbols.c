@@ -76,19 +76,22 @@ void **symbols_attachment(struct symbols *symbols, void (*release)(void *data))
     return &symbols->attached;
 }
 
+static bool is_digit(char letter, unsigned int value)
+{
+    char digit = "0123456789abcdef"[value];
+
+    return letter == digit || (letter | 0x20) == digit;
+}
+
 /* Are these the bytes that `hex` spells? No build-id in either is a match as well: there is nothing to compare. */
 static bool is_build_id(const char *hex, const uint8_t *bytes, size_t size)
 {
-    static const char digits[] = "0123456789abcdef";
-
     if (!hex)
         return size == 0;
     if (strlen(hex) != 2 * size)
         return false;
     for (size_t i = 0; i < size; i++)
-        if ((hex[2 * i] | 0x20) != digits[bytes[i] >> 4] && hex[2 * i] != digits[bytes[i] >> 4])
-            return false;
-        else if ((hex[2 * i + 1] | 0x20) != digits[bytes[i] & 15] && hex[2 * i + 1] != digits[bytes[i] & 15])
+        if (!is_digit(hex[2 * i], bytes[i] >> 4) || !is_digit(hex[2 * i + 1], bytes[i] & 15))
             return false;
     return true;
 }

@@ -32,7 +32,8 @@ static bool env_set(const char *name)
 
 static bool env_forces(const char *name)
 {
-    return env_set(name) && strcmp(getenv(name), "0") != 0;
+    const char *value = getenv(name);
+    return value && *value && strcmp(value, "0") != 0;
 }
 
 static bool term_is_dumb(void)

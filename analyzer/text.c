@@ -180,7 +180,7 @@ const char *text_base(const char *path)
 bool text_ends_with(const char *text, const char *suffix)
 {
     size_t length = text ? strlen(text) : 0, tail = strlen(suffix);
-    return length >= tail && strcmp(text + length - tail, suffix) == 0;
+    return text && length >= tail && strcmp(text + length - tail, suffix) == 0;
 }
 
 bool text_is_snapshot(const char *name, size_t *ret_stem, unsigned long *ret_number)
