@@ -311,6 +311,11 @@ const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t i
     return resolved;
 }
 
+const struct resolved *frame_table_known(const struct frame_table *table)
+{
+    return table->resolved;
+}
+
 /* Whether `wanted` says yes to one of the frames that `resolved` stands for. */
 static int any_wanted(const struct resolved *resolved, frame_wanted wanted, void *context)
 {

@@ -44,6 +44,9 @@ const struct resolved *frame_table_cut(struct frame_table *table, uint64_t frame
 /* What frame `id` of the process is. NULL when memory is out. */
 const struct resolved *frame_table_resolve(struct frame_table *table, uint32_t id);
 
+/* What is known up to now: frame_table_resolve's answers by id, without frames where it was not asked yet. */
+const struct resolved *frame_table_known(const struct frame_table *table);
+
 /* Finds out which stacks have a frame that `wanted` (1 yes, 0 no, or -ENOMEM) says is one, of the frames that were resolved up to
  * now: each frame is asked for once, each node is looked at once. Takes the place of an earlier call. Returns 0 or -ENOMEM. */
 typedef int (*frame_wanted)(const struct frame *frame, void *context);

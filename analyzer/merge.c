@@ -64,12 +64,13 @@ static const struct resolved *chain_rest(struct frame_table *table, uint32_t nod
 static int chain_resolve(struct frame_table *table, uint32_t node, const struct resolved **ret)
 {
     const struct process *process = frame_table_process(table);
+    const struct resolved *known = frame_table_known(table);
     int count = 0, depth = (int)MIN(frame_table_depth(table), (size_t)CHAIN_MAX - 1);
 
     for (; node; node = process->nodes[node].parent) {
-        const struct resolved *resolved = frame_table_resolve(table, process->nodes[node].frame);
+        const struct resolved *resolved = &known[process->nodes[node].frame];
 
-        if (!resolved)
+        if (!resolved->frames && !frame_table_resolve(table, process->nodes[node].frame))
             return -ENOMEM;
         if (resolved->flags & RESOLVED_SHIM)
             continue;
@@ -84,30 +85,30 @@ static int chain_resolve(struct frame_table *table, uint32_t node, const struct 
     return count;
 }
 
-static int reserve(struct merge *merge, size_t more)
+/* Makes room for all frames of both chains: nothing below has to ask for memory. */
+static int reserve(struct merge *merge, const struct walk *walk)
 {
-    size_t capacity = (merge->size + more) * 2;
     const struct frame **larger;
+    size_t count = 0;
 
-    if (merge->size + more <= merge->capacity)
+    for (size_t i = 0; i < walk->native_count; i++)
+        count += walk->native[i]->count;
+    for (size_t i = 0; i < walk->python_count; i++)
+        count += walk->python[i]->count;
+    if (count <= merge->capacity)
         return 0;
-    larger = reallocarray(merge->frames, capacity, sizeof(*larger));
+    larger = reallocarray(merge->frames, 2 * count, sizeof(*larger));
     if (!larger)
         return -ENOMEM;
     merge->frames = larger;
-    merge->capacity = capacity;
+    merge->capacity = 2 * count;
     return 0;
 }
 
-static int append(struct merge *merge, const struct resolved *resolved)
+static void append(struct merge *merge, const struct resolved *resolved)
 {
-    int r = reserve(merge, resolved->count);
-
-    if (r < 0)
-        return r;
     for (size_t i = 0; i < resolved->count; i++)
         merge->frames[merge->size++] = &resolved->frames[i].frame;
-    return 0;
 }
 
 static bool python_left(const struct walk *walk)
@@ -116,41 +117,38 @@ static bool python_left(const struct walk *walk)
 }
 
 /* Appends the Python frames up to the next entry frame. A cut stands for runs of unknown number and is taken alone. */
-static int append_run(struct merge *merge, struct walk *walk)
+static void append_run(struct merge *merge, struct walk *walk)
 {
-    int r = 0;
-
-    while (r == 0 && python_left(walk)) {
+    while (python_left(walk)) {
         const struct resolved *next = walk->python[walk->taken];
 
         if (next->flags & RESOLVED_CUT)
             break;
         walk->taken++;
-        r = append(merge, next);
+        append(merge, next);
         if (next->flags & RESOLVED_ENTRY)
             break;
     }
     walk->runs++;
     walk->last_run = merge->size;
-    return r;
 }
 
-static int append_evaluation(struct merge *merge, struct walk *walk, const struct resolved *native, unsigned int before)
+static void append_evaluation(struct merge *merge, struct walk *walk, const struct resolved *native,
+                              unsigned int before)
 {
-    int r = 0;
-
-    if (!python_left(walk))
-        return append(merge, native);
-    if (walk->idle && (native->flags | before) & RESOLVED_LEAVING) {
+    if (!python_left(walk)) {
+        append(merge, native);
+    } else if (walk->idle && (native->flags | before) & RESOLVED_LEAVING) {
         walk->idle--;
-        return append(merge, native);
+        append(merge, native);
+    } else if (!(walk->python[walk->taken]->flags & RESOLVED_CUT)) {
+        append_run(merge, walk);
+    } else {
+        append(merge, walk->python[walk->taken++]);
+        walk->runs++;
+        walk->last_run = merge->size;
+        append(merge, native);
     }
-    if (!(walk->python[walk->taken]->flags & RESOLVED_CUT))
-        return append_run(merge, walk);
-    r = append(merge, walk->python[walk->taken++]);
-    walk->runs++;
-    walk->last_run = merge->size;
-    return r < 0 ? r : append(merge, native);
 }
 
 /* An evaluation function that clears its outermost Python frame, whose locals may do anything on their way out, has none
@@ -174,28 +172,23 @@ static size_t count_idle(const struct walk *walk)
     return flags & RESOLVED_CUT || evaluations < entries ? 0 : evaluations - entries;
 }
 
-static int append_native(struct merge *merge, struct walk *walk)
+static void append_native(struct merge *merge, struct walk *walk)
 {
     unsigned int before = 0;
-    int r = 0;
 
-    for (size_t i = 0; r == 0 && i < walk->native_count; i++) {
+    for (size_t i = 0; i < walk->native_count; i++) {
         const struct resolved *native = walk->native[i];
 
         if (native->flags & RESOLVED_INTERPRETER && !walk->has_interpreter) {
             walk->has_interpreter = true;
             walk->interpreter = merge->size;
         }
-        /* The function that made the tail call belongs to the same run. */
-        if (before & RESOLVED_TAIL_CALL && native->flags & RESOLVED_EVALUATION)
-            r = 0;
-        else if (native->flags & RESOLVED_EVALUATION)
-            r = append_evaluation(merge, walk, native, before);
-        else
-            r = append(merge, native);
+        if (!(native->flags & RESOLVED_EVALUATION))
+            append(merge, native);
+        else if (!(before & RESOLVED_TAIL_CALL)) /* the function that made the tail call belongs to the same run */
+            append_evaluation(merge, walk, native, before);
         before = native->flags;
     }
-    return r;
 }
 
 /* Where the Python frames go for which there was no evaluation frame. */
@@ -210,27 +203,22 @@ static size_t place_for_rest(const struct merge *merge, const struct walk *walk)
     return merge->size;
 }
 
-static int insert_rest(struct merge *merge, struct walk *walk)
+static void insert_rest(struct merge *merge, struct walk *walk)
 {
     size_t place = place_for_rest(merge, walk), count = 0, moved;
     bool after_cut = place > 0 && place == merge->size && merge->frames[place - 1]->language == FRAME_CUT;
-    int r;
 
     for (size_t i = walk->taken; i < walk->python_count; i++)
         count += walk->python[i]->count;
-    r = reserve(merge, count);
-    if (r < 0)
-        return r;
     /* One mark is enough where both stacks are cut at the same place. */
     if (after_cut && walk->python_count - walk->taken == 1 && walk->python[walk->taken]->flags & RESOLVED_CUT)
-        return 0;
+        return;
     moved = merge->size - place;
     memmove(merge->frames + place + count, merge->frames + place, moved * sizeof(*merge->frames));
     merge->size = place;
     for (; walk->taken < walk->python_count; walk->taken++)
-        append(merge, walk->python[walk->taken]); /* there is room */
+        append(merge, walk->python[walk->taken]);
     merge->size += moved;
-    return 0;
 }
 
 int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
@@ -254,11 +242,12 @@ int merge_trace(struct merge *merge, struct frame_table *table, uint32_t trace)
     walk.python = merge->python;
     walk.python_count = (size_t)python;
     walk.idle = python ? count_idle(&walk) : 0;
-    r = append_native(merge, &walk);
-    if (r == 0 && python_left(&walk))
-        r = insert_rest(merge, &walk);
+    r = reserve(merge, &walk);
     if (r < 0)
         return r;
+    append_native(merge, &walk);
+    if (python_left(&walk))
+        insert_rest(merge, &walk);
     merge->table = table;
     merge->trace = trace;
     return 0;
