@@ -47,10 +47,8 @@ __attribute__((noreturn)) static void on_no_memory(void)
 
 /* Takes the place of the C library's, for libdw and all others: its table of abbreviations (dynamicsizehash_concurrent.c) grows
  * under an assertion that there is memory. Where libdw decodes, no failed assertion ends the program. */
-/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
 __attribute__((noreturn, visibility("default"))) void __assert_fail(const char *assertion, const char *file,
                                                                     unsigned int line, const char *function);
-/* NOLINTNEXTLINE(bugprone-reserved-identifier) */
 void __assert_fail(const char *assertion, const char *file, unsigned int line, const char *function)
 {
     if (escape)

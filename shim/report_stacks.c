@@ -13,7 +13,7 @@
 
 static uint64_t frame_key(enum frame_language language, bool flag, uint32_t number)
 {
-    return (uint64_t)language << 40 | (uint64_t)flag << 32 | number;
+    return (uint64_t)language << 40 | (flag ? UINT64_C(1) << 32 : 0) | number;
 }
 
 /* Nodes keep 24 bits of their epoch; the missing ones follow from the newest epoch. */

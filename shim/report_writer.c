@@ -225,7 +225,7 @@ static const struct type_row *type_name(struct writer *writer, uint32_t ref)
 }
 
 /* What comes from the program is quoted already. Returns the place behind it in the line. */
-static char *put_quoted(struct writer *writer, char *to, const struct type_row *text)
+static char *put_quoted(struct writer *writer, const char *to, const struct type_row *text)
 {
     struct sink *sink = &writer->sink;
 
