@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
-#define LEDGER_VERSION 5
+#define LEDGER_VERSION 6
 #ifndef LEDGER_SMALL /* only where ledgers are read for fuzzing: hundreds of times as many of small ones */
 #define LEDGER_SEGMENT_SHIFT 18
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
@@ -126,6 +126,7 @@ struct ledger_node {
     uint32_t meta;   /* enum node_meta */
 };
 
+#define NODE_NOT_BEGUN UINT32_MAX  /* offset in the key of a Python frame that has not begun its first instruction */
 #define LABEL_IGNORED (1ULL << 32) /* blocks that were made in it are no leaks */
 
 /* A whole stack: its native and its Python leaf (innermost frame), either may be 0. Published by `used`. */
@@ -182,12 +183,13 @@ struct ledger_thread {
 };
 
 /* What one thread has counted for a trace and not added to its counters yet. A thread has one or more rows of
- * LEDGER_TALLIES_ROW, with places that depend on the two nodes (shim/tally.h). Published by `trace`. */
+ * LEDGER_TALLIES_ROW, with places that depend on the first three fields (shim/tally.h). Published by `trace`. */
 struct ledger_tally {
-    uint32_t native, python; /* of the trace */
-    uint32_t trace;          /* LEDGER_TRACES id */
-    uint32_t reserved;
-    uint64_t allocations;
+    uint64_t frame; /* struct python_stack in shim/stacks.h */
+    uint32_t parent;
+    uint32_t native; /* LEDGER_NODES id */
+    uint32_t trace;  /* LEDGER_TRACES id */
+    uint32_t allocations;
     uint64_t bytes;
 };
 

@@ -363,7 +363,25 @@ static _noinline_ void free_oddly(void *p, void *const *frame)
     real.free(block_base(p, ref));
 }
 
-/* Plain blocks of malloc differ in EVENT_BY_INTERPRETER, which is of no account here. */
+static _noinline_ void free_and_look(void *base)
+{
+    thread_leave_slow();
+    real.free(base);
+}
+
+/* Blocks of malloc differ in EVENT_BY_INTERPRETER, which is of no account here. */
+static _noinline_ void free_plainly(void *p, void *const *frame)
+{
+    enum plain_left left = plain_leave(p, block_template, EVENT_BY_INTERPRETER);
+
+    if (unlikely(left == PLAIN_NOT_LEFT))
+        free_oddly(p, frame);
+    else if (unlikely(left == PLAIN_LEFT_WITH_MORE))
+        free_and_look((uint8_t *)p - BLOCK_PREFIX);
+    else
+        real.free((uint8_t *)p - BLOCK_PREFIX);
+}
+
 void capture_free(void *p, void *const *frame)
 {
     if (unlikely(!p))
@@ -375,11 +393,10 @@ void capture_free(void *p, void *const *frame)
     if (event_guards && !thread_local_state.origin &&
         guarded_free_plainly(p, block_template, EVENT_BY_INTERPRETER, frame))
         return;
-    if (unlikely(event_odd || thread_local_state.origin) || !plain_leave(p, block_template, EVENT_BY_INTERPRETER)) {
+    if (unlikely(event_odd || thread_local_state.origin))
         free_oddly(p, frame);
-        return;
-    }
-    real.free((uint8_t *)p - BLOCK_PREFIX);
+    else
+        free_plainly(p, frame);
 }
 
 void capture_free_sized(void *p, size_t size, void *const *frame)

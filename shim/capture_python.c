@@ -231,10 +231,22 @@ static _noinline_ void free_oddly(const struct python_origin *origin, void *p, v
     allocator->free(allocator->context, (uint8_t *)p - block_distance);
 }
 
+static _noinline_ void free_and_look(const struct py_allocator *allocator, void *base)
+{
+    thread_leave_slow();
+    allocator->free(allocator->context, base);
+}
+
 static _noinline_ void free_plainly(const struct python_origin *origin, void *p, void *const *frame)
 {
-    if (unlikely(!plain_leave(p, origin->ref, 0))) {
+    enum plain_left left = plain_leave(p, origin->ref, 0);
+
+    if (unlikely(left == PLAIN_NOT_LEFT)) {
         free_oddly(origin, p, frame);
+        return;
+    }
+    if (unlikely(left == PLAIN_LEFT_WITH_MORE)) {
+        free_and_look(origin->allocator, (uint8_t *)p - BLOCK_PREFIX);
         return;
     }
     const struct py_allocator *allocator = origin->allocator;

@@ -16,7 +16,8 @@ _cold_ void count_flush_balance(struct ledger_thread *counters)
 }
 
 struct amount {
-    uint64_t blocks, bytes;
+    uint32_t blocks;
+    uint64_t bytes;
 };
 
 /* Fractions are carried over to the next one, so that they do not get lost. */
@@ -26,7 +27,7 @@ static struct amount sampled_amount(struct thread *thread, size_t size)
 
     thread->carry_blocks += weight;
     thread->carry_bytes += weight * (double)size;
-    struct amount amount = {(uint64_t)thread->carry_blocks, (uint64_t)thread->carry_bytes};
+    struct amount amount = {(uint32_t)MIN(thread->carry_blocks, (double)TALLY_MAX), (uint64_t)thread->carry_bytes};
     thread->carry_blocks -= (double)amount.blocks;
     thread->carry_bytes -= (double)amount.bytes;
     return amount;

@@ -27,7 +27,7 @@ void count_look(void);
 /* An event from a signal handler inside the shim, or without room for the thread's state. */
 void count_dropped(void);
 
-static _always_inline_ void count_add(struct ledger_thread *counters, struct ledger_tally *tally, uint64_t blocks,
+static _always_inline_ void count_add(struct ledger_thread *counters, struct ledger_tally *tally, uint32_t blocks,
                                       uint64_t bytes)
 {
     int64_t balance = counters->balance + (int64_t)bytes;
@@ -37,14 +37,26 @@ static _always_inline_ void count_add(struct ledger_thread *counters, struct led
         count_look();
     counters->allocations = allocations;
     counters->allocated_bytes += bytes;
-    tally->allocations += blocks;
-    tally->bytes += bytes;
+    tally_add(tally, blocks, bytes);
     counters->balance = balance;
     if (balance > counters->high) {
         counters->high = balance;
         if (unlikely(balance > COUNT_BALANCE_FLUSH))
             count_flush_balance(counters);
     }
+}
+
+/* Whether the balance need not be flushed. */
+static _always_inline_ bool count_can_subtract(const struct ledger_thread *counters, uint64_t bytes)
+{
+    return counters->balance - (int64_t)bytes >= -COUNT_BALANCE_FLUSH;
+}
+
+static _always_inline_ void count_subtract_plainly(struct ledger_thread *counters, uint64_t bytes)
+{
+    counters->frees++;
+    counters->freed_bytes += bytes;
+    counters->balance -= (int64_t)bytes;
 }
 
 static _always_inline_ void count_subtract(struct ledger_thread *counters, uint64_t blocks, uint64_t bytes)

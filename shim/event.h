@@ -82,14 +82,15 @@ void event_watch_start(void);
 /* The trace of the stack that begins at the hook with `frame`, with what the thread has counted for it. */
 static _always_inline_ struct ledger_tally *event_tally(struct thread *thread, void *const *frame)
 {
-    uint32_t native = 0, python = 0;
+    struct python_stack python = {0, 0};
+    uint32_t native = 0;
 
     if (start_options.native && thread->unwind)
         native = unwind_capture_at(thread->unwind, frame);
     if (pymem_captures && thread->python)
         python = pyframes_capture(thread->python);
     if (unlikely(labels_used))
-        python = labels_apply(python, thread->generation);
+        python = (struct python_stack){0, labels_apply(stacks_python(python), thread->generation)};
     if (unlikely(start_phase))
         event_watch_start();
     return tally_find(&thread->tallies, native, python);

@@ -338,7 +338,7 @@ bool guarded_free_plainly(void *p, uint64_t of, uint64_t allocator_bits, void *c
     }
     int saved = errno;
     struct quarantine_entry entry = {quarantine_place(p, domain), size, record->trace, trace};
-    records_give_entry(&thread->records, block_record(ref), record);
+    records_give(&thread->records, block_record(ref));
     count_subtract(thread->counters, 1, size);
     keep_back(thread, p, ref, &entry, true, frame);
     errno = saved;

@@ -12,7 +12,8 @@
 static uint32_t trace_of(struct thread *thread, const ucontext_t *context)
 {
     struct unwind_start start = machine_interrupted(context);
-    uint32_t native = 0, python = 0;
+    struct python_stack python = {0, 0};
+    uint32_t native = 0;
 
     if (start_options.native && thread->unwind && start.pc)
         native = unwind_capture(thread->unwind, &start);

@@ -25,7 +25,8 @@ static _always_inline_ struct thread *plain_enter(void)
 
 static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, void *const *frame)
 {
-    uint32_t native = likely(thread->unwind) ? unwind_capture_at(thread->unwind, frame) : 0, python = 0;
+    uint32_t native = likely(thread->unwind) ? unwind_capture_at(thread->unwind, frame) : 0;
+    struct python_stack python = {0, 0};
 
     if (pymem_captures && likely(thread->python))
         python = pyframes_capture(thread->python);
@@ -62,32 +63,43 @@ static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, 
     return base + BLOCK_PREFIX;
 }
 
+enum plain_left {
+    PLAIN_NOT_LEFT, /* nothing has been done */
+    PLAIN_LEFT,
+    PLAIN_LEFT_WITH_MORE, /* thread_leave_slow has to be called, too */
+};
+
 /* The steps of a free up to giving back `p` - BLOCK_PREFIX, if `p` was made in this process and its reference but for record,
- * process, and bits of the allocator's number is `of`. False: nothing has been done. */
-static _always_inline_ bool plain_leave(void *p, uint64_t of, uint64_t allocator_bits)
+ * process, and bits of the allocator's number is `of`. Calls no function, so that its caller need save no registers: what a
+ * call is needed for is left to event.h. */
+static _always_inline_ enum plain_left plain_leave(void *p, uint64_t of, uint64_t allocator_bits)
 {
     const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
     struct thread_local_state *state = &thread_local_state;
     uint64_t *prefix = (uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
 
     if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < BLOCK_PREFIX || !thread_raise(BUSY_SHIM)))
-        return false;
+        return PLAIN_NOT_LEFT;
     uint32_t generation = *thread_generation;
     uint64_t ref = prefix[0];
     of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
     if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p) || !block_record(ref) ||
                  state->generation != generation)) {
         state->busy = 0;
-        return false;
+        return PLAIN_NOT_LEFT;
     }
     struct thread *thread = state->self;
-    struct ledger_record *record = records_get(block_record(ref));
     uint32_t size = (uint32_t)prefix[1];
-    count_subtract(thread->counters, 1, likely(size != BLOCK_SIZE_UNKNOWN) ? size : record->size);
-    records_give_entry(&thread->records, block_record(ref), record);
-    thread_leave();
+    if (unlikely(size == BLOCK_SIZE_UNKNOWN || records_is_full(&thread->records) ||
+                 !count_can_subtract(thread->counters, size))) {
+        state->busy = 0;
+        return PLAIN_NOT_LEFT;
+    }
+    count_subtract_plainly(thread->counters, size);
+    records_give_plainly(&thread->records, block_record(ref));
     prefix[1] = BLOCK_FREED;
-    return true;
+    state->busy = 0;
+    return likely(!state->after) ? PLAIN_LEFT : PLAIN_LEFT_WITH_MORE;
 }
 
 /* With sampling and nothing else that is odd: whether a request of `size` bytes is passed over. Then the guard is up as

@@ -11,7 +11,7 @@
  *   3.10        f_lasti * 2
  *   3.11, 3.12  prev_instr - first instruction
  *   since 3.13  instr_ptr - first instruction
- * which is what the line table of the version counts in, inline caches included; PYCOMPAT_NOT_BEGUN in a frame that has not
+ * which is what the line table of the version counts in, inline caches included; NODE_NOT_BEGUN in a frame that has not
  * begun its first instruction (its line is the code's first line). */
 #ifndef SHIM_PYCOMPAT_H
 #define SHIM_PYCOMPAT_H
@@ -26,8 +26,6 @@
 #include <string.h>
 
 struct pyapi;
-
-#define PYCOMPAT_NOT_BEGUN UINT32_MAX
 
 /* How frames are kept. */
 enum pycompat_shape {

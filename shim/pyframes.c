@@ -8,20 +8,25 @@
  * cannot be mistaken. A code object that is freed makes all threads forget (codes_generation).
  *
  * What is left of earlier, deeper stacks above the current one stays in the arrays: when the same frame is pushed again, its
- * node is found there. Most captures differ from the last one in the position of the innermost frame alone (capture_same), and
- * find its node among those that the thread made lately.
+ * node is found there, or else among those that the thread made lately. Most captures differ from the last one in the position of
+ * the innermost frame alone (capture_same): it gets no node here, the caller knows the whole stack by that frame and the node
+ * below it (struct python_stack).
  *
  * Of a stack deeper than the limit, the frames below the kept ones are only counted (their links are compared, no more), and
  * of one with more than PLACES_MAX frames the innermost PLACES_OPEN are known. */
+#ifdef __GNUC__
+#pragma GCC optimize("omit-frame-pointer") /* no stack is walked from here, and the hot path needs the register */
+#endif
+
 #include "pyframes.h"
 
 #include "arena.h"
 #include "codes.h"
 #include "ledger.h"
-#include "machine.h"
 #include "pyapi.h"
 #include "pycompat.h"
 #include "pyplaces.h"
+#include "pystate.h"
 #include "stacks.h"
 
 #include <errno.h>
@@ -35,58 +40,6 @@ static bool program_started;
 static void *(*main_interpreter)(void); /* may be NULL */
 
 /* ---- the thread's state ---- */
-
-static inline uintptr_t holder_state(void)
-{
-    return (uintptr_t)__atomic_load_n((const uint64_t *)(compat.runtime + compat.runtime_thread), __ATOMIC_ACQUIRE);
-}
-
-static inline bool is_own_state(uintptr_t state)
-{
-    return pycompat_plausible(state) && pycompat_load(state, compat.thread_id) == machine_thread_self();
-}
-
-/* The thread state that the calling thread holds, or 0. Up to 3.11 there is one current state in the process, that of the
- * thread with the GIL, and it says whose it is. */
-static inline uintptr_t current_state(struct pyframes_thread *thread)
-{
-    if (compat.runtime_thread) {
-        uintptr_t state = holder_state();
-        return state && is_own_state(state) ? state : 0;
-    }
-    uintptr_t state = (uintptr_t)compat.current_thread_state();
-    if (state && state != thread->state) {
-        if (!is_own_state(state))
-            return 0;
-        thread->state = state;
-    }
-    return state;
-}
-
-/* The state of a thread that has given up the GIL (inside a call of ctypes, or a long C function): nobody runs its frames
- * meanwhile, so they can be read. Not once finalization has begun, which frees the states of such threads. */
-static uintptr_t detached_state(const struct pyframes_thread *thread)
-{
-    if (!thread->attached || !compat.own_thread_state || !compat.is_initialized())
-        return 0;
-    uintptr_t state = (uintptr_t)compat.own_thread_state();
-    return state == thread->attached && is_own_state(state) ? state : 0;
-}
-
-static inline uintptr_t top_frame(struct pyframes_thread *thread)
-{
-    uintptr_t holder = current_state(thread);
-
-    thread->held = holder != 0;
-    if (likely(holder))
-        thread->attached = holder;
-    else
-        holder = detached_state(thread);
-
-    if (holder && compat.thread_cframe)
-        holder = pycompat_load(holder, compat.thread_cframe);
-    return holder ? pycompat_load(holder, compat.thread_frame) : 0;
-}
 
 bool pyframes_held(const struct pyframes_thread *thread)
 {
@@ -107,8 +60,8 @@ bool pyframes_attached(void)
         return false;
     if (!compat.runtime_thread)
         return compat.current_thread_state() != NULL;
-    uintptr_t state = holder_state();
-    return state && (is_own_state(state) || is_of_subinterpreter(state));
+    uintptr_t state = holder_state(&compat);
+    return state && (is_own_state(&compat, state) || is_of_subinterpreter(state));
 }
 
 /* ---- nodes ---- */
@@ -117,14 +70,13 @@ bool pyframes_attached(void)
 static inline uint32_t find_code(struct pyframes_thread *thread, uint32_t i)
 {
     struct place *place = &thread->places[i];
-    struct known *known = &thread->known[i];
     uintptr_t code = code_of(&compat, place->frame);
 
-    if (code != place->code || !known->id) {
-        known->id = codes_id(&compat, code);
-        place->code = code;
-    }
-    return known->id;
+    if (code == place->code)
+        return place->id;
+    place->id = codes_id(&compat, code);
+    place->code = place->id && place->id != CODES_INTERNAL ? code : NO_CODE;
+    return place->id;
 }
 
 static _always_inline_ enum place_kind find_kind(struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
@@ -140,16 +92,18 @@ static _always_inline_ void append_fresh(struct pyframes_thread *thread, uint32_
 {
     uint32_t i = kept, level = kept ? thread->known[kept - 1].level : 0;
 
+    for (; thread->high < i + thread->fresh_count; thread->high++)
+        thread->places[thread->high].code = NO_CODE;
     for (uint32_t left = thread->fresh_count; left-- > 0; i++) {
         thread->places[i].frame = thread->fresh[left];
         *hint_of(thread, thread->fresh[left]) = (uint16_t)i;
         thread->known[i].kind = find_kind(thread, i, shape);
+        if (shape == SHAPE_312 && thread->known[i].kind != PLACE_FRAME)
+            thread->places[i].code = NO_CODE;
         level += thread->known[i].kind == PLACE_FRAME;
         thread->known[i].level = level;
     }
     thread->count = i;
-    if (i > thread->high)
-        thread->high = i;
 }
 
 /* Chooses the places that get nodes. Returns the first of them whose node must be made. */
@@ -175,6 +129,12 @@ static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint3
     if (shape == SHAPE_312)
         return i == 0 || thread->known[i - 1].kind == PLACE_ENTRY;
     return shape == SHAPE_OBJECTS || position >> 63;
+}
+
+static _always_inline_ uint32_t meta_of(const struct pyframes_thread *thread, uint32_t i, uint64_t position,
+                                        enum pycompat_shape shape)
+{
+    return NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
 }
 
 /* More room for what is recent, if there is memory. */
@@ -214,7 +174,7 @@ static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
     uintptr_t code = shape == SHAPE_OBJECTS ? code_of(&compat, place->frame) : place->code;
-    uint32_t meta = NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
+    uint32_t meta = meta_of(thread, i, position, shape);
 
     if (place->position == position && place->code == code && known->parent == parent && known->meta == meta)
         return true; /* left over from an earlier stack, whose nodes were the same up to here */
@@ -227,10 +187,10 @@ static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i
         return false;
     }
     place->code = recent->code;
-    known->node = recent->node;
+    place->id = recent->id;
+    place->node = recent->node;
     known->parent = parent;
     known->meta = meta;
-    known->id = recent->id;
     return true;
 }
 
@@ -245,7 +205,7 @@ static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i
     if (shape != SHAPE_312 || known->kind == PLACE_FRAME)
         return find_node(thread, i, parent, position, shape);
     place->position = position;
-    known->node = parent;
+    place->node = parent;
     known->meta = 0;
     return known->kind == PLACE_ENTRY || find_code(thread, i) == CODES_INTERNAL;
 }
@@ -272,7 +232,7 @@ static inline uint32_t cut_node(const struct pyframes_thread *thread)
 static _cold_ void forget_stack(struct pyframes_thread *thread)
 {
     for (uint32_t i = 0; i < thread->high; i++) {
-        thread->places[i].code = 0;
+        thread->places[i].code = NO_CODE;
         thread->known[i].meta = 0;
     }
     if (!++thread->stamp) { /* all numbers have been used */
@@ -280,74 +240,99 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
         thread->stamp = 1;
     }
     thread->count = thread->start = thread->cut = 0;
-    thread->open = false;
+    thread->open = thread->whole = false;
     thread->generation = __atomic_load_n(&codes_generation, __ATOMIC_RELAXED);
 }
 
-static _always_inline_ uint32_t make_nodes(struct pyframes_thread *thread, uint32_t kept, uint32_t changed,
-                                           enum pycompat_shape shape)
+/* The stack whose innermost frame is at place `i`, with its position, when all places below have their nodes. */
+static _always_inline_ struct python_stack stack_at(const struct pyframes_thread *thread, uint32_t i, uint32_t parent,
+                                                    uint64_t position, enum pycompat_shape shape)
 {
+    uint64_t entry = is_entry(thread, i, position, shape) ? PYTHON_STACK_ENTRY : 0;
+    uint64_t key =
+        (uint64_t)thread->places[i].id << 32 | raw_offset_of(&compat, position, thread->places[i].code, shape);
+
+    return (struct python_stack){key | entry, parent};
+}
+
+/* Whether the code of the frame at place `i` is known without a look for it. */
+static _always_inline_ bool is_code_known(const struct pyframes_thread *thread, uint32_t i)
+{
+    return code_of(&compat, thread->places[i].frame) == thread->places[i].code;
+}
+
+/* make_node for the innermost place, which needs no node if its stack can be told otherwise. */
+static _always_inline_ bool make_tip(struct pyframes_thread *thread, uint32_t i, uint32_t parent,
+                                     struct python_stack *ret, enum pycompat_shape shape)
+{
+    struct place *place = &thread->places[i];
+    struct known *known = &thread->known[i];
+    uint64_t position = position_of(&compat, place->frame, shape);
+
+    if (unlikely(known->kind != PLACE_FRAME || !is_code_known(thread, i))) {
+        if (!make_node(thread, i, parent, shape))
+            return false;
+        *ret = known->kind == PLACE_FRAME ? stack_at(thread, i, parent, position, shape)
+                                          : (struct python_stack){0, place->node};
+        return true;
+    }
+    if (place->position != position || known->parent != parent || known->meta != meta_of(thread, i, position, shape))
+        place->position = NO_POSITION;
+    *ret = stack_at(thread, i, parent, position, shape);
+    return true;
+}
+
+static _always_inline_ struct python_stack make_nodes(struct pyframes_thread *thread, uint32_t kept, uint32_t changed,
+                                                      enum pycompat_shape shape)
+{
+    struct python_stack stack = {0, 0};
+
     append_fresh(thread, kept, shape);
     if (unlikely(!program_started) && kept < 2) /* a place 0 may be a C entry */
         notice_start(thread);
-    uint32_t from = choose_start(thread, kept, changed);
-    uint32_t parent = from > thread->start ? thread->known[from - 1].node : cut_node(thread);
+    uint32_t last = thread->count - 1, from = choose_start(thread, kept, changed);
+    from = MIN(from, last);
+    thread->whole = !thread->cut && !thread->open;
+    uint32_t parent = from > thread->start ? thread->places[from - 1].node : cut_node(thread);
 
     if (unlikely(!parent && thread->cut)) { /* no room for it: without it the stack would seem whole */
         forget_stack(thread);
-        return 0;
+        return stack;
     }
-    for (uint32_t i = from; i < thread->count; i++) {
+    for (uint32_t i = from; i < last; i++) {
         if (unlikely(!make_node(thread, i, parent, shape))) {
             forget_stack(thread);
-            return 0;
+            return stack;
         }
-        parent = thread->known[i].node;
+        parent = thread->places[i].node;
     }
-    return parent;
+    if (unlikely(!make_tip(thread, last, parent, &stack, shape)))
+        forget_stack(thread);
+    return stack;
+}
+
+static inline bool is_empty(struct python_stack stack)
+{
+    return !stack.frame && !stack.parent;
 }
 
 /* ---- captures ---- */
 
-static _cold_ uint32_t capture_anew(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+static _cold_ struct python_stack capture_anew(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
 {
     uint32_t kept, changed;
 
     forget_stack(thread);
     if (!walk(&compat, thread, top, &kept, &changed, shape)) {
         if (thread->fresh_count < PLACES_MAX || !walk_open(&compat, thread, top))
-            return 0;
+            return (struct python_stack){0, 0};
         thread->open = true;
     }
     return make_nodes(thread, 0, 0, shape);
 }
 
-/* The node of a stack that differs from the last one in the position of its innermost frame at most, which may be any of
- * the last one's frames; 0: it is another. */
-static _always_inline_ uint32_t capture_same(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
-{
-    uint32_t at = find_place(thread, top, thread->count);
-
-    if (unlikely(at == NOWHERE || at < thread->start || thread->open || (thread->cut && at != thread->count - 1)))
-        return 0;
-    if (unlikely(!is_same_below(&compat, thread, at, shape)))
-        return 0;
-    uint64_t position = position_of(&compat, top, shape);
-    const struct place *place = &thread->places[at];
-    if (position != place->position || (shape == SHAPE_OBJECTS && code_of(&compat, top) != place->code)) {
-        if (unlikely(at == thread->start || thread->known[at].kind != PLACE_FRAME))
-            return 0;
-        if (unlikely(!find_node(thread, at, thread->known[at - 1].node, position, shape))) {
-            forget_stack(thread);
-            return 0;
-        }
-    }
-    thread->count = at + 1;
-    return thread->known[at].node;
-}
-
-static _always_inline_ uint32_t capture_changed(struct pyframes_thread *thread, uintptr_t top,
-                                                enum pycompat_shape shape)
+static _always_inline_ struct python_stack capture_changed(struct pyframes_thread *thread, uintptr_t top,
+                                                           enum pycompat_shape shape)
 {
     uint32_t kept, changed;
 
@@ -355,37 +340,127 @@ static _always_inline_ uint32_t capture_changed(struct pyframes_thread *thread, 
         return capture_anew(thread, top, shape);
     if (unlikely(thread->open) && kept + thread->fresh_count <= 2 * depth_limit)
         return capture_anew(thread, top, shape);
-    if (likely(!thread->fresh_count && kept == thread->count && changed == kept))
-        return thread->known[kept - 1].node;
-    uint32_t node = make_nodes(thread, kept, changed, shape);
-    return likely(node) ? node : capture_anew(thread, top, shape);
+    struct python_stack stack = make_nodes(thread, kept, changed, shape);
+    return likely(!is_empty(stack)) ? stack : capture_anew(thread, top, shape);
 }
 
-static _always_inline_ uint32_t capture(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
+static _noinline_ struct python_stack capture_elsewhere(struct pyframes_thread *thread, uintptr_t top)
 {
-    uint32_t node = capture_same(thread, top, shape);
-
-    return likely(node) ? node : capture_changed(thread, top, shape);
-}
-
-uint32_t pyframes_capture(struct pyframes_thread *thread)
-{
-    if (unlikely(!active)) {
-        thread->held = false;
-        return 0;
-    }
-    uintptr_t top = top_frame(thread);
-    if (!top)
-        return 0;
     if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
         forget_stack(thread);
     switch (compat.shape) {
     case SHAPE_OBJECTS:
-        return capture(thread, top, SHAPE_OBJECTS);
+        return capture_changed(thread, top, SHAPE_OBJECTS);
     case SHAPE_311:
-        return capture(thread, top, SHAPE_311);
+        return capture_changed(thread, top, SHAPE_311);
     default:
-        return capture(thread, top, SHAPE_312);
+        return capture_changed(thread, top, SHAPE_312);
+    }
+}
+
+/* The stack with the innermost frame `top`, which is at place `at` with other code than before, when all below is as it was. */
+static _noinline_ struct python_stack capture_other_code(struct pyframes_thread *thread, uintptr_t top, uint32_t at)
+{
+    struct python_stack stack = {0, 0};
+    uint32_t parent = at ? thread->places[at - 1].node : 0;
+    bool made = false;
+
+    thread->count = at + 1;
+    if (thread->known[at].kind != PLACE_FRAME)
+        made = false;
+    else if (compat.shape == SHAPE_OBJECTS)
+        made = make_tip(thread, at, parent, &stack, SHAPE_OBJECTS);
+    else if (compat.shape == SHAPE_311)
+        made = make_tip(thread, at, parent, &stack, SHAPE_311);
+    else
+        made = make_tip(thread, at, parent, &stack, SHAPE_312);
+    if (made)
+        return stack;
+    forget_stack(thread);
+    return capture_elsewhere(thread, top);
+}
+
+/* The stack with the innermost frame at `place`, if all below is as it was. */
+static _always_inline_ struct python_stack capture_at(struct pyframes_thread *thread, uintptr_t top,
+                                                      const struct place *start, uint32_t at, enum pycompat_shape shape)
+{
+    const struct place *place = &thread->places[at];
+
+    if (unlikely(!is_same_below(&compat, thread->places, start, place, shape)))
+        return capture_elsewhere(thread, top);
+    if (unlikely(code_of(&compat, top) != place->code))
+        return capture_other_code(thread, top, at);
+    thread->count = at + 1;
+    return stack_at(thread, at, at ? place[-1].node : 0, position_of(&compat, top, shape), shape);
+}
+
+/* The same for a stack of which only the inner part is known. */
+static _noinline_ struct python_stack capture_part(struct pyframes_thread *thread, uintptr_t top)
+{
+    const struct place *start = &thread->places[thread->start];
+    uint32_t at = thread->count - 1;
+
+    if (thread->open || !thread->cut || thread->places[at].frame != top || at == thread->start)
+        return capture_elsewhere(thread, top);
+    switch (compat.shape) {
+    case SHAPE_OBJECTS:
+        return capture_at(thread, top, start, at, SHAPE_OBJECTS);
+    case SHAPE_311:
+        return capture_at(thread, top, start, at, SHAPE_311);
+    default:
+        return capture_at(thread, top, start, at, SHAPE_312);
+    }
+}
+
+/* Most stacks differ from the last one in the innermost frame at most, which may be at the place of any of its frames. */
+static _always_inline_ struct python_stack capture_same(struct pyframes_thread *thread, uintptr_t top,
+                                                        enum pycompat_shape shape)
+{
+    if (unlikely(!thread->whole))
+        return capture_part(thread, top);
+    uint32_t at = thread->count - 1;
+    if (unlikely(thread->places[at].frame != top)) {
+        at = find_place(thread, top, at);
+        if (at == NOWHERE)
+            return capture_elsewhere(thread, top);
+    }
+    return capture_at(thread, top, thread->places, at, shape);
+}
+
+static _noinline_ struct python_stack capture_objects(struct pyframes_thread *thread, uintptr_t top)
+{
+    return capture_same(thread, top, SHAPE_OBJECTS);
+}
+
+static _noinline_ struct python_stack capture_311(struct pyframes_thread *thread, uintptr_t top)
+{
+    return capture_same(thread, top, SHAPE_311);
+}
+
+static _noinline_ struct python_stack capture_312(struct pyframes_thread *thread, uintptr_t top)
+{
+    return capture_same(thread, top, SHAPE_312);
+}
+
+/* Functions of their own need no more registers than each has to save. */
+struct python_stack pyframes_capture(struct pyframes_thread *thread)
+{
+    if (unlikely(!active)) {
+        thread->held = false;
+        return (struct python_stack){0, 0};
+    }
+    uintptr_t top = top_frame(&compat, thread);
+    if (!top)
+        return (struct python_stack){0, 0};
+    if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
+        return capture_elsewhere(thread, top);
+    switch (compat.shape) {
+    case SHAPE_OBJECTS:
+        return capture_objects(thread, top);
+    case SHAPE_311:
+        return capture_311(thread, top);
+    default:
+        return capture_312(thread, top);
     }
 }
 

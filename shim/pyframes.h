@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Python stacks, read from the interpreter's own structures (pycompat.h knows them for each version): no call into the
- * interpreter, no reference taken, no profile function. The result is a node of stacks.h (innermost frame) with
+ * interpreter, no reference taken, no profile function. The result has
  * NODE_PYTHON keys. Never calls malloc, takes no lock; call it only inside the guard of thread.h. */
 #ifndef SHIM_PYFRAMES_H
 #define SHIM_PYFRAMES_H
+
+#include "stacks.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,9 +26,9 @@ struct pyframes_thread *pyframes_thread_new(void);
 /* Makes the state usable by another thread. */
 void pyframes_thread_reset(struct pyframes_thread *thread);
 
-/* The node of the innermost Python frame of the calling thread, or 0: no interpreter, no thread state held, no frame. At most
- * `depth` frames, the rest is a NODE_CUT root. */
-uint32_t pyframes_capture(struct pyframes_thread *thread);
+/* The Python stack of the calling thread, empty: no interpreter, no thread state held, no frame. At most `depth` frames, the
+ * rest is a NODE_CUT root. */
+struct python_stack pyframes_capture(struct pyframes_thread *thread);
 
 /* Whether the last capture found that the calling thread held an interpreter's thread state. */
 bool pyframes_held(const struct pyframes_thread *thread);

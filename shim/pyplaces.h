@@ -16,12 +16,16 @@
 #define RECENT_MANY_SHIFT 14    /* for a thread that comes by many stacks.. */
 #define RECENT_MANY_AFTER 8192u /* ..which has made so many nodes recent */
 #define NOWHERE UINT32_MAX
+#define NO_POSITION UINT64_MAX /* of a place that has no node: no frame is there */
+#define NO_CODE 1u             /* of a place whose code is not known, and no address of any */
 
 /* Compared with memory at each capture. */
 struct place {
     uintptr_t frame;
     uint64_t position; /* position_of() */
-    uintptr_t code;    /* SHAPE_OBJECTS compares it; otherwise it only says whose id struct known has */
+    uintptr_t code;    /* NO_CODE: it is not known */
+    uint32_t id;       /* LEDGER_CODES id of `code`, if that is known */
+    uint32_t node;     /* of the frame at its position */
 };
 
 enum place_kind {
@@ -31,11 +35,10 @@ enum place_kind {
 };
 
 struct known {
-    uint32_t node, parent;
-    uint32_t meta;  /* of the node, 0: it is not known, or the place has none of its own */
-    uint32_t id;    /* LEDGER_CODES id of place.code, 0 = not known */
-    uint32_t level; /* Python frames from the root to here */
-    uint8_t kind;   /* enum place_kind */
+    uint32_t parent; /* of the node */
+    uint32_t meta;   /* of the node, 0: it is not known, or the place has none of its own */
+    uint32_t level;  /* Python frames from the root to here */
+    uint8_t kind;    /* enum place_kind */
 };
 
 /* A node that was made lately, found by what is in memory: a function that allocates in turn at a few places needs no look
@@ -59,6 +62,7 @@ struct pyframes_thread {
     uint32_t start;      /* first place that has a node */
     uint32_t cut;        /* frames below it */
     bool open;           /* place 0 is not the root: the rest is not known */
+    bool whole;          /* neither open nor cut */
     uint32_t fresh_count;
     uint16_t hints[HINTS]; /* where a frame may be */
     struct recent *recent; /* first_recent, or 1 << RECENT_MANY_SHIFT of them */
@@ -66,7 +70,7 @@ struct pyframes_thread {
     uint32_t recent_learned;
     struct recent first_recent[RECENT];
     uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
-    struct place places[PLACES_MAX];
+    struct place places[PLACES_MAX] __attribute__((aligned(32)));
     struct known known[PLACES_MAX];
 };
 
@@ -100,9 +104,18 @@ static _always_inline_ uint64_t position_of(const struct pycompat *compat, uintp
 static inline uint32_t offset_of(const struct pycompat *compat, uint64_t position, uintptr_t code)
 {
     if (compat->shape == SHAPE_OBJECTS)
-        return (int32_t)position < 0 ? PYCOMPAT_NOT_BEGUN : (uint32_t)position * compat->lasti_unit;
+        return (int32_t)position < 0 ? NODE_NOT_BEGUN : (uint32_t)position * compat->lasti_unit;
     int64_t offset = (int64_t)((position & INT64_MAX) - code - compat->code_bytes);
-    return offset < 0 || offset > INT32_MAX ? PYCOMPAT_NOT_BEGUN : (uint32_t)offset;
+    return offset < 0 || offset > INT32_MAX ? NODE_NOT_BEGUN : (uint32_t)offset;
+}
+
+/* The same with other values of what has not begun, none of which is an offset in code. */
+static _always_inline_ uint32_t raw_offset_of(const struct pycompat *compat, uint64_t position, uintptr_t code,
+                                              enum pycompat_shape shape)
+{
+    if (shape == SHAPE_OBJECTS)
+        return (uint32_t)position * compat->lasti_unit;
+    return (uint32_t)(position - code - compat->code_bytes);
 }
 
 /* ---- finding what is left of the last stack ---- */
@@ -173,14 +186,12 @@ static _always_inline_ uint32_t compare_places(const struct pycompat *compat, co
     return thread->open || !back_of(compat, root->frame) ? NOWHERE : 0;
 }
 
-/* Whether all places below `at` are as they were, and `at` is called from there. Where frames are cut off, no look is taken
+/* Whether all places below `place` are as they were, and it is called from there. Where frames are cut off, no look is taken
  * at these: of a deep recursion their number may be that of an earlier stack with the same innermost frames. */
-static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct pyframes_thread *thread,
-                                          uint32_t at, enum pycompat_shape shape)
+static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct place *root,
+                                          const struct place *start, const struct place *place,
+                                          enum pycompat_shape shape)
 {
-    const struct place *const root = thread->places, *const start = root + thread->start;
-    const struct place *place = root + at;
-
     for (; place > start; place--)
         if (unlikely(back_of(compat, place->frame) != place[-1].frame) ||
             unlikely(!is_current(compat, place - 1, shape)))

@@ -9,6 +9,8 @@
 #include "compiler.h"
 #include "ledger.h"
 
+#include <stdbool.h>
+
 #define RECORDS_BATCH 128u /* records in a full batch; divides the records of a segment */
 
 /* Free records of one thread, the last one given back on top. Two batches at most, so that a thread that swings around a
@@ -34,18 +36,23 @@ static inline uint32_t records_take(struct records_cache *cache)
     return likely(cache->count) ? cache->ids[--cache->count] : records_take_slow(cache);
 }
 
-/* Clears the record and puts it back. */
-static _always_inline_ void records_give_entry(struct records_cache *cache, uint32_t id, struct ledger_record *record)
+static inline bool records_is_full(const struct records_cache *cache)
 {
-    __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
-    if (unlikely(cache->count == ARRAY_SIZE(cache->ids)))
-        records_give_slow(cache);
+    return cache->count == ARRAY_SIZE(cache->ids);
+}
+
+/* Clears the record and puts it back into a cache that is not full. */
+static _always_inline_ void records_give_plainly(struct records_cache *cache, uint32_t id)
+{
+    __atomic_store_n(&records_get(id)->owner, 0, __ATOMIC_RELEASE);
     cache->ids[cache->count++] = id;
 }
 
 static inline void records_give(struct records_cache *cache, uint32_t id)
 {
-    records_give_entry(cache, id, records_get(id));
+    if (unlikely(records_is_full(cache)))
+        records_give_slow(cache);
+    records_give_plainly(cache, id);
 }
 
 /* The same where no cache may be touched: a signal handler that interrupted the shim frees a block. */

@@ -144,6 +144,17 @@ uint32_t stacks_node(uint32_t parent, uint64_t key, uint32_t meta)
     return id;
 }
 
+uint32_t stacks_python(struct python_stack stack)
+{
+    if (!stack.frame)
+        return (uint32_t)stack.parent;
+    uint32_t entry = stack.frame & PYTHON_STACK_ENTRY ? NODE_ENTRY : 0u;
+    uint64_t key = stack.frame & ~PYTHON_STACK_ENTRY;
+    if ((uint32_t)key > INT32_MAX)
+        key |= NODE_NOT_BEGUN;
+    return stacks_node((uint32_t)stack.parent, key, NODE_PYTHON | entry);
+}
+
 uint32_t stacks_trace(uint32_t native, uint32_t python)
 {
     if (!native && !python)

@@ -2,7 +2,6 @@
 #include "tally.h"
 
 #include "ledger.h"
-#include "stacks.h"
 
 #define GROW_AFTER 8192u
 
@@ -30,16 +29,24 @@ static _cold_ void grow(struct tally_table *table)
 }
 
 /* A reader of a process that was killed in here may miss the counts of one trace, or see them twice. */
-struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, uint32_t python)
+_cold_ void tally_spill(struct ledger_tally *tally)
+{
+    if (tally->trace)
+        stacks_count(tally->trace, tally->allocations, tally->bytes);
+    tally->allocations = 0;
+    tally->bytes = 0;
+}
+
+struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, struct python_stack python)
 {
     if (unlikely(++table->replaced == GROW_AFTER))
         grow(table);
     struct ledger_tally *tally = tally_place(table, native, python);
-    if (tally->trace && tally->allocations)
-        stacks_count(tally->trace, tally->allocations, tally->bytes);
-    tally->allocations = tally->bytes = 0;
-    __atomic_store_n(&tally->trace, stacks_trace(native, python), __ATOMIC_RELEASE);
+    if (tally->allocations)
+        tally_spill(tally);
+    __atomic_store_n(&tally->trace, stacks_trace(native, stacks_python(python)), __ATOMIC_RELEASE);
     tally->native = native;
-    tally->python = python;
+    tally->parent = (uint32_t)python.parent;
+    tally->frame = python.frame;
     return tally;
 }

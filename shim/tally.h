@@ -8,11 +8,12 @@
 #define SHIM_TALLY_H
 
 #include "compiler.h"
-#include "ledger_format.h"
+#include "stacks.h"
 
 #include <stdbool.h>
 
 #define TALLY_ROWS 16u /* a power of two */
+#define TALLY_MAX (1u << 30)
 
 struct tally_table {
     struct ledger_tally *rows[TALLY_ROWS]; /* LEDGER_TALLIES_ROW each */
@@ -24,23 +25,39 @@ struct tally_table {
 bool tally_begin(struct tally_table *table);
 
 /* Makes one the tally of the trace (native, python), and returns it. */
-struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, uint32_t python);
+struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, struct python_stack python);
+
+/* Adds what it has counted to its trace. */
+void tally_spill(struct ledger_tally *tally);
 
 /* Where the tally of a trace would be. */
 static _always_inline_ struct ledger_tally *tally_place(const struct tally_table *table, uint32_t native,
-                                                        uint32_t python)
+                                                        struct python_stack python)
 {
-    uint32_t hash = native * 0x9e3779b1u + python * 0x85ebca6bu;
+    /* Offset and id of the frame's code where the nodes' numbers have few bits. */
+    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ (python.parent << 32 | native);
 
-    return &table->rows[hash & table->mask][hash >> (32 - LEDGER_TALLIES_SHIFT)];
+    hash *= 0x9e3779b97f4a7c15ULL;
+    return &table->rows[hash >> 48 & table->mask][hash >> (64 - LEDGER_TALLIES_SHIFT)];
 }
 
 /* The tally of the trace (native, python). Where there was no room for the trace, it has number 0. */
-static _always_inline_ struct ledger_tally *tally_find(struct tally_table *table, uint32_t native, uint32_t python)
+static _always_inline_ struct ledger_tally *tally_find(struct tally_table *table, uint32_t native,
+                                                       struct python_stack python)
 {
     struct ledger_tally *tally = tally_place(table, native, python);
+    bool same = tally->native == native && tally->parent == python.parent && tally->frame == python.frame;
 
-    return likely(tally->native == native && tally->python == python) ? tally : tally_replace(table, native, python);
+    return likely(same) ? tally : tally_replace(table, native, python);
+}
+
+/* At most TALLY_MAX allocations. */
+static _always_inline_ void tally_add(struct ledger_tally *tally, uint32_t allocations, uint64_t bytes)
+{
+    tally->bytes += bytes;
+    tally->allocations += allocations;
+    if (unlikely((int32_t)tally->allocations < 0))
+        tally_spill(tally);
 }
 
 #endif

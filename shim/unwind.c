@@ -198,8 +198,16 @@ uint32_t chain_node(struct unwind_thread *thread)
 
 /* ---- captures ---- */
 
-/* Forgets what may not be right any more: rules and modules have changed, or the capture begins on another stack. */
-static _always_inline_ void begin_capture(struct unwind_thread *thread, uintptr_t sp)
+/* Whether the capture begins with nothing to be forgotten, or checked: rules and modules are the same, and the stack. */
+static _always_inline_ bool is_plain(const struct unwind_thread *thread, uintptr_t sp)
+{
+    return thread->generation == __atomic_load_n(&rules_generation, __ATOMIC_ACQUIRE) &&
+           thread->epoch == (__atomic_load_n(&modules_epoch, __ATOMIC_RELAXED) & 0xffffff) && !check_every &&
+           memory_is_here(&thread->memory, sp);
+}
+
+/* Forgets what may not be right any more. */
+static void begin_capture(struct unwind_thread *thread, uintptr_t sp)
 {
     uint32_t generation = __atomic_load_n(&rules_generation, __ATOMIC_ACQUIRE);
     uint32_t epoch = __atomic_load_n(&modules_epoch, __ATOMIC_RELAXED) & 0xffffff;
@@ -299,7 +307,7 @@ static _cold_ uint32_t capture_start(struct unwind_thread *thread, struct unwind
     return node;
 }
 
-static _always_inline_ uint32_t capture(struct unwind_thread *thread, struct unwind_start start)
+static uint32_t capture(struct unwind_thread *thread, struct unwind_start start)
 {
     begin_capture(thread, start.sp);
     uint32_t node = branch_find(thread, &start);
@@ -311,7 +319,23 @@ uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start 
     return capture(thread, *start);
 }
 
-uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+static _noinline_ uint32_t capture_anew(struct unwind_thread *thread, void *const *frame)
 {
     return capture(thread, unwind_caller(frame));
+}
+
+static _noinline_ uint32_t capture_unmet(struct unwind_thread *thread, void *const *frame)
+{
+    return capture_start(thread, unwind_caller(frame), 0);
+}
+
+/* All that is not usual is left to functions of their own, so that this one has no registers to save. */
+uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+{
+    const struct unwind_start start = unwind_caller(frame);
+
+    if (unlikely(!is_plain(thread, start.sp)))
+        return capture_anew(thread, frame);
+    uint32_t node = branch_find(thread, &start);
+    return likely(node) ? node : capture_unmet(thread, frame);
 }

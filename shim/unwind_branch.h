@@ -12,10 +12,10 @@
 
 #include "unwind_state.h"
 
-#define BRANCH_SETS 128u /* of one thread, a power of two */
-#define BRANCH_WAYS 4u   /* in a set: the same place called in different ways */
-#define BRANCHES (BRANCH_SETS * BRANCH_WAYS)
-#define BRANCH_WORDS 12u /* what has more of them is walked each time */
+#define BRANCHES_SHIFT 9
+#define BRANCHES (1u << BRANCHES_SHIFT) /* of one thread */
+#define BRANCH_WAYS 4u                  /* in a set: the same place called in different ways; a power of two */
+#define BRANCH_WORDS 12u                /* what has more of them is walked each time */
 
 struct unwind_branch {
     uintptr_t pc, sp, fp; /* where it begins; fp only where fp_used */
@@ -26,7 +26,7 @@ struct unwind_branch {
     uint32_t node;
     uint32_t stamp; /* thread->stamp for which all this is right, never 0 */
     uint16_t join_lag;
-    uint8_t count;      /* of words */
+    uint8_t count;      /* of words, an even number: the outermost may be one that is always as it was */
     uint8_t parity : 1; /* of the chain's nodes */
     bool fp_used : 1;
     struct unwind_word words[BRANCH_WORDS]; /* in the reverse of the order of reading, as the trunk's */
@@ -34,11 +34,17 @@ struct unwind_branch {
 
 _Static_assert(sizeof(struct unwind_branch) == 256, "whole cache lines");
 
-/* The set in which a branch that begins at `start` would be. */
-static _always_inline_ struct unwind_branch *branch_set(const struct unwind_thread *thread,
-                                                        const struct unwind_start *start)
+/* Where a branch that begins at `start` is looked for first.. */
+static _always_inline_ struct unwind_branch *branch_first(const struct unwind_thread *thread,
+                                                          const struct unwind_start *start)
 {
-    return &thread->branches[(start->sp >> 4 ^ start->pc ^ start->pc >> 7) % BRANCH_SETS * BRANCH_WAYS];
+    return &thread->branches[(start->pc + start->sp * 8) * 0x9e3779b97f4a7c15ULL >> (64 - BRANCHES_SHIFT)];
+}
+
+/* ..and then: in the same set, whose branches begin at different places of it. */
+static _always_inline_ struct unwind_branch *branch_way(struct unwind_branch *first, unsigned way)
+{
+    return (struct unwind_branch *)((uintptr_t)first ^ way * sizeof(*first));
 }
 
 static _always_inline_ bool branch_begins(const struct unwind_thread *thread, const struct unwind_branch *branch,
@@ -55,11 +61,9 @@ reads_stacks static _always_inline_ bool branch_is_same(const struct unwind_bran
 
     if (unlikely(branch->fp_used && branch->fp != start->fp))
         return false;
-    while (word > branch->words) {
-        word--;
-        if (*word->address != word->value)
+    for (; word > branch->words; word -= 2)
+        if (*word[-1].address != word[-1].value || *word[-2].address != word[-2].value)
             return false;
-    }
     return true;
 }
 
@@ -78,11 +82,13 @@ static _always_inline_ bool branch_joins(const struct unwind_thread *thread, con
 /* The node of the stack that begins at `start`, or 0: it has to be walked. */
 static _always_inline_ uint32_t branch_find(struct unwind_thread *thread, const struct unwind_start *start)
 {
-    const struct unwind_branch *branch = branch_set(thread, start);
+    struct unwind_branch *first = branch_first(thread, start);
 
-    for (unsigned way = 0; way < BRANCH_WAYS; way++, branch++)
+    for (unsigned way = 0; way < BRANCH_WAYS; way++) {
+        const struct unwind_branch *branch = branch_way(first, way);
         if (branch_begins(thread, branch, start) && branch_is_same(branch, start))
             return branch_joins(thread, branch) ? branch->node : 0;
+    }
     return 0;
 }
 

@@ -44,9 +44,14 @@ static inline bool memory_readable(struct memory *memory, uintptr_t address)
 
 /* Begins a capture at `sp`, which is a live stack. Returns false when a range had to be given up: what was read in it may
  * no longer be readable. */
+static inline bool memory_is_here(const struct memory *memory, uintptr_t sp)
+{
+    return sp - memory->here.low < memory->here.high - memory->here.low;
+}
+
 static inline bool memory_enter(struct memory *memory, uintptr_t sp)
 {
-    return likely(sp - memory->here.low < memory->here.high - memory->here.low) || memory_enter_slow(memory, sp);
+    return likely(memory_is_here(memory, sp)) || memory_enter_slow(memory, sp);
 }
 
 #endif

@@ -57,7 +57,7 @@ static void fill(void)
     fake_add(&fake, LEDGER_ERRORS,
              &(struct ledger_error){
                  .kind = ERROR_OVERFLOW, .address = 0x1000, .size = 10, .count = 1, .trace = 1, .detail = name});
-    fake_add(&fake, LEDGER_TALLIES, &(struct ledger_tally){.native = 2, .python = 3, .trace = 1, .allocations = 2});
+    fake_add(&fake, LEDGER_TALLIES, &(struct ledger_tally){.native = 2, .parent = 3, .trace = 1, .allocations = 2});
 }
 
 static void prepare(void)

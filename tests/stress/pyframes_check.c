@@ -110,10 +110,10 @@ static uint32_t plain_offset(uintptr_t frame, uintptr_t code)
 {
     if (compat.shape == SHAPE_OBJECTS) {
         int32_t lasti = (int32_t)pycompat_load32(frame, compat.frame_instr);
-        return lasti < 0 ? PYCOMPAT_NOT_BEGUN : (uint32_t)lasti * compat.lasti_unit;
+        return lasti < 0 ? NODE_NOT_BEGUN : (uint32_t)lasti * compat.lasti_unit;
     }
     int64_t offset = (int64_t)(pycompat_load(frame, compat.frame_instr) - code - compat.code_bytes);
-    return offset < 0 ? PYCOMPAT_NOT_BEGUN : (uint32_t)offset;
+    return offset < 0 ? NODE_NOT_BEGUN : (uint32_t)offset;
 }
 
 static void plain_walk(struct plain_stack *stack)
@@ -214,7 +214,7 @@ static const char *compare_stack(uint32_t id, const struct plain_stack *stack)
 static void check_capture(void)
 {
     struct state *state = state_of_thread();
-    uint32_t id = pyframes_capture(state->frames);
+    uint32_t id = stacks_python(pyframes_capture(state->frames));
     if (!id && !pyframes_attached()) /* it need not be known */
         return;
     plain_walk(&state->stack);
@@ -356,7 +356,7 @@ _exported_ const char *check_stack(void)
 
     busy = true;
     text[0] = '\0';
-    for (uint32_t id = pyframes_capture(state->frames); id;) {
+    for (uint32_t id = stacks_python(pyframes_capture(state->frames)); id;) {
         const struct ledger_node *node = ledger_entry(LEDGER_NODES, id);
         if (node->meta & NODE_CUT)
             used += (size_t)snprintf(text + used, TEXT_MAX - used, "cut\t%llu\n", (unsigned long long)node->key);

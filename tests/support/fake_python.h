@@ -210,7 +210,7 @@ static inline void fake_move(void *frame, uint32_t offset)
     const struct pycompat *compat = &fake.compat;
 
     if (compat->shape == SHAPE_OBJECTS)
-        fake_put32(frame, compat->frame_instr, offset == PYCOMPAT_NOT_BEGUN ? offset : offset / compat->lasti_unit);
+        fake_put32(frame, compat->frame_instr, offset == NODE_NOT_BEGUN ? offset : offset / compat->lasti_unit);
     else
         fake_put(frame, compat->frame_instr,
                  (pycompat_load((uintptr_t)frame, compat->frame_code) & ~(uintptr_t)compat->tag_mask) +

@@ -22,7 +22,7 @@ static void begin(unsigned minor, unsigned depth)
 static uint32_t capture(const void *top)
 {
     fake_enter(top);
-    return pyframes_capture(thread);
+    return stacks_python(pyframes_capture(thread));
 }
 
 /* The stack as text: "name+offset" innermost first, '*' after entries, "cut N" for a cut. */
@@ -179,7 +179,7 @@ Test(pyframes, a_frame_that_has_not_begun)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(minors); i++) {
         begin(minors[i], 64);
-        void *top = fake_entered(NULL, fake_code("x.py", "f", 3, "t"), PYCOMPAT_NOT_BEGUN);
+        void *top = fake_entered(NULL, fake_code("x.py", "f", 3, "t"), NODE_NOT_BEGUN);
         expect(top, "f+-1* ");
     }
 }
@@ -276,15 +276,15 @@ Test(pyframes, only_the_own_thread_state_counts)
         void *top = fake_entered(NULL, fake_code("x.py", "f", 3, "t"), 2);
         fake_enter(top);
         fake_put(fake.state, fake.compat.thread_id, 12345);
-        cr_expect_eq(pyframes_capture(thread), 0);
+        cr_expect_eq(stacks_python(pyframes_capture(thread)), 0);
         /* Since 3.12 the current one is the thread's own by where it is kept: it runs what another one has made. */
         cr_expect_eq(pyframes_attached(), !fake.compat.runtime_thread);
         fake_enter(top);
-        cr_expect_neq(pyframes_capture(thread), 0);
+        cr_expect_neq(stacks_python(pyframes_capture(thread)), 0);
         fake.current = NULL;
         if (fake.compat.runtime_thread)
             fake_put(fake.runtime, fake.compat.runtime_thread, 0);
-        cr_expect_eq(pyframes_capture(thread), 0);
+        cr_expect_eq(stacks_python(pyframes_capture(thread)), 0);
         cr_expect_not(pyframes_attached());
     }
 }
@@ -297,7 +297,7 @@ Test(pyframes, an_unknown_interpreter_has_no_stacks)
     fake.api.hex = 0x031100f0;
     cr_expect_eq(pyframes_init(&fake.api, 64), -ENOTSUP);
     cr_expect(ledger_header->lacks & LACK_PYTHON_UNKNOWN);
-    cr_expect_eq(pyframes_capture(thread), 0);
+    cr_expect_eq(stacks_python(pyframes_capture(thread)), 0);
     cr_expect_not(pyframes_attached());
 }
 
