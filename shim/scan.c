@@ -7,6 +7,7 @@
 #include "pyapi.h"
 #include "real.h"
 #include "scan_graph.h"
+#include "scan_scope.h"
 #include "scan_state.h"
 
 #include <errno.h>
@@ -117,6 +118,12 @@ static int weaken(struct scan *scan, const struct scan_graph *graph)
     return result;
 }
 
+/* Nothing is to be written into records. */
+static bool is_only_look(const struct scan_options *options)
+{
+    return options->look || options->scope;
+}
+
 static int classify(struct scan *scan, const struct scan_options *options)
 {
     struct scan_graph graph = {
@@ -181,9 +188,9 @@ static int prepare(struct scan *scan, const struct scan_options *options)
                      &scan->library);
     if (options->look)
         scan->python.running = scan->python.active; /* as good as: all is still there */
-    if ((!options->look || options->growth) && !scan_references_init(scan))
+    if ((!is_only_look(options) || options->growth) && !scan_references_init(scan))
         return -ENOMEM;
-    return options->look || scan_why_init(scan) ? 0 : -ENOMEM;
+    return is_only_look(options) || scan_why_init(scan) ? 0 : -ENOMEM;
 }
 
 static void clean_up(struct scan *scan)
@@ -225,8 +232,8 @@ static int run(struct scan *scan, const struct scan_options *options)
     if (result < 0)
         return result;
     scan_resolve(scan);
-    result = classify(scan, options);
-    if (result == 0 && !options->look) {
+    result = options->scope ? scan_scope_find(scan, options->scope) : classify(scan, options);
+    if (result == 0 && !is_only_look(options)) {
         scan_references_audit(scan);
         scan_why_write(scan);
     }
@@ -250,13 +257,13 @@ static _cold_ int run_from(uintptr_t stack, const struct scan_options *options)
         if (!options->threads)
             scan_threads_read(&threads, NULL);
         result = run(scan, options);
-        if (scan->skipped && !options->look)
+        if (scan->skipped && !is_only_look(options))
             ledger_lacks(LACK_SCAN_PART);
         clean_up(scan);
         scan_threads_done(&threads);
         arena_unmap(scan, sizeof(*scan));
     }
-    if (result < 0 && !options->look) {
+    if (result < 0 && !is_only_look(options)) {
         ledger_lacks(LACK_SCAN);
         log_line(1, "no leak scan: %s", strerror(-result));
     }

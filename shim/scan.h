@@ -21,6 +21,7 @@
 #include <stdbool.h>
 
 struct pyapi;
+struct scan_scope;
 
 /* The threads of the process but for the one that reads this. */
 struct scan_threads {
@@ -48,6 +49,7 @@ struct scan_options {
     /* In a copy of the process, else NULL. Of a stack that has lost no more blocks than there are registers unseen, it is then
      * only said that it is possible. */
     const struct scan_threads *threads;
+    const struct scan_scope *scope; /* only find out what is a cache's of what was made in it; else NULL */
 };
 
 /* At the start of the process, before the program runs: learns how the C library marks chunks that it keeps for later. */

@@ -26,6 +26,8 @@ enum scan_facts {
     FACT_CONSTANT = 1u << 8,   /* a tuple or a code object */
     FACT_FOREIGN = 1u << 9,    /* of a type with code that is neither the interpreter's nor its library's */
     FACT_COLLECTED = 1u << 10, /* of a type that takes part in the interpreter's collection */
+    FACT_FRAME = 1u << 12,
+    FACT_PARKED = 1u << 13, /* in a free list: nobody refers to it */
     /* of all */
     FACT_INTERPRETER = 1u << 4, /* a survivor of the interpreter's own (pyobjects.h) */
     FACT_STARTUP = 1u << 5,

@@ -20,6 +20,8 @@
 #define LONG_SIZE 16u
 #define LONG_DIGITS 24u
 #define VALUES_PREFIX_MAX 64u
+#define SET_TABLE 40u
+#define SET_SMALL 64u /* the table of a small one */
 
 #define TYPES_FIRST 1024u
 
@@ -41,7 +43,9 @@ static bool is_count(const struct scan_python *python, uint64_t refs)
     return refs < 1u << 28;
 }
 
-static const struct scan_type *type_at(struct scan_python *python, const uint64_t *words, size_t size, unsigned offset)
+/* `size`: whole words of the block that can be read, of its `whole` bytes. */
+static const struct scan_type *type_at(struct scan_python *python, const uint64_t *words, size_t size, uint64_t whole,
+                                       unsigned offset)
 {
     if (size < offset + 16u || !is_count(python, words[offset / 8]))
         return NULL;
@@ -52,7 +56,7 @@ static const struct scan_type *type_at(struct scan_python *python, const uint64_
     if (!type || !(type->flags & TYPE_VALID) || type->head != offset)
         return NULL;
     uint32_t least = type->flags & TYPE_STRING ? 40 : type->basic_size;
-    return size - offset >= MIN(least, SCAN_PIECE - 64) ? type : NULL;
+    return MIN(whole, SCAN_PIECE) - offset >= MIN(least, SCAN_PIECE - 64) ? type : NULL;
 }
 
 static void clear(uint64_t *words, size_t size, size_t offset)
@@ -92,6 +96,15 @@ static void put_long(const struct scan_python *python, uint64_t *words, size_t s
     if (!positive || count == 0 || count > 2)
         digits = 0;
     words[LONG_DIGITS / 8] = (digits & 0x3fffffff) | (count == 2 ? (digits >> 32) << 30 : 0);
+}
+
+/* What has grown out of its small table leaves its pointers there. */
+static void clear_small_table(uint64_t *words, size_t size, size_t object, uintptr_t address)
+{
+    if (object + SCAN_SET_SIZE > size || words[(object + SET_TABLE) / 8] == address + SET_SMALL)
+        return;
+    for (size_t offset = SET_SMALL; offset < SCAN_SET_SIZE; offset += 8)
+        words[(object + offset) / 8] = 0;
 }
 
 static void clear_borrowed(const struct scan_python *python, const struct scan_type *type, uint64_t *words, size_t size)
@@ -160,7 +173,7 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     unsigned last = python->minor >= 11 ? 32 : 16;
 
     for (unsigned offset = 0; offset <= last && !type; offset += 16)
-        type = type_at(python, words, *size, offset);
+        type = type_at(python, words, *size, block->size, offset);
     if (!type)
         return NULL;
     block->object = (uint8_t)type->head;
@@ -170,13 +183,16 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
     block->facts |= (type->flags & TYPE_MODULE ? FACT_MODULE : 0) | (type->flags & TYPE_TYPE ? FACT_TYPE : 0) |
                     (type->flags & TYPE_HEAP ? FACT_INSTANCE : 0) | (type->flags & TYPE_LONG ? FACT_INT : 0) |
                     (type->flags & TYPE_DICT ? FACT_DICT : 0) | (type->flags & TYPE_LIST ? FACT_LIST : 0) |
-                    (type->flags & TYPE_CONSTANT ? FACT_CONSTANT : 0) |
+                    (type->flags & TYPE_CONSTANT ? FACT_CONSTANT : 0) | (type->flags & TYPE_FRAME ? FACT_FRAME : 0) |
                     (type->flags & TYPE_FOREIGN ? FACT_FOREIGN : 0) | (type->flags & TYPE_GC ? FACT_COLLECTED : 0);
     if (words[type->head / 8] == 0) {
+        block->facts |= FACT_PARKED;
         clear_parked(type, words, *size);
         return type;
     }
     clear_borrowed(python, type, words, *size);
+    if (type->flags & TYPE_SET)
+        clear_small_table(words, *size, type->head, block->start + type->head);
     if (type->flags & TYPE_LONG) {
         put_long(python, words + type->head / 8, *size - type->head, type->flags & TYPE_HEAP);
         *ret_facts |= OBJECT_EXACT;

@@ -29,8 +29,10 @@ enum scan_type_flags {
     TYPE_FOREIGN = 1u << 15, /* its code, or that of a base, is neither the interpreter's nor its library's */
     TYPE_UNNAMED = 1u << 11, /* `name` was not looked for yet */
     TYPE_INLINE_VALUES = 1u << 16,
+    TYPE_SET = 1u << 17, /* set or frozenset itself */
 };
 
+#define SCAN_SET_SIZE 200u      /* bytes of a set */
 #define SCAN_TYPE_SIZE_MIN 400u /* bytes of a type object */
 
 struct scan_type {

@@ -150,6 +150,13 @@ static bool is_foreign(struct scan_python *python, const struct type_words *word
     return type && type->flags & TYPE_FOREIGN;
 }
 
+/* set and frozenset have no flag; no other static type has their layout. */
+static bool is_set(const struct type_words *words)
+{
+    return !(at(words, TP_FLAGS) & FLAG_HEAPTYPE) && at(words, TP_FLAGS) & FLAG_HAVE_GC &&
+           at(words, TP_BASICSIZE) == SCAN_SET_SIZE && at(words, TP_WEAKLISTOFFSET) == SCAN_SET_SIZE - 8;
+}
+
 static uint32_t flags_of(struct scan_python *python, const struct type_words *words, uintptr_t address, unsigned depth)
 {
     uint64_t flags = at(words, TP_FLAGS);
@@ -158,7 +165,7 @@ static uint32_t flags_of(struct scan_python *python, const struct type_words *wo
            (address == (uintptr_t)python->api->unicode_type ? TYPE_STRING : 0) |
            (address == (uintptr_t)python->api->module_type ? TYPE_MODULE : 0) |
            (address == (uintptr_t)python->api->frame_type ? TYPE_FRAME : 0) | (flags & FLAG_DICT ? TYPE_DICT : 0) |
-           (flags & FLAG_LIST ? TYPE_LIST : 0) |
+           (flags & FLAG_LIST ? TYPE_LIST : 0) | (is_set(words) ? TYPE_SET : 0) |
            (address == (uintptr_t)python->api->code_type || (flags & FLAG_TUPLE && !(flags & FLAG_HEAPTYPE))
                 ? TYPE_CONSTANT
                 : 0) |

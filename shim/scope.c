@@ -3,9 +3,13 @@
  * Scopes (memshim/scope.h). Each edge of a scope begins a new interval, and each record knows in which one it was made. */
 #include "memshim/scope.h"
 
+#include "arena.h"
 #include "domains.h"
 #include "event.h"
 #include "place.h"
+#include "pymem.h"
+#include "scan.h"
+#include "scan_scope.h"
 
 static const char *const domain_names[DOMAIN_BLOCK_COUNT] = {"malloc", "raw",   "mem",  "obj",
                                                              "new",    "new[]", "mmap", "tracked"};
@@ -60,7 +64,8 @@ struct measure {
     size_t except_count;
     struct memshim_scope_leak *leaks;
     size_t room, count, latest;
-    struct memshim_scope_sum sum;
+    struct memshim_scope_sum sum, kept;
+    const struct scan_scope *found; /* NULL: nothing is known of caches */
 };
 
 static bool is_excepted(const struct measure *measure, uint64_t start, uint64_t size)
@@ -107,7 +112,7 @@ static uint32_t label_of(uint32_t trace)
     return node && node->meta & NODE_LABEL ? (uint32_t)node->key : 0;
 }
 
-static void look_at(struct measure *measure, const struct ledger_record *record)
+static void look_at(struct measure *measure, const struct ledger_record *record, uint32_t id)
 {
     const struct memshim_scope *scope = measure->scope;
     uint64_t owner = __atomic_load_n(&record->owner, __ATOMIC_ACQUIRE);
@@ -122,7 +127,28 @@ static void look_at(struct measure *measure, const struct ledger_record *record)
     if (__atomic_load_n(&record->owner, __ATOMIC_RELAXED) != owner ||
         is_excepted(measure, ledger_owner_address(owner), size) || (scope->label && label_of(trace) != scope->label))
         return;
+    if (measure->found && scan_scope_has(measure->found, id)) {
+        measure->kept.blocks++;
+        measure->kept.bytes += size;
+        return;
+    }
     add(measure, trace, name_of(measure, ledger_owner_domain(owner), type), size);
+}
+
+static void look_at_all(struct measure *measure, const struct thread *thread)
+{
+    uint32_t limit = measure->scope->generation == thread->generation ? place_limit(LEDGER_RECORDS) : 0;
+
+    measure->count = measure->latest = 0;
+    measure->sum = measure->kept = (struct memshim_scope_sum){0};
+    for (uint32_t id = 1; id < limit; id++)
+        look_at(measure, records_get(id), id);
+}
+
+static bool is_valid(const struct memshim_scope *scope, const struct memshim_scope_leak *leaks, const size_t *count,
+                     const struct memshim_scope_sum *sum)
+{
+    return scope && count && sum && scope->first && scope->last && (leaks || !*count);
 }
 
 _exported_ int memshim_scope_leaks(const struct memshim_scope *scope, const void *const *except, size_t except_count,
@@ -131,16 +157,60 @@ _exported_ int memshim_scope_leaks(const struct memshim_scope *scope, const void
     struct measure measure = {
         .scope = scope, .except = except, .except_count = except_count, .leaks = leaks, .room = count ? *count : 0};
 
-    if (!scope || !count || !sum || !scope->first || !scope->last || (!leaks && *count))
+    if (!is_valid(scope, leaks, count, sum))
         return -EINVAL;
     struct thread *thread = thread_enter();
     if (!thread)
         return *thread_generation == THREAD_INACTIVE ? -ENODEV : -EAGAIN;
-    uint32_t limit = scope->generation == thread->generation ? place_limit(LEDGER_RECORDS) : 0;
-    for (uint32_t id = 1; id < limit; id++)
-        look_at(&measure, records_get(id));
+    look_at_all(&measure, thread);
     thread_leave();
     *count = measure.count;
     *sum = measure.sum;
+    return 0;
+}
+
+/* Looks again, when it is known which of the blocks are caches'. */
+static int look_closely(struct measure *measure, const struct memshim_scope_known *known, size_t known_count,
+                        const struct thread *thread)
+{
+    uint32_t limit = place_limit(LEDGER_RECORDS);
+    struct scan_scope found = {.first = measure->scope->first,
+                               .last = measure->scope->last,
+                               .thread = thread->id,
+                               .known = known,
+                               .known_count = known_count,
+                               .kept = arena_map(limit / 8 + 1),
+                               .limit = limit};
+    int result = found.kept ? scan_run(&(struct scan_options){.python = pymem_api(), .scope = &found}) : -ENOMEM;
+
+    if (result == 0) {
+        measure->found = &found;
+        look_at_all(measure, thread);
+        measure->found = NULL;
+    }
+    arena_unmap(found.kept, limit / 8 + 1);
+    return result == 0 || result == -ENOMEM ? result : -EIO;
+}
+
+_exported_ int memshim_scope_leaks_but(const struct memshim_scope *scope, const struct memshim_scope_known *known,
+                                       size_t known_count, struct memshim_scope_leak *leaks, size_t *count,
+                                       struct memshim_scope_sum *sum, struct memshim_scope_sum *kept)
+{
+    struct measure measure = {.scope = scope, .leaks = leaks, .room = count ? *count : 0};
+
+    if (!is_valid(scope, leaks, count, sum) || (known_count && !known))
+        return -EINVAL;
+    struct thread *thread = thread_enter();
+    if (!thread)
+        return *thread_generation == THREAD_INACTIVE ? -ENODEV : -EAGAIN;
+    look_at_all(&measure, thread);
+    int result = measure.sum.blocks ? look_closely(&measure, known, known_count, thread) : 0;
+    thread_leave();
+    if (result < 0)
+        return result;
+    *count = measure.count;
+    *sum = measure.sum;
+    if (kept)
+        *kept = measure.kept;
     return 0;
 }

@@ -48,6 +48,31 @@ extern int memshim_scope_leaks(const struct memshim_scope *scope, const void *co
                                struct memshim_scope_leak *leaks, size_t *count, struct memshim_scope_sum *sum)
     __attribute__((weak));
 
+/* Something that is known of the program's memory. Of the objects that have a role the address of their first byte is given. */
+struct memshim_scope_known {
+    const void *object;
+    unsigned role;
+};
+
+enum memshim_scope_role {
+    MEMSHIM_SCOPE_EXCEPT = 0, /* the block that contains the address is left out, and keeps nothing */
+    /* Python objects: */
+    MEMSHIM_SCOPE_CACHE,     /* left out is what only it leads to */
+    MEMSHIM_SCOPE_CONTAINER, /* left out is its own table, but not what that leads to */
+    MEMSHIM_SCOPE_NAMESPACE, /* the dict of a module, or what has attributes: left out are its table, and objects that only have
+                                a name in it */
+    MEMSHIM_SCOPE_MODULE /* if it was made in the scope, it is a cache */
+};
+
+/* As memshim_scope_leaks, but for what only the interpreter, the C library, the loader, and the caches among `known` hold to
+ * have it the next time: frames that belong to a function, free lists, interned strings, caches of attributes, and so on. What
+ * nothing holds is counted. `*kept` (may be NULL) receives what was left out. Of a Python process the caller holds the interpreter's
+ * lock. Looks through all memory when there is something to be looked for: some milliseconds for 10,000 blocks. -EIO: memory cannot be
+ * read; or -ENOMEM, or as memshim_scope_leaks. */
+extern int memshim_scope_leaks_but(const struct memshim_scope *scope, const struct memshim_scope_known *known,
+                                   size_t known_count, struct memshim_scope_leak *leaks, size_t *count,
+                                   struct memshim_scope_sum *sum, struct memshim_scope_sum *kept) __attribute__((weak));
+
 /* The stack of a trace as text, one line a frame, innermost first, Python frames before native ones, fields separated by tabs:
  * "p FILE FUNCTION LINE" (Python; "e" where C called it) or "n MODULE BUILD-ID OFFSET" ("x": an exact address, not a return
  * address). Lines that do not fit are left out. Returns the length, without the NUL. */

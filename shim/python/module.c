@@ -72,7 +72,19 @@ static PyObject *py_set_kinds(PyObject *module, PyObject *kinds)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(caches_doc, "_set_caches(function)\n\nThe function that lists the library's caches for scopes.");
+
+static PyObject *py_set_caches(PyObject *module, PyObject *function)
+{
+    (void)module;
+    Py_INCREF(function);
+    Py_XDECREF(state.caches);
+    state.caches = function;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"_set_caches", py_set_caches, METH_O, caches_doc},
     {"_set_kinds", py_set_kinds, METH_O, kinds_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -124,8 +136,9 @@ static int add_facts(PyObject *module)
 /* At the end of the interpreter. What is called after that finds exceptions, and no types. */
 static void module_free(void *module)
 {
-    PyObject **references[] = {&state.pool_error, &state.create_error,    &state.attach_error,     &state.leak_error,
-                               &state.pool_type,  &state.allocation_type, &state.allocations_type, &state.kinds};
+    PyObject **references[] = {&state.pool_error,       &state.create_error, &state.attach_error,
+                               &state.leak_error,       &state.pool_type,    &state.allocation_type,
+                               &state.allocations_type, &state.kinds,        &state.caches};
 
     (void)module;
     for (size_t i = 0; i < ARRAY_SIZE(references); i++)

@@ -15,7 +15,8 @@
 struct module_state {
     PyObject *pool_error, *create_error, *attach_error, *leak_error;
     PyObject *pool_type, *allocation_type, *allocations_type;
-    PyObject *kinds; /* enum AllocType, set by the package, or NULL */
+    PyObject *kinds;  /* enum AllocType, set by the package, or NULL */
+    PyObject *caches; /* function of the package that finds caches, or NULL */
 };
 
 /* There is one module in a process: its state is found without a module object. */

@@ -2,12 +2,14 @@
  *
  * Scopes in Python: what a piece of code leaves allocated. In C to the last step, because a Python function that measured would
  * measure its own frames. Garbage is collected before a scope begins and before it ends, which also empties the free lists
- * of the interpreter. */
+ * of the interpreter. What is left then is told from what caches keep: the shim knows those of the interpreter, the package
+ * (_caches.py) those of its library. */
 #include "memshim/scope.h"
 
 #include "module.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define LEAKS_MAX 256
@@ -25,7 +27,7 @@ struct py_scope {
     struct memshim_scope scope;
     int error; /* of the begin; 0 */
     int measured;
-    struct memshim_scope_sum sum;
+    struct memshim_scope_sum sum, kept;
     PyObject *leaks; /* list of (domain, blocks, bytes, [frame]), or NULL */
 };
 
@@ -125,7 +127,7 @@ static int warn(int error)
 static int begin(struct py_scope *self)
 {
     self->measured = 0;
-    self->sum = (struct memshim_scope_sum){0};
+    self->sum = self->kept = (struct memshim_scope_sum){0};
     Py_XDECREF(self->leaks);
     self->leaks = NULL;
     self->error = &memshim_scope_begin ? 0 : -ENODEV;
@@ -141,9 +143,71 @@ static int begin(struct py_scope *self)
     return self->error ? warn(self->error) : 0;
 }
 
-/* Ends the scope and reads what is left, but for the blocks at `except`. */
-static int end(struct py_scope *self, const void *const *except, size_t except_count,
-               struct memshim_scope_leak leaks[LEAKS_MAX], size_t *count)
+/* ---- what is left ---- */
+
+/* Of a list of (role, object). Returns their number, and an array to be freed; what it has no memory for, or cannot read, is
+ * nothing. */
+static size_t read_known(PyObject *list, const void *except, struct memshim_scope_known **ret_known)
+{
+    Py_ssize_t size = list ? PyList_Size(list) : 0;
+    struct memshim_scope_known *known = PyMem_Malloc(((size_t)size + 2) * sizeof(*known));
+    size_t count = 0;
+
+    *ret_known = known;
+    if (known && except)
+        known[count++] = (struct memshim_scope_known){except, MEMSHIM_SCOPE_EXCEPT};
+    if (known && list)
+        known[count++] = (struct memshim_scope_known){list, MEMSHIM_SCOPE_EXCEPT};
+    for (Py_ssize_t i = 0; known && i < size; i++) {
+        PyObject *pair = PyList_GetItem(list, i);
+        if (PyTuple_Check(pair) && PyTuple_Size(pair) == 2)
+            known[count++] = (struct memshim_scope_known){PyTuple_GetItem(pair, 1),
+                                                          (unsigned)PyLong_AsLong(PyTuple_GetItem(pair, 0))};
+    }
+    return count;
+}
+
+/* `except`, or NULL, is an object whose block does not count. */
+static int read_all(struct py_scope *self, const void *except, struct memshim_scope_leak *leaks, size_t *count)
+{
+    *count = LEAKS_MAX;
+    return memshim_scope_leaks(&self->scope, &except, except != NULL, leaks, count, &self->sum);
+}
+
+/* Without what caches keep; with them where the shim cannot tell. */
+static int read_own(struct py_scope *self, const void *except, struct memshim_scope_leak *leaks, size_t *count)
+{
+    int (*leaks_but)(const struct memshim_scope *scope, const struct memshim_scope_known *known, size_t known_count,
+                     struct memshim_scope_leak *leaks, size_t *count, struct memshim_scope_sum *sum,
+                     struct memshim_scope_sum *kept);
+    PyObject *find = module_state()->caches, *list = find ? PyObject_CallObject(find, NULL) : NULL;
+    struct memshim_scope_known *known;
+
+    if (list && !PyList_Check(list))
+        Py_CLEAR(list);
+    PyErr_Clear();
+    size_t known_count = read_known(list, except, &known);
+    *(void **)&leaks_but = module_shim("memshim_scope_leaks_but");
+    *count = LEAKS_MAX;
+    int error =
+        leaks_but ? leaks_but(&self->scope, known, known_count, leaks, count, &self->sum, &self->kept) : -ENOSYS;
+    PyMem_Free(known);
+    Py_XDECREF(list);
+    return error < 0 ? read_all(self, except, leaks, count) : 0;
+}
+
+static void read_leaks(struct py_scope *self, const void *except, struct memshim_scope_leak leaks[LEAKS_MAX],
+                       size_t *count)
+{
+    self->error = read_all(self, except, leaks, count);
+    if (!self->error && self->sum.blocks)
+        self->error = read_own(self, except, leaks, count);
+    self->measured = !self->error;
+}
+
+/* Ends the scope and reads what is left; caches only if it is to be looked at `closely`. */
+static int end(struct py_scope *self, const void *except, bool closely, struct memshim_scope_leak leaks[LEAKS_MAX],
+               size_t *count)
 {
     *count = 0;
     if (self->error)
@@ -151,8 +215,11 @@ static int end(struct py_scope *self, const void *const *except, size_t except_c
     if (collect(self) < 0)
         return -1;
     memshim_scope_end(&self->scope);
-    *count = LEAKS_MAX;
-    self->error = memshim_scope_leaks(&self->scope, except, except_count, leaks, count, &self->sum);
+    if (closely) {
+        read_leaks(self, except, leaks, count);
+        return 0;
+    }
+    self->error = read_all(self, except, leaks, count);
     self->measured = !self->error;
     return 0;
 }
@@ -190,11 +257,10 @@ static PyObject *scope_exit(PyObject *object, PyObject *args)
 {
     struct py_scope *self = (struct py_scope *)object;
     struct memshim_scope_leak leaks[LEAKS_MAX];
-    const void *except[] = {args};
     int failed = PyTuple_Size(args) > 0 && PyTuple_GetItem(args, 0) != Py_None;
     size_t count;
 
-    if (end(self, except, ARRAY_SIZE(except), leaks, &count) < 0 || keep_leaks(self, leaks, count) < 0)
+    if (end(self, args, true, leaks, &count) < 0 || keep_leaks(self, leaks, count) < 0)
         return NULL;
     if (!failed && self->options.raise && is_too_much(self)) {
         PyObject *text = PyObject_Str(object);
@@ -225,9 +291,7 @@ static int confirm(struct py_scope *self, PyObject *function, int calls, struct 
             return -1;
     if (collect(self) < 0)
         return -1;
-    *count = LEAKS_MAX;
-    self->error = memshim_scope_leaks(&self->scope, NULL, 0, leaks, count, &self->sum);
-    self->measured = !self->error;
+    read_leaks(self, NULL, leaks, count);
     return 0;
 }
 
@@ -235,7 +299,7 @@ static int confirm(struct py_scope *self, PyObject *function, int calls, struct 
 static int measure_once(struct py_scope *self, PyObject *function, int calls,
                         struct memshim_scope_leak leaks[LEAKS_MAX], size_t *count)
 {
-    if (begin(self) < 0 || call(function) < 0 || end(self, NULL, 0, leaks, count) < 0)
+    if (begin(self) < 0 || call(function) < 0 || end(self, NULL, false, leaks, count) < 0)
         return -1;
     if (!self->measured || self->sum.blocks == 0)
         return 0;
@@ -338,6 +402,18 @@ static PyObject *get_blocks(PyObject *object, void *unused)
     return PyLong_FromUnsignedLongLong(((struct py_scope *)object)->sum.blocks);
 }
 
+static PyObject *get_kept_bytes(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((struct py_scope *)object)->kept.bytes);
+}
+
+static PyObject *get_kept_blocks(PyObject *object, void *unused)
+{
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(((struct py_scope *)object)->kept.blocks);
+}
+
 static PyObject *get_measured(PyObject *object, void *unused)
 {
     (void)unused;
@@ -358,6 +434,9 @@ static PyObject *get_leaks(PyObject *object, void *unused)
 static PyGetSetDef fields[] = {
     {"bytes_leaked", get_bytes, NULL, "Bytes that were allocated in the scope and were there at its end.", NULL},
     {"blocks", get_blocks, NULL, "Blocks of them.", NULL},
+    {"bytes_cached", get_kept_bytes, NULL,
+     "Bytes that only the interpreter and caches of its library keep for the next time: no leak, not counted.", NULL},
+    {"blocks_cached", get_kept_blocks, NULL, "Blocks of them.", NULL},
     {"measured", get_measured, NULL, "False: memshim is not loaded, and the numbers mean nothing.", NULL},
     {"_leaks", get_leaks, NULL, "(domain, blocks, bytes, frames) of each stack.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

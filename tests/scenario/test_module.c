@@ -151,7 +151,7 @@ static void check_scopes(const struct python *python)
 {
     struct script script = script_open(python, "module_scopes.py");
     char *extension = python_extension(python);
-    const char *rounds = getenv("TEST_REPEAT") ? "1000" : "20";
+    const char *rounds = getenv("TEST_REPEAT") ? "1000" : "5";
 
     assert_bare(&script, "", rounds);
     struct traced traced = trace_script(&script, extension ? extension : "", rounds);
@@ -164,6 +164,54 @@ static void check_scopes(const struct python *python)
 Test(module, scopes)
 {
     for_each(check_scopes);
+}
+
+static void expect_output(const struct script *script, const char *first, const char *second, const char *output)
+{
+    struct traced traced = trace_script(script, first, second);
+
+    cr_expect_str_eq(traced.run.out, output, "%s", script->python->version);
+    traced_clear(&traced);
+}
+
+/* The first time counts, hence a new process for each. */
+static void check_clean_scopes(const struct python *python)
+{
+    static const char *const some[] = {"lists",    "calls",   "exceptions", "jsons",   "regex",
+                                       "sqlite",   "classes", "aio",        "big",     "threads",
+                                       "decimals", "imports", "files",      "structs", "sub"};
+    static const char *const more[] = {
+        "dicts",   "sets",    "gens",    "fstrings", "instances", "strformat", "imports_c", "generators",
+        "ctyped",  "bytesy",  "slots",   "props",    "attrs",     "ints",      "ctx",       "evals",
+        "uni",     "matcher", "sorting", "dt",       "copies",    "enums",     "abcs",      "dataclass",
+        "ntuple",  "urls",    "tpe",     "fnm",      "tb",        "weak",      "csvs",      "typings",
+        "sockets", "randoms", "itert",   "xmls",     "tmpdir"};
+    struct script script = script_open(python, "scope_clean.py");
+
+    for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+        expect_output(&script, "2", some[i], "clean\n");
+    for (size_t i = 0; getenv("TEST_REPEAT") && i < sizeof(more) / sizeof(more[0]); i++)
+        expect_output(&script, "3", more[i], "clean\n");
+    expect_output(&script, getenv("TEST_REPEAT") ? "1000" : "100", "lists", "clean\n");
+    script_close(&script);
+}
+
+Test(module, clean_scopes)
+{
+    for_each(check_clean_scopes);
+}
+
+static void check_planted_scopes(const struct python *python)
+{
+    struct script script = script_open(python, "scope_planted.py");
+
+    expect_output(&script, NULL, NULL, "found\n");
+    script_close(&script);
+}
+
+Test(module, planted_scopes)
+{
+    for_each(check_planted_scopes);
 }
 
 /* ---- buffers ---- */

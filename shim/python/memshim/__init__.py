@@ -9,7 +9,7 @@ import enum
 import functools
 from typing import NamedTuple, Optional
 
-from . import _memshim
+from . import _caches, _memshim
 from ._memshim import (
     AEGP_FreeMemHandle,
     AEGP_GetMemHandleSize,
@@ -54,6 +54,7 @@ class AllocType(enum.IntEnum):
 
 
 _memshim._set_kinds(AllocType)
+_memshim._set_caches(_caches.find)
 
 
 # ---- handles ----
@@ -236,8 +237,10 @@ class check_leaks(_Result):
         print(result.bytes_leaked, result.leaks)
 
     What counts are blocks that the calling thread (all_threads=True: any thread) allocated in between and that are still
-    there, after a garbage collection (collect=False: without one). What variables still hold, and caches that are
-    filled for the first time, count too: let the code run once before. raise_on_leak=False only measures.
+    there, after a garbage collection (collect=False: without one): lost, or held by variables and caches of the program, a
+    function's lru_cache for one. What only the interpreter and its library keep for the next time (frames, free lists,
+    interned strings, re's patterns, modules that were imported and what those have) is in bytes_cached and blocks_cached
+    instead. raise_on_leak=False only measures.
     label="text": only what has this label counts. Without memshim nothing is measured, with one RuntimeWarning.
     """
 
