@@ -139,6 +139,7 @@ struct series {
 /* How well pymalloc's arenas are used. */
 struct arenas {
     bool known;
+    bool blocks_known; /* what follows peak_bytes */
     uint64_t count, bytes, peak_bytes, live_blocks, live_bytes, used_bytes;
     uint64_t sparse; /* of which less than a tenth is used */
 };

@@ -66,12 +66,16 @@ static json_t *totals_of(const struct totals *totals)
                      out_json_number(totals->self_check_differences));
 }
 
-/* "fragmentation": the part of the arenas that no live block has, 0 without arenas. Null where it is not known. */
+/* "fragmentation": the part of the arenas that no live block has, 0 without arenas. What is not known is null. */
 static json_t *arenas_of(const struct arenas *arenas)
 {
     double used = arenas->bytes ? (double)arenas->used_bytes / (double)arenas->bytes : 1;
     if (!arenas->known)
         return json_null();
+    if (!arenas->blocks_known)
+        return json_pack("{s:o, s:o, s:o, s:n, s:n, s:n, s:n, s:n}", "mapped", out_json_number(arenas->count), "bytes",
+                         out_json_number(arenas->bytes), "peak_bytes", out_json_number(arenas->peak_bytes),
+                         "live_blocks", "live_bytes", "used_bytes", "fragmentation", "sparse");
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o}", "mapped", out_json_number(arenas->count), "bytes",
                      out_json_number(arenas->bytes), "peak_bytes", out_json_number(arenas->peak_bytes), "live_blocks",
                      out_json_number(arenas->live_blocks), "live_bytes", out_json_number(arenas->live_bytes),

@@ -226,18 +226,29 @@ static double part_of(uint64_t part, uint64_t of)
     return of ? 100.0 * (double)part / (double)of : 0;
 }
 
-static void info_arenas(struct output_job *job, const struct arenas *arenas)
+static const char *why_blocks_unknown(const struct process *process)
 {
+    if (process->forked)
+        return "those of the parent are not known";
+    return process->totals.sample ? "only a sample of them is known" : "not all of them are recorded";
+}
+
+static void info_arenas(struct output_job *job, const struct process *process)
+{
+    const struct arenas *arenas = &process->arenas;
     char a[TEXT_NUMBER_SIZE], b[TEXT_NUMBER_SIZE];
     if (!arenas->known)
         return;
     fprintf(info_line(job, "arenas"), "%s byte%s in %s arena%s", text_number(a, arenas->bytes),
             text_plural(arenas->bytes), text_number(b, arenas->count), text_plural(arenas->count));
-    if (arenas->count > 0)
+    if (arenas->count > 0 && arenas->blocks_known)
         fprintf(job->out, ", %.0f %% used", part_of(arenas->used_bytes, arenas->bytes));
     if (arenas->sparse > 0)
         fprintf(job->out, ", %s nearly empty", text_number(a, arenas->sparse));
-    fprintf(job->out, "; at most %s bytes\n", text_number(a, arenas->peak_bytes));
+    fprintf(job->out, "; at most %s bytes", text_number(a, arenas->peak_bytes));
+    if (!arenas->blocks_known)
+        fprintf(job->out, "; how much blocks use: %s", why_blocks_unknown(process));
+    fputc('\n', job->out);
 }
 
 static void put_info(struct output_job *job, const struct process *process)
@@ -254,7 +265,7 @@ static void put_info(struct output_job *job, const struct process *process)
     info_text(job, "memshim", process->version);
     info_text(job, "options", process->options);
     info_counts(job, process);
-    info_arenas(job, &process->arenas);
+    info_arenas(job, process);
 }
 
 int out_text_info(struct output_job *job)

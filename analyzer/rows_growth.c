@@ -94,10 +94,10 @@ static bool read_count(struct line *line, const char *key, uint64_t *ret)
 int rows_read_arenas(struct line *line, struct arenas *ret)
 {
     ret->known = read_count(line, "count", &ret->count) && read_count(line, "bytes", &ret->bytes) &&
-                 read_count(line, "peak_bytes", &ret->peak_bytes) &&
-                 read_count(line, "live_blocks", &ret->live_blocks) &&
-                 read_count(line, "live_bytes", &ret->live_bytes) && read_count(line, "used_bytes", &ret->used_bytes) &&
-                 read_count(line, "sparse", &ret->sparse);
+                 read_count(line, "peak_bytes", &ret->peak_bytes);
+    ret->blocks_known = read_count(line, "live_blocks", &ret->live_blocks) &&
+                        read_count(line, "live_bytes", &ret->live_bytes) &&
+                        read_count(line, "used_bytes", &ret->used_bytes) && read_count(line, "sparse", &ret->sparse);
     return ret->known ? 0 : -EINVAL;
 }
 

@@ -174,13 +174,7 @@ static void choose_pins(struct reader *reader)
     }
 }
 
-/* In a forked child the parent's blocks are not known, and with sampling only some of all. */
-static bool is_known(const struct ledger_view *view)
-{
-    return ledger_view_limit(view, LEDGER_ARENAS) > 1 && !view->header->forked && !view->header->sample;
-}
-
-int arena_use_read(struct arena_use *use, const struct ledger_view *view, bool guarded)
+int arena_use_read(struct arena_use *use, const struct ledger_view *view, bool all_python, bool guarded)
 {
     struct reader reader = {.use = use,
                             .view = view,
@@ -189,12 +183,14 @@ int arena_use_read(struct arena_use *use, const struct ledger_view *view, bool g
                             .stacks = TABLE_OF(struct arena_pin)};
 
     memset(use, 0, sizeof(*use));
-    if (!is_known(view))
+    if (ledger_view_limit(view, LEDGER_ARENAS) <= 1)
         return 0;
     use->known = true;
+    /* In a forked child the parent's blocks are not known, and with sampling only some of all. */
+    use->blocks_known = all_python && !view->header->forked && !view->header->sample;
     use->peak_bytes = view->header->arena_bytes_peak;
     reader.error = read_arenas(&reader);
-    if (!reader.error && reader.count) {
+    if (!reader.error && reader.count && use->blocks_known) {
         for_each_block(&reader, add_block);
         find_sparse(&reader);
         if (use->sparse)

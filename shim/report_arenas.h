@@ -18,8 +18,9 @@ struct arena_pin {
 #define ARENA_PINS_MAX 32u
 
 struct arena_use {
-    bool known; /* the rest means something */
+    bool known; /* there are any */
     uint64_t arenas, bytes, peak_bytes;
+    bool blocks_known;                /* all blocks in them are: the rest means something */
     uint64_t live_blocks, live_bytes; /* of the program's */
     uint64_t used_bytes; /* live_bytes with what the blocks are rounded up by, and what the shim keeps before them */
     uint64_t sparse;     /* arenas of which less than a tenth is used */
@@ -27,7 +28,8 @@ struct arena_use {
     struct arena_pin pins[ARENA_PINS_MAX]; /* those in most arenas, the first ones first */
 };
 
-/* Reads the ledger. `guarded`: with the option guard. Returns 0 or -ENOMEM. */
-int arena_use_read(struct arena_use *use, const struct ledger_view *view, bool guarded);
+/* Reads the ledger. `all_python`: both of pymalloc's domains were recorded. `guarded`: with the option guard. Returns 0 or
+ * -ENOMEM. */
+int arena_use_read(struct arena_use *use, const struct ledger_view *view, bool all_python, bool guarded);
 
 #endif

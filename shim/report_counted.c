@@ -70,6 +70,11 @@ static void write_arenas(const struct counted *counted)
 
     if (!use->known)
         return;
+    if (!use->blocks_known) {
+        sink_object(counted->sink, json_pack("{s:b, s:I, s:I, s:I}", "arenas", 1, "count", number(use->arenas), "bytes",
+                                             number(use->bytes), "peak_bytes", number(use->peak_bytes)));
+        return;
+    }
     sink_object(counted->sink,
                 json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "arenas", 1, "count", number(use->arenas),
                           "bytes", number(use->bytes), "peak_bytes", number(use->peak_bytes), "live_blocks",

@@ -312,7 +312,7 @@ static void gather_threads(struct gathered *gathered)
 
 static void gather_arenas(struct gathered *gathered)
 {
-    if (gathered->all_python && arena_use_read(&gathered->arenas, gathered->view, gathered->guarded) < 0)
+    if (arena_use_read(&gathered->arenas, gathered->view, gathered->all_python, gathered->guarded) < 0)
         fail(gathered);
     for (uint32_t i = 0; i < gathered->arenas.pin_count; i++)
         gather_trace(gathered, (uint32_t)gathered->arenas.pins[i].key.a);

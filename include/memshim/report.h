@@ -51,8 +51,8 @@
  *        "garbage_bytes":0, where that is known: what of the last count only garbage held that Python's collector had not come to
  *   {"arenas":true, "count":3, "bytes":3145728, "peak_bytes":9437184, "live_blocks":1, "live_bytes":16, "used_bytes":32, "sparse":1}     arenas of
  *        pymalloc: how many there are, their bytes, the most that there were, what live blocks have of them ("used_bytes": with
- *        rounding and what the shim keeps before each), and of how many less than a tenth is used. Left out where not
- *        all blocks in them are known.
+ *        rounding and what the shim keeps before each), and of how many less than a tenth is used. From
+ *        "live_blocks" on left out where not all blocks in them are known.
  *   {"pin":1, "trace":1, "arenas":1, "blocks":1, "bytes":16}     a stack with blocks in such arenas, those in most of them first
  *   {"totals":true, "allocations":0, "frees":0, "live_blocks":0, "live_bytes":0, "peak_bytes":0, "dropped":0,
  *    "startup_blocks":0, "startup_bytes":0, "inherited_frees":0, "refused":0, "threads":1, "self_checks":0,

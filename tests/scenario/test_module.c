@@ -343,6 +343,19 @@ static void check_launcher(const struct python *python)
     script_close(&script);
 }
 
+static void try_stub(const struct python *python)
+{
+    struct script script = script_open(python, "module_stub.py");
+
+    assert_bare(&script, NULL, NULL);
+    script_close(&script);
+}
+
+Test(module, stub)
+{
+    for_each(try_stub);
+}
+
 Test(module, launcher)
 {
     for_each(check_launcher);

@@ -345,10 +345,13 @@ static void trace_arenas(const struct python *python, const char *end, int statu
     outcome_clear(&list);
     list = spawn_run(LIST(memshim_path(), "info", traced.folder), NULL);
     cr_expect(strstr(list.out, " nearly empty; at most "), "%s: %s", python->version, list.out);
+    if (report_process_count(traced.report) > 1) { /* of a forked child it is not known what its parent has there */
+        const json_t *arenas = json_object_get(report_process(traced.report, 1), "arenas");
+        cr_expect_gt(number_of(arenas, "mapped"), 10);
+        cr_expect(json_is_null(json_object_get(arenas, "used_bytes")));
+        cr_expect(strstr(list.out, "how much blocks use: those of the parent are not known"), "%s", list.out);
+    }
     outcome_clear(&list);
-    /* Of a forked child it is not known what its parent has there. */
-    if (report_process_count(traced.report) > 1)
-        cr_expect(json_is_null(json_object_get(report_process(traced.report, 1), "arenas")));
     traced_clear(&traced);
     free(script);
 }
@@ -362,4 +365,19 @@ Test(arenas, pinned)
         trace_arenas(&pythons[i], "exit", 0);
     trace_arenas(&pythons[0], "kill", 128 + 9);
     trace_arenas(&pythons[0], "fork", 0);
+}
+
+Test(arenas, sampled)
+{
+    struct python pythons[PYTHONS_MAX];
+    char *script = text_format("%s/tests/targets/pin_arenas.py", test_variable("TEST_SOURCE"));
+
+    cr_assert_gt(pythons_find(pythons), 0);
+    struct traced traced = trace(BY_LAUNCHER, "sample=65536", LIST(pythons[0].path, script, "exit"), NULL);
+    struct outcome info = spawn_run(LIST(memshim_path(), "info", traced.folder), NULL);
+    cr_expect_gt(number_of(json_object_get(report_process(traced.report, 0), "arenas"), "mapped"), 10);
+    cr_expect(strstr(info.out, "how much blocks use: only a sample of them is known"), "%s", info.out);
+    outcome_clear(&info);
+    traced_clear(&traced);
+    free(script);
 }

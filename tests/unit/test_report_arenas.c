@@ -80,6 +80,9 @@ Test(report_arenas, arenas_of_which_not_all_is_known)
         fake_header(&fake)->forked = i == 1;
         fake_header(&fake)->sample = i == 2 ? 1000 : 0;
         report_of_fake(&report);
+        json_t *arenas = line_with(&report, "peak_bytes", 0);
+        cr_expect_eq(number_of(arenas, "count"), 3, "%d", i);
+        cr_expect_eq(number_of(arenas, "bytes"), 3 * ARENA, "%d", i);
         cr_expect_eq(count_with(&report, "sparse"), 0, "%d", i);
         cr_expect_eq(count_with(&report, "pin"), 0, "%d", i);
         free_report(&report);
