@@ -239,7 +239,7 @@ static void follow(struct walk *walk)
             continue;
         for (uint64_t i = scan->first[source]; i < scan->first[source + 1]; i++) {
             uint32_t target = edges[i] & SCAN_EDGE_TARGET;
-            if (edges[i] == SCAN_EDGE_NONE)
+            if (edges[i] == SCAN_EDGE_NONE || (edges[i] & SCAN_EDGE_INTERIOR && source == walk->cached.interpreter))
                 continue;
             if (is_edge_left_over(walk, source, target) || is_behind_items(walk, source, target))
                 continue;
@@ -253,10 +253,14 @@ static void follow(struct walk *walk)
     }
 }
 
-static void follow_root(struct walk *walk, uintptr_t place, uint32_t target, bool late)
+/* The interpreter's data points to objects as such; into other memory do entries of free lists that were left over. */
+static void follow_root(struct walk *walk, uintptr_t place, uint32_t edge, bool late)
 {
     struct scan_cached *cached = &walk->cached;
+    uint32_t target = edge & SCAN_EDGE_TARGET;
 
+    if (edge & SCAN_EDGE_INTERIOR && is_made(walk, target) && is_interpreters(walk, place))
+        return;
     if (is_made(walk, target) && is_interpreters(walk, place) && scan_cached_root(cached, place, target))
         begin_later(walk, target); /* counted as listed */
     else if (late && is_root_left_over(walk, place, target))
@@ -276,7 +280,7 @@ static void walk_from_roots(struct walk *walk)
 
     for (size_t i = 0; i < scan->roots.used / sizeof(*roots); i++)
         if (roots[i] != SCAN_EDGE_NONE)
-            follow_root(walk, places[i], roots[i] & SCAN_EDGE_TARGET, i >= scan->late_roots);
+            follow_root(walk, places[i], roots[i], i >= scan->late_roots);
     follow(walk);
 }
 
