@@ -329,7 +329,8 @@ bool scan_cached_edge(struct scan_cached *cached, uint32_t source, uint32_t targ
     if ((marks & MARK_DICT && is_of_thread(cached, target)) ||
         (marks & (MARK_DICT | MARK_LIBRARY) && is_library_code(cached, target)))
         return true;
-    if (marks & MARK_MADE)
+    /* a list of the interpreter's, as the filters of warnings, has new memory for its items when it grows */
+    if (marks & MARK_MADE && (marks & (MARK_DICT | MARK_ARRAY)) != (MARK_DICT | MARK_ARRAY))
         return false;
     if (marks & MARK_NAMESPACE)
         return cached_is_object(to);
