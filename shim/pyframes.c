@@ -123,20 +123,6 @@ static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint
     return start;
 }
 
-static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint32_t i, uint64_t position,
-                                     enum pycompat_shape shape)
-{
-    if (shape == SHAPE_312)
-        return i == 0 || thread->known[i - 1].kind == PLACE_ENTRY;
-    return shape == SHAPE_OBJECTS || position >> 63;
-}
-
-static _always_inline_ uint32_t meta_of(const struct pyframes_thread *thread, uint32_t i, uint64_t position,
-                                        enum pycompat_shape shape)
-{
-    return NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
-}
-
 /* More room for what is recent, if there is memory. */
 static _cold_ void grow_recent(struct pyframes_thread *thread)
 {
@@ -244,17 +230,6 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
     thread->generation = __atomic_load_n(&codes_generation, __ATOMIC_RELAXED);
 }
 
-/* The stack whose innermost frame is at place `i`, with its position, when all places below have their nodes. */
-static _always_inline_ struct python_stack stack_at(const struct pyframes_thread *thread, uint32_t i, uint32_t parent,
-                                                    uint64_t position, enum pycompat_shape shape)
-{
-    uint64_t entry = is_entry(thread, i, position, shape) ? PYTHON_STACK_ENTRY : 0;
-    uint64_t key =
-        (uint64_t)thread->places[i].id << 32 | raw_offset_of(&compat, position, thread->places[i].code, shape);
-
-    return (struct python_stack){key | entry, parent};
-}
-
 /* Whether the code of the frame at place `i` is known without a look for it. */
 static _always_inline_ bool is_code_known(const struct pyframes_thread *thread, uint32_t i)
 {
@@ -272,13 +247,13 @@ static _always_inline_ bool make_tip(struct pyframes_thread *thread, uint32_t i,
     if (unlikely(known->kind != PLACE_FRAME || !is_code_known(thread, i))) {
         if (!make_node(thread, i, parent, shape))
             return false;
-        *ret = known->kind == PLACE_FRAME ? stack_at(thread, i, parent, position, shape)
+        *ret = known->kind == PLACE_FRAME ? stack_at(&compat, thread, i, parent, position, shape)
                                           : (struct python_stack){0, place->node};
         return true;
     }
     if (place->position != position || known->parent != parent || known->meta != meta_of(thread, i, position, shape))
         place->position = NO_POSITION;
-    *ret = stack_at(thread, i, parent, position, shape);
+    *ret = stack_at(&compat, thread, i, parent, position, shape);
     return true;
 }
 
@@ -391,7 +366,7 @@ static _always_inline_ struct python_stack capture_at(struct pyframes_thread *th
     if (unlikely(code_of(&compat, top) != place->code))
         return capture_other_code(thread, top, at);
     thread->count = at + 1;
-    return stack_at(thread, at, at ? place[-1].node : 0, position_of(&compat, top, shape), shape);
+    return stack_at(&compat, thread, at, at ? place[-1].node : 0, position_of(&compat, top, shape), shape);
 }
 
 /* The same for a stack of which only the inner part is known. */

@@ -6,6 +6,7 @@
 #define SHIM_PYPLACES_H
 
 #include "pycompat.h"
+#include "stacks.h"
 
 #define PLACES_MAX 2048u
 #define PLACES_OPEN 1280u /* > twice the largest depth: every frame may have a C entry of its own */
@@ -116,6 +117,34 @@ static _always_inline_ uint32_t raw_offset_of(const struct pycompat *compat, uin
     if (shape == SHAPE_OBJECTS)
         return (uint32_t)position * compat->lasti_unit;
     return (uint32_t)(position - code - compat->code_bytes);
+}
+
+/* ---- what a place stands for ---- */
+
+static _always_inline_ bool is_entry(const struct pyframes_thread *thread, uint32_t i, uint64_t position,
+                                     enum pycompat_shape shape)
+{
+    if (shape == SHAPE_312)
+        return i == 0 || thread->known[i - 1].kind == PLACE_ENTRY;
+    return shape == SHAPE_OBJECTS || position >> 63;
+}
+
+static _always_inline_ uint32_t meta_of(const struct pyframes_thread *thread, uint32_t i, uint64_t position,
+                                        enum pycompat_shape shape)
+{
+    return NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
+}
+
+/* The stack whose innermost frame is at place `i`, with its position, when all places below have their nodes. */
+static _always_inline_ struct python_stack stack_at(const struct pycompat *compat, const struct pyframes_thread *thread,
+                                                    uint32_t i, uint32_t parent, uint64_t position,
+                                                    enum pycompat_shape shape)
+{
+    uint64_t entry = is_entry(thread, i, position, shape) ? PYTHON_STACK_ENTRY : 0;
+    uint64_t key =
+        (uint64_t)thread->places[i].id << 32 | raw_offset_of(compat, position, thread->places[i].code, shape);
+
+    return (struct python_stack){key | entry, parent};
 }
 
 /* ---- finding what is left of the last stack ---- */
