@@ -52,21 +52,18 @@ static _always_inline_ bool count_can_subtract(const struct ledger_thread *count
     return counters->balance - (int64_t)bytes >= -COUNT_BALANCE_FLUSH;
 }
 
-static _always_inline_ void count_subtract_plainly(struct ledger_thread *counters, uint64_t bytes)
+/* Without a look at the balance. */
+static _always_inline_ void count_subtract_plainly(struct ledger_thread *counters, uint64_t blocks, uint64_t bytes)
 {
-    counters->frees++;
+    counters->frees += blocks;
     counters->freed_bytes += bytes;
     counters->balance -= (int64_t)bytes;
 }
 
 static _always_inline_ void count_subtract(struct ledger_thread *counters, uint64_t blocks, uint64_t bytes)
 {
-    int64_t balance = counters->balance - (int64_t)bytes;
-
-    counters->frees += blocks;
-    counters->freed_bytes += bytes;
-    counters->balance = balance;
-    if (unlikely(balance < -COUNT_BALANCE_FLUSH))
+    count_subtract_plainly(counters, blocks, bytes);
+    if (unlikely(counters->balance < -COUNT_BALANCE_FLUSH))
         count_flush_balance(counters);
 }
 

@@ -95,7 +95,7 @@ static _always_inline_ enum plain_left plain_leave(void *p, uint64_t of, uint64_
         state->busy = 0;
         return PLAIN_NOT_LEFT;
     }
-    count_subtract_plainly(thread->counters, size);
+    count_subtract_plainly(thread->counters, 1, size);
     records_give_plainly(&thread->records, block_record(ref));
     prefix[1] = BLOCK_FREED;
     state->busy = 0;

@@ -338,12 +338,12 @@ static _noinline_ struct python_stack capture_other_code(struct pyframes_thread 
 {
     struct python_stack stack = {0, 0};
     uint32_t parent = at ? thread->places[at - 1].node : 0;
-    bool made = false;
+    bool made;
 
-    thread->count = at + 1;
     if (thread->known[at].kind != PLACE_FRAME)
-        made = false;
-    else if (compat.shape == SHAPE_OBJECTS)
+        return capture_elsewhere(thread, top);
+    thread->count = at + 1;
+    if (compat.shape == SHAPE_OBJECTS)
         made = make_tip(thread, at, parent, &stack, SHAPE_OBJECTS);
     else if (compat.shape == SHAPE_311)
         made = make_tip(thread, at, parent, &stack, SHAPE_311);

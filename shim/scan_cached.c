@@ -89,6 +89,7 @@ static bool holds_objects(const struct scan_cached *cached, uint32_t block)
     cached_for_each_edge(cached, block, find_object, &holds);
     return holds;
 }
+
 /* ---- which pointers ---- */
 
 /* Something callable may be a function of the program's that is to be called some day; an instance or a class is more than the
@@ -165,8 +166,6 @@ static bool is_text(const struct scan_cached *cached, const struct scan_block *b
     return length >= strlen(wanted) && memcmp(text, wanted, strlen(wanted)) == 0;
 }
 
-/* What the interpreter has by itself in the dict of a thread: a list of what is being printed, which is empty most of the time; for
- * each threading.local what leads to its values, which the local itself has; asyncio's loop. */
 static void find_other_than_text(const struct scan_cached *cached, uint32_t target, void *ret)
 {
     *(bool *)ret |=
@@ -185,6 +184,8 @@ static bool is_module_key(const struct scan_cached *cached, uint32_t target)
     return !other;
 }
 
+/* What the interpreter has by itself in the dict of a thread: a list of what is being printed, which is empty most of the time; for
+ * each threading.local what leads to its values, which the local itself has; asyncio's loop. */
 static bool is_of_thread(const struct scan_cached *cached, uint32_t target)
 {
     const struct scan_block *block = cached_block(cached, target);
