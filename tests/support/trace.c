@@ -207,7 +207,9 @@ static void describe_leak(const json_t *leak, FILE *out)
     size_t i;
     json_t *frame;
 
-    fprintf(out, "pid %lld %s: %lld blocks, %lld bytes:", (long long)json_integer_value(json_object_get(leak, "pid")),
+    fprintf(out,
+            "pid %lld %s%s %s: %lld blocks, %lld bytes:", (long long)json_integer_value(json_object_get(leak, "pid")),
+            json_is_true(json_object_get(leak, "suppressed")) ? "suppressed " : "", text_of(leak, "kind"),
             text_of(leak, "domain"), (long long)json_integer_value(json_object_get(leak, "blocks")),
             (long long)json_integer_value(json_object_get(leak, "bytes")));
     json_array_foreach(json_object_get(leak, "stack"), i, frame)
