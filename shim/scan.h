@@ -6,7 +6,7 @@
  *
  *   scan_index    live records, ordered by address
  *   scan_edges    words of blocks -> pointers to blocks (scan_python: which words count)
- *   scan_roots    the same from modules, stacks and foreign memory (scan_heap, scan_threads, scan_modules)
+ *   scan_roots    the same from modules, stacks and foreign memory (scan_heap, scan_stacks, scan_modules)
  *   scan_graph    pointers -> kinds
  *
  * Memory is read by system calls (scan_memory.h), so that nothing here can fault; other threads may go on meanwhile. Takes no

@@ -183,6 +183,8 @@ static uint32_t flags_of_name(const char *name, bool inode)
 {
     if (strcmp(name, "[heap]") == 0)
         return MAPPING_HEAP;
+    if (strcmp(name, "[stack]") == 0)
+        return MAPPING_STACK;
     if (strncmp(name, "[v", 2) == 0 || strncmp(name, "[uprobes", 8) == 0)
         return MAPPING_ODD;
     return inode || *name == '/' || strncmp(name, "anon_inode:", 11) == 0 ? MAPPING_FILE : 0;

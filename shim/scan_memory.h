@@ -72,9 +72,10 @@ enum scan_mapping_flags {
     MAPPING_WRITE = 1u << 1,
     MAPPING_EXEC = 1u << 2,
     MAPPING_SHARED = 1u << 3,
-    MAPPING_FILE = 1u << 4, /* of a file or device */
-    MAPPING_HEAP = 1u << 5, /* [heap] */
-    MAPPING_ODD = 1u << 6,  /* [vvar], [vdso].. */
+    MAPPING_FILE = 1u << 4,  /* of a file or device */
+    MAPPING_HEAP = 1u << 5,  /* [heap] */
+    MAPPING_ODD = 1u << 6,   /* [vvar], [vdso].. */
+    MAPPING_STACK = 1u << 7, /* [stack], of the first thread */
 };
 
 struct scan_mapping {

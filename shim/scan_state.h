@@ -130,7 +130,7 @@ void scan_area(struct scan *scan, const struct scan_mapping *mapping, uintptr_t 
 /* Pymalloc's arena in a forked child: blocks of the parent are roots. */
 void scan_inherited(struct scan *scan, uintptr_t start, uintptr_t end);
 
-/* ---- scan_threads.c ---- */
+/* ---- scan_stacks.c ---- */
 
 /* Adds holes for the unused parts of stacks: below stack pointers, and of threads that have ended. */
 void scan_stacks(struct scan *scan);

@@ -21,11 +21,12 @@ struct shape {
 ParameterizedTestParameters(leak_kinds, shapes)
 {
     static struct shape shapes[] = {
-        {"lost_block", 10, 0, 0, 0},      {"lost_chain", 1, 9, 0, 0},      {"lost_cycle", 1, 9, 0, 0},
-        {"middle_only", 0, 0, 10, 0},     {"in_freed_block", 10, 0, 0, 0}, {"in_data", 0, 0, 0, 10},
-        {"in_thread_local", 0, 0, 0, 10}, {"in_specific", 0, 0, 0, 10},    {"on_stack", 0, 0, 0, 10},
-        {"on_other_stack", 0, 0, 0, 10},  {"on_ended_stack", 10, 0, 0, 0}, {"on_dead_stack", 10, 0, 0, 0},
-        {"in_register", 0, 0, 0, 10},     {"lost_tree", 1, 9, 0, 0},
+        {"lost_block", 10, 0, 0, 0},      {"lost_chain", 1, 9, 0, 0},       {"lost_cycle", 1, 9, 0, 0},
+        {"middle_only", 0, 0, 10, 0},     {"in_freed_block", 10, 0, 0, 0},  {"in_data", 0, 0, 0, 10},
+        {"in_thread_local", 0, 0, 0, 10}, {"in_specific", 0, 0, 0, 10},     {"on_stack", 0, 0, 0, 10},
+        {"on_other_stack", 0, 0, 0, 10},  {"on_ended_stack", 10, 0, 0, 0},  {"on_dead_stack", 10, 0, 0, 0},
+        {"in_register", 0, 0, 0, 10},     {"lost_tree", 1, 9, 0, 0},        {"beside_stack", 0, 0, 0, 10},
+        {"above_stack", 10, 0, 0, 0},     {"on_ended_stacks", 20, 0, 0, 0},
     };
     return cr_make_param_array(struct shape, shapes, sizeof(shapes) / sizeof(*shapes));
 }

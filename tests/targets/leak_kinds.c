@@ -5,6 +5,8 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define COUNT 10
 #define SIZE 1000
@@ -170,6 +172,93 @@ VISIBLE static void on_dead_stack(void)
     use(space);
 }
 
+/* ---- stacks that the program gives: several in one mapping ---- */
+
+#define GIVEN (1u << 20)
+
+/* As one mapping, nothing between them. */
+static char *map_parts(int parts)
+{
+    return mmap(NULL, (size_t)parts * GIVEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* Comes back when the thread sleeps in pause(): then it is known how much of its stack it uses. */
+static void run_on(char *stack, void *(*function)(void *))
+{
+    char path[64], state[64] = "";
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int tid;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, stack, GIVEN);
+    pthread_create(&thread, &attributes, function, NULL);
+    read(ready[0], &tid, sizeof(tid));
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+    while (!strstr(state, ") S ")) {
+        FILE *file = fopen(path, "r");
+        CHECK(file && fgets(state, sizeof(state), file));
+        fclose(file);
+    }
+}
+
+static void *wait_here(void *unused)
+{
+    int tid = (int)syscall(SYS_gettid);
+
+    write(ready[1], &tid, sizeof(tid));
+    for (;;)
+        pause();
+    return unused;
+}
+
+static void *lose_and_wait(void *unused)
+{
+    on_dead_stack();
+    return wait_here(unused);
+}
+
+/* A thread waits on a stack, and below that the program keeps its blocks. */
+VISIBLE static void beside_stack(void)
+{
+    char *memory = map_parts(2);
+    void **table = use(memory);
+
+    pipe(ready);
+    for (int i = 0; i < COUNT; i++)
+        table[i] = make();
+    run_on(memory + GIVEN, wait_here);
+}
+
+/* Of two stacks side by side each has an unused part. */
+VISIBLE static void above_stack(void)
+{
+    char *memory = map_parts(2);
+
+    pipe(ready);
+    run_on(memory, wait_here);
+    run_on(memory + GIVEN, lose_and_wait);
+}
+
+static void *end_with_others(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    return end_with_blocks(NULL);
+}
+
+/* Two stacks of the C library's: they may lie side by side. */
+VISIBLE static void on_ended_stacks(void)
+{
+    pthread_barrier_t barrier;
+    pthread_t threads[2];
+
+    pthread_barrier_init(&barrier, NULL, 2);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, end_with_others, &barrier);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+
 /* The only pointer comes into being in the register. */
 VISIBLE static void in_register(void)
 {
@@ -198,11 +287,23 @@ static const struct {
     const char *name;
     void (*run)(void);
 } shapes[] = {
-    {"lost_block", lost_block},           {"lost_chain", lost_chain},         {"lost_cycle", lost_cycle},
-    {"middle_only", middle_only},         {"in_freed_block", in_freed_block}, {"in_data", in_data},
-    {"in_thread_local", in_thread_local}, {"in_specific", in_specific},       {"on_stack", on_stack},
-    {"on_other_stack", on_other_stack},   {"on_ended_stack", on_ended_stack}, {"on_dead_stack", on_dead_stack},
-    {"in_register", in_register},         {"lost_tree", lost_tree},
+    {"lost_block", lost_block},
+    {"lost_chain", lost_chain},
+    {"lost_cycle", lost_cycle},
+    {"middle_only", middle_only},
+    {"in_freed_block", in_freed_block},
+    {"in_data", in_data},
+    {"in_thread_local", in_thread_local},
+    {"in_specific", in_specific},
+    {"on_stack", on_stack},
+    {"on_other_stack", on_other_stack},
+    {"on_ended_stack", on_ended_stack},
+    {"on_dead_stack", on_dead_stack},
+    {"in_register", in_register},
+    {"lost_tree", lost_tree},
+    {"beside_stack", beside_stack},
+    {"above_stack", above_stack},
+    {"on_ended_stacks", on_ended_stacks},
 };
 
 int main(int argc, char **argv)
