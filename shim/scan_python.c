@@ -36,6 +36,8 @@ static bool is_immortal(const struct scan_python *python, uint64_t refs)
 
 static bool is_count(const struct scan_python *python, uint64_t refs)
 {
+    if (python->minor >= 14 && refs >> 32 & UINT16_MAX) /* between the count and the flags */
+        return false;
     if (is_immortal(python, refs))
         return true;
     if (python->minor >= 14)
@@ -43,14 +45,23 @@ static bool is_count(const struct scan_python *python, uint64_t refs)
     return refs < 1u << 28;
 }
 
+/* From 3.14 on an object in a free list has the address of the next one for its count. Only static types have such lists. */
+static bool is_next_parked(const struct scan_python *python, uint64_t refs, uintptr_t type)
+{
+    return python->minor >= 14 && refs >> 32 && pycompat_plausible(refs) &&
+           type - python->interpreter->start < python->interpreter->end - python->interpreter->start &&
+           scan_index_find(python->index, refs) != SCAN_NONE;
+}
+
 /* `size`: whole words of the block that can be read, of its `whole` bytes. */
 static const struct scan_type *type_at(struct scan_python *python, const uint64_t *words, size_t size, uint64_t whole,
                                        unsigned offset)
 {
-    if (size < offset + 16u || !is_count(python, words[offset / 8]))
+    if (size < offset + 16u)
         return NULL;
     uintptr_t address = words[offset / 8 + 1];
-    if (!pycompat_plausible(address))
+    if (!pycompat_plausible(address) ||
+        (!is_count(python, words[offset / 8]) && !is_next_parked(python, words[offset / 8], address)))
         return NULL;
     const struct scan_type *type = scan_type_get(python, address, 0);
     if (!type || !(type->flags & TYPE_VALID) || type->head != offset)
@@ -141,13 +152,18 @@ static bool is_survivor(const struct scan_python *python, const struct scan_type
     return (refs == 0 && type->flags & TYPE_HEAP) || (type->flags & TYPE_STRING && is_immortal(python, refs));
 }
 
-/* What an object holds that is parked in a free list is stale, but for the link to the next one, which stands in one of the
- * first two words after its type. */
-static void clear_parked(const struct scan_type *type, uint64_t *words, size_t size)
+/* What an object holds that is parked in a free list is stale, but for the link to the next one, which stands in place of the
+ * count, or, up to 3.13, in one of the first two words after the type. */
+static void clear_parked(const struct scan_python *python, size_t head, uint64_t *words, size_t size)
 {
     for (size_t offset = 0; offset < size; offset += 8)
-        if (offset != type->head + 16u && offset != type->head + 24u)
+        if (python->minor >= 14 ? offset != head : offset != head + 16 && offset != head + 24)
             words[offset / 8] = 0;
+}
+
+static bool is_parked(const struct scan_python *python, uint64_t refs)
+{
+    return refs == 0 || !is_count(python, refs);
 }
 
 /* Of the word with a str's state the interpreter writes 8 bits: the others are what was left of a pointer before, which then leads
@@ -185,9 +201,10 @@ const struct scan_type *scan_python_look(struct scan_python *python, struct scan
                     (type->flags & TYPE_DICT ? FACT_DICT : 0) | (type->flags & TYPE_LIST ? FACT_LIST : 0) |
                     (type->flags & TYPE_CONSTANT ? FACT_CONSTANT : 0) | (type->flags & TYPE_FRAME ? FACT_FRAME : 0) |
                     (type->flags & TYPE_FOREIGN ? FACT_FOREIGN : 0) | (type->flags & TYPE_GC ? FACT_COLLECTED : 0);
-    if (words[type->head / 8] == 0) {
+    if (is_parked(python, words[type->head / 8])) {
+        *ret_references = 0;
         block->facts |= FACT_PARKED;
-        clear_parked(type, words, *size);
+        clear_parked(python, type->head, words, *size);
         return type;
     }
     clear_borrowed(python, type, words, *size);

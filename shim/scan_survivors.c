@@ -211,7 +211,9 @@ static bool is_parked(const struct scan *scan, const struct scan_block *block)
 {
     uint32_t references;
     return scan->python.running &&
-           scan_copy(&scan->reader, &references, block->start + block->object, sizeof(references)) && references == 0;
+           (block->facts & FACT_PARKED ||
+            (scan_copy(&scan->reader, &references, block->start + block->object, sizeof(references)) &&
+             references == 0));
 }
 
 int scan_is_survivor(void *context, uint32_t number)

@@ -121,7 +121,8 @@ ParameterizedTest(struct python *python, leak_kinds, ints)
     const char *argv[] = {python->path, script, NULL};
     struct traced traced = trace(BY_LAUNCHER, NULL, argv, NULL);
 
-    cr_expect_geq(report_blocks(traced.report, "reachable", "keep_address"), 2 * 10, "%s: with the ints", python->path);
+    /* With the ints, which from 3.14 on may be such that others have had before. */
+    cr_expect_geq(report_blocks(traced.report, "reachable", "keep_address"), 10, "%s", python->path);
     cr_expect_eq(report_blocks(traced.report, "indirect", NULL), 0, "%s", python->path);
     cr_expect_eq(report_blocks(traced.report, "definite", "forget_address"), 10, "%s", python->path);
     cr_expect_eq(report_blocks(traced.report, "definite", NULL), 10, "%s", python->path);
