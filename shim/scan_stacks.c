@@ -16,11 +16,12 @@
 #define RED_ZONE 128u
 #define TCB_SEARCH 16384u /* bytes at the top of a stack where the C library's descriptor of the thread may begin */
 #define TCB_ALIGN 64u
-#define TCB_SIZE 2048u   /* as far as it is looked at */
-#define TCB_SELF 16u     /* the descriptor's address, twice: at 0 and here */
-#define TID_USUAL 0x2d0u /* in the descriptor */
-#define LINK_BEFORE 16u  /* the link of the lists stands this far before the thread's id */
-#define HEADS_NEAR 128u  /* bytes around the head of one list where those of the others are */
+#define TCB_SIZE 2048u         /* as far as it is looked at */
+#define TCB_SELF 16u           /* the descriptor's address, twice: at 0 and here */
+#define TID_USUAL 0x2d0u       /* in the descriptor */
+#define LINK_BEFORE 16u        /* the link of the lists stands this far before the thread's id */
+#define HEADS_NEAR 128u        /* bytes around the head of one list where those of the others are */
+#define STACK_MAX (1ull << 36) /* bytes: no address, as other words of a descriptor are */
 #define STACKS_MAX (1u << 20)
 
 struct stack {
@@ -73,7 +74,8 @@ static uintptr_t stack_start(const struct scan *scan, uintptr_t descriptor)
         return 0;
     for (size_t i = TCB_ALIGN / 8; i + 1 < ARRAY_SIZE(words); i++) {
         uint64_t start = words[i], size = words[i + 1], above = descriptor - start;
-        if (start && start < descriptor && above < size && size - above <= TCB_SEARCH && start % 8 == 0)
+        if (start % 8 == 0 && start < descriptor && size <= STACK_MAX && above < size && size - above <= TCB_SEARCH &&
+            scan_mapping_find(&scan->mappings, start))
             return start;
     }
     return 0;
