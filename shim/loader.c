@@ -11,7 +11,6 @@
 #include "pymem.h"
 #include "real.h"
 #include "thread.h"
-#include "unwind.h"
 #include "unwind_slow.h"
 
 #include <dlfcn.h>
@@ -28,14 +27,11 @@ _exported_ int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, vo
 static _cold_ void note_changes(void *handle)
 {
     struct thread *thread = thread_enter();
-    uint32_t epoch = modules_epoch;
 
     if (!thread)
         return;
     thread_local_state.busy = BUSY_NESTED;
     modules_update();
-    if (modules_epoch != epoch)
-        unwind_flush();
     if (handle) {
         pymem_start(handle);
         imports_redirect(handle);

@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "compiler.h"
 #include "ledger.h"
+#include "unwind_rules.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -304,6 +305,7 @@ static void retire_gone(void)
     }
     known_count = kept;
     __atomic_store_n(&modules_epoch, modules_epoch + 1, __ATOMIC_RELEASE);
+    rules_flush();
 }
 
 static void update_once(void)

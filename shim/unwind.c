@@ -57,10 +57,10 @@ void unwind_fork_child(void)
 static void forget(struct unwind_thread *thread)
 {
     thread->count = 0;
-    thread->stamp++;
+    thread->stamp += BRANCH_STAMP;
     if (unlikely(!thread->stamp)) { /* all numbers have been used */
         memset(thread->branches, 0, BRANCHES * sizeof(*thread->branches));
-        thread->stamp = 1;
+        thread->stamp = BRANCH_STAMP;
     }
 }
 
@@ -113,14 +113,10 @@ struct unwind_thread *unwind_thread_new(void)
 void unwind_thread_reset(struct unwind_thread *thread)
 {
     forget(thread);
+    thread->era = 0;
     thread->generation = 0;
     thread->countdown = check_every;
     thread->memory = (struct memory){0};
-}
-
-void unwind_flush(void)
-{
-    rules_flush();
 }
 
 struct slow_frame *state_slow(struct unwind_thread *thread)
@@ -198,17 +194,10 @@ uint32_t chain_node(struct unwind_thread *thread)
 
 /* ---- captures ---- */
 
-/* Whether the capture begins with nothing to be forgotten, or checked: rules and modules are the same, and the stack. */
-static _always_inline_ bool is_plain(const struct unwind_thread *thread, uintptr_t sp)
-{
-    return thread->generation == __atomic_load_n(&rules_generation, __ATOMIC_ACQUIRE) &&
-           thread->epoch == (__atomic_load_n(&modules_epoch, __ATOMIC_RELAXED) & 0xffffff) && !check_every &&
-           memory_is_here(&thread->memory, sp);
-}
-
 /* Forgets what may not be right any more. */
 static void begin_capture(struct unwind_thread *thread, uintptr_t sp)
 {
+    uint32_t era = __atomic_load_n(&rules_era, __ATOMIC_ACQUIRE);
     uint32_t generation = __atomic_load_n(&rules_generation, __ATOMIC_ACQUIRE);
     uint32_t epoch = __atomic_load_n(&modules_epoch, __ATOMIC_RELAXED) & 0xffffff;
 
@@ -217,6 +206,7 @@ static void begin_capture(struct unwind_thread *thread, uintptr_t sp)
         thread->generation = generation;
         thread->epoch = epoch;
     }
+    thread->era = check_every ? 0 : era;
     if (unlikely(!memory_enter(&thread->memory, sp)))
         forget(thread);
 }
@@ -270,15 +260,16 @@ static _cold_ uint32_t capture_checked(struct unwind_thread *thread, const struc
     return node;
 }
 
-static uint32_t capture_walk(struct unwind_thread *thread, const struct unwind_start *start)
+/* `frame` (or NULL): the hook's, where the stack begins. */
+static uint32_t capture_walk(struct unwind_thread *thread, const struct unwind_start *start, void *const *frame)
 {
     if (unlikely(!walk_stack(thread, start)))
         return capture_slow(thread, start);
     uint32_t node = chain_node(thread);
     if (unlikely(check_every) && unlikely(thread->countdown-- <= 1))
         node = capture_checked(thread, start, node);
-    if (likely(thread->count)) /* else there was a difference */
-        branch_keep(thread, start, node);
+    if (likely(thread->count) && frame) /* no count: there was a difference */
+        branch_keep(thread, frame, node);
     return node;
 }
 
@@ -297,45 +288,50 @@ static _cold_ uint32_t check_branch(struct unwind_thread *thread, const struct u
     return capture_checked(thread, start, walked);
 }
 
-/* No branch led to a node, or it has to be checked. */
-static _cold_ uint32_t capture_start(struct unwind_thread *thread, struct unwind_start start, uint32_t node)
+uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start)
 {
     int saved = errno;
 
-    node = node ? check_branch(thread, &start, node) : capture_walk(thread, &start);
+    begin_capture(thread, start->sp);
+    uint32_t node = capture_walk(thread, start, NULL);
     errno = saved;
     return node;
 }
 
-static uint32_t capture(struct unwind_thread *thread, struct unwind_start start)
-{
-    begin_capture(thread, start.sp);
-    uint32_t node = branch_find(thread, &start);
-    return likely(node) && likely(!check_every) ? node : capture_start(thread, start, node);
-}
-
-uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start *start)
-{
-    return capture(thread, *start);
-}
-
-static _noinline_ uint32_t capture_anew(struct unwind_thread *thread, void *const *frame)
-{
-    return capture(thread, unwind_caller(frame));
-}
-
+/* No branch led to a node. */
 static _noinline_ uint32_t capture_unmet(struct unwind_thread *thread, void *const *frame)
 {
-    return capture_start(thread, unwind_caller(frame), 0);
+    const struct unwind_start start = unwind_caller(frame);
+    int saved = errno;
+
+    begin_capture(thread, start.sp);
+    uint32_t node = capture_walk(thread, &start, frame);
+    errno = saved;
+    return node;
 }
 
-/* All that is not usual is left to functions of their own, so that this one has no registers to save. */
-uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+/* There may be something to forget or to check. */
+static _noinline_ uint32_t capture_anew(struct unwind_thread *thread, void *const *frame)
 {
     const struct unwind_start start = unwind_caller(frame);
+    int saved = errno;
 
-    if (unlikely(!is_plain(thread, start.sp)))
+    begin_capture(thread, start.sp);
+    uint32_t node = branch_find(thread, frame);
+    if (!node)
+        return capture_unmet(thread, frame);
+    if (unlikely(check_every))
+        node = check_branch(thread, &start, node);
+    errno = saved;
+    return node;
+}
+
+/* All that is not usual is left to functions of their own, so that this one has no registers to save. A branch that is met
+ * begins at this stack pointer, and was kept when the stack there was that of the capture: thread->memory needs no look. */
+uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+{
+    if (unlikely(thread->era != __atomic_load_n(&rules_era, __ATOMIC_ACQUIRE)))
         return capture_anew(thread, frame);
-    uint32_t node = branch_find(thread, &start);
+    uint32_t node = branch_find(thread, frame);
     return likely(node) ? node : capture_unmet(thread, frame);
 }

@@ -33,6 +33,12 @@ static inline struct unwind_start unwind_caller(void *const *here)
     return (struct unwind_start){(uintptr_t)here[1], (uintptr_t)(here + 2), (uintptr_t)here[0]};
 }
 
+/* Where that frame pointer was read, or NULL. */
+static inline const uintptr_t *unwind_saved_fp(void *const *here)
+{
+    return (const uintptr_t *)here;
+}
+
 #else
 
 /* The return address alone: frames of other machines have it elsewhere, and a call that is a jump takes them down. The
@@ -47,6 +53,12 @@ static inline uintptr_t unwind_return_address(void *const *here)
 static inline struct unwind_start unwind_caller(void *const *here)
 {
     return (struct unwind_start){(uintptr_t)here, 0, 0};
+}
+
+static inline const uintptr_t *unwind_saved_fp(void *const *here)
+{
+    (void)here;
+    return NULL;
 }
 
 #endif
@@ -79,8 +91,5 @@ uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start 
 
 /* The same from the caller of the function with this frame (unwind_caller). */
 uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame);
-
-/* Code was unloaded or loaded at used addresses: every thread forgets its rules and last stack before its next capture. */
-void unwind_flush(void);
 
 #endif

@@ -18,46 +18,62 @@ static bool all_here(const struct unwind_thread *thread, const struct unwind_wor
 }
 
 /* That of the same branch where it ended elsewhere in the trunk, or the next in turn. */
-static struct unwind_branch *choose_place(struct unwind_thread *thread, const struct unwind_start *start)
+static struct unwind_branch *choose_place(struct unwind_thread *thread, void *const *frame)
 {
-    struct unwind_branch *first = branch_first(thread, start);
+    struct unwind_branch *first = branch_first(thread, frame);
 
     for (unsigned way = 0; way < BRANCH_WAYS; way++) {
         struct unwind_branch *branch = branch_way(first, way);
-        if (branch->stamp != thread->stamp || (branch_begins(thread, branch, start) && branch_is_same(branch, start)))
+        bool is_void = (branch->start & ~(BRANCH_STAMP - 1)) != thread->stamp;
+        if (is_void || (branch_begins(thread, branch, frame) && branch_is_same(branch)))
             return branch;
     }
     return branch_way(first, thread->turn++ % BRANCH_WAYS);
 }
 
-void branch_keep(struct unwind_thread *thread, const struct unwind_start *start, uint32_t node)
+/* The words from the trunk to the innermost frame, and the frame pointer with which the hook was called, where that leads to
+ * older frames: *ret_count of them. False: they are not of the kind. */
+static bool gather(const struct unwind_thread *thread, void *const *frame, struct unwind_word *words,
+                   uint32_t *ret_count)
 {
-    uint32_t kept = thread->kept, begin = chain_begin(thread, thread->count);
+    const struct unwind_frame *join = &thread->frames[thread->kept - 1], *leaf = &thread->frames[thread->count - 1];
+    uint32_t count = leaf->words - join->words, total = count + leaf->fp_used, odd = total & 1;
+    const uintptr_t *fp = unwind_saved_fp(frame);
 
-    if (!node || kept <= begin || thread->dropped || thread->rootless)
+    if (total > BRANCH_WORDS || (leaf->fp_used && !fp) || !all_here(thread, thread->words + join->words, count))
+        return false;
+    words[0] = (struct unwind_word){&constant, constant};
+    memcpy(words + odd, thread->words + join->words, count * sizeof(*words));
+    if (leaf->fp_used)
+        words[odd + count] = (struct unwind_word){fp, leaf->fp};
+    *ret_count = total + odd;
+    return true;
+}
+
+void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node)
+{
+    const struct unwind_start start = unwind_caller(frame);
+    uint32_t kept = thread->kept, begin = chain_begin(thread, thread->count), count;
+    struct unwind_word words[BRANCH_WORDS];
+
+    if (!node || kept <= begin || thread->dropped || thread->rootless || start.pc >= BRANCH_STAMP ||
+        !gather(thread, frame, words, &count))
         return;
-    const struct unwind_frame *join = &thread->frames[kept - 1], *leaf = &thread->frames[thread->count - 1];
-    uint32_t count = leaf->words - join->words;
-    if (count > BRANCH_WORDS || !all_here(thread, thread->words + join->words, count))
-        return;
-    uint32_t odd = count & 1;
-    struct unwind_branch *branch = choose_place(thread, start);
+    const struct unwind_frame *join = &thread->frames[kept - 1];
+    struct unwind_branch *branch = choose_place(thread, frame);
     *branch = (struct unwind_branch){
-        .pc = start->pc,
-        .sp = start->sp,
-        .fp = start->fp,
+        .start = thread->stamp | start.pc,
+        .sp = start.sp,
+        .join_kind = frame_kind(join),
         .join_sp = join->sp,
         .join_fp = join->fp,
-        .join_lag = join->lag,
+        .join_fp_used = join->fp_used,
         .join = kept,
         .join_node = join->node[thread->chain_parity],
-        .begin = begin,
+        .low = first_word(thread, begin),
         .node = node,
-        .stamp = thread->stamp,
         .parity = thread->chain_parity & 1,
-        .count = (uint8_t)(count + odd),
-        .fp_used = leaf->fp_used,
+        .count = (uint16_t)count,
     };
-    branch->words[0] = (struct unwind_word){&constant, constant};
-    memcpy(branch->words + odd, thread->words + join->words, count * sizeof(*branch->words));
+    memcpy(branch->words, words, count * sizeof(*words));
 }

@@ -17,28 +17,32 @@
 #define BRANCH_WAYS 4u                  /* in a set: the same place called in different ways; a power of two */
 #define BRANCH_WORDS 12u                /* what has more of them is walked each time */
 
+/* In branch.start: the rest of it is an address. */
+#define BRANCH_STAMP (1ULL << 48)
+
 struct unwind_branch {
-    uintptr_t pc, sp, fp; /* where it begins; fp only where fp_used */
+    uint64_t start;     /* thread->stamp for which all this is right, and where it begins: pc */
+    uintptr_t sp;       /* likewise */
+    uint64_t join_kind; /* frame_kind of the frame of the trunk in which it ends */
     uintptr_t join_sp, join_fp;
     uint32_t join; /* frames of the trunk that belong to the stack */
     uint32_t join_node;
-    uint32_t begin; /* of the chain (chain_begin), in the trunk */
+    uint32_t low; /* first word of the trunk that does */
     uint32_t node;
-    uint32_t stamp; /* thread->stamp for which all this is right, never 0 */
-    uint16_t join_lag;
-    uint8_t count;      /* of words, an even number: the outermost may be one that is always as it was */
-    uint8_t parity : 1; /* of the chain's nodes */
-    bool fp_used : 1;
+    uint16_t count; /* of words, an even number: the outermost may be one that is always as it was */
+    uint8_t parity; /* of the chain's nodes */
+    bool join_fp_used;
     struct unwind_word words[BRANCH_WORDS]; /* in the reverse of the order of reading, as the trunk's */
 };
 
 _Static_assert(sizeof(struct unwind_branch) == 256, "whole cache lines");
 
-/* Where a branch that begins at `start` is looked for first.. */
-static _always_inline_ struct unwind_branch *branch_first(const struct unwind_thread *thread,
-                                                          const struct unwind_start *start)
+/* Where a branch that begins at the caller of the hook with this frame is looked for first.. */
+static _always_inline_ struct unwind_branch *branch_first(const struct unwind_thread *thread, void *const *frame)
 {
-    return &thread->branches[(start->pc + start->sp * 8) * 0x9e3779b97f4a7c15ULL >> (64 - BRANCHES_SHIFT)];
+    const struct unwind_start start = unwind_caller(frame);
+
+    return &thread->branches[(start.pc + start.sp * 8) * 0x9e3779b97f4a7c15ULL >> (64 - BRANCHES_SHIFT)];
 }
 
 /* ..and then: in the same set, whose branches begin at different places of it. */
@@ -48,19 +52,18 @@ static _always_inline_ struct unwind_branch *branch_way(struct unwind_branch *fi
 }
 
 static _always_inline_ bool branch_begins(const struct unwind_thread *thread, const struct unwind_branch *branch,
-                                          const struct unwind_start *start)
+                                          void *const *frame)
 {
-    return branch->pc == start->pc && branch->sp == start->sp && branch->stamp == thread->stamp;
+    const struct unwind_start start = unwind_caller(frame);
+
+    return branch->start == (thread->stamp | start.pc) && branch->sp == start.sp;
 }
 
 /* Whether what the steps from its beginning read is as it was. */
-reads_stacks static _always_inline_ bool branch_is_same(const struct unwind_branch *branch,
-                                                        const struct unwind_start *start)
+reads_stacks static _always_inline_ bool branch_is_same(const struct unwind_branch *branch)
 {
     const struct unwind_word *word = branch->words + branch->count;
 
-    if (unlikely(branch->fp_used && branch->fp != start->fp))
-        return false;
     for (; word > branch->words; word -= 2)
         if (*word[-1].address != word[-1].value || *word[-2].address != word[-2].value)
             return false;
@@ -73,26 +76,29 @@ static _always_inline_ bool branch_joins(const struct unwind_thread *thread, con
     if (unlikely(branch->join > thread->count))
         return false;
     const struct unwind_frame *frame = &thread->frames[branch->join - 1];
-    if (unlikely(frame->sp != branch->join_sp || frame->lag != branch->join_lag ||
-                 frame->node[branch->parity] != branch->join_node || (frame->fp_used && frame->fp != branch->join_fp)))
+    if (unlikely(frame->sp != branch->join_sp || frame_kind(frame) != branch->join_kind ||
+                 frame->node[branch->parity] != branch->join_node ||
+                 (branch->join_fp_used && frame->fp != branch->join_fp)))
         return false;
-    return likely(verify(thread, branch->join - 1, branch->begin) == branch->join);
+    const struct unwind_word *low = thread->words + branch->low;
+    return likely(same_words(thread->words + (uint32_t)branch->join_kind, low) <= low);
 }
 
-/* The node of the stack that begins at `start`, or 0: it has to be walked. */
-static _always_inline_ uint32_t branch_find(struct unwind_thread *thread, const struct unwind_start *start)
+/* The node of the stack that begins at the caller of the hook with this frame, or 0: it has to be walked. */
+static _always_inline_ uint32_t branch_find(const struct unwind_thread *thread, void *const *frame)
 {
-    struct unwind_branch *first = branch_first(thread, start);
+    struct unwind_branch *first = branch_first(thread, frame);
 
     for (unsigned way = 0; way < BRANCH_WAYS; way++) {
         const struct unwind_branch *branch = branch_way(first, way);
-        if (branch_begins(thread, branch, start) && branch_is_same(branch, start))
+        if (branch_begins(thread, branch, frame) && branch_is_same(branch))
             return branch_joins(thread, branch) ? branch->node : 0;
     }
     return 0;
 }
 
-/* Keeps the way that was just walked to the stack in thread->frames, if it is of the kind that can be found again. */
-void branch_keep(struct unwind_thread *thread, const struct unwind_start *start, uint32_t node);
+/* Keeps the way that was just walked from the hook with this frame to the stack in thread->frames, if it is of the kind that
+ * can be found again. */
+void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node);
 
 #endif

@@ -7,6 +7,7 @@
 
 struct rules_slot rules_slots[(1u << RULES_SHIFT_MAX) + RULES_PROBES];
 uint32_t rules_generation = 1;
+uint32_t rules_era = 1;
 uint32_t rules_shift = RULES_SHIFT_FIRST;
 
 static uint32_t entered; /* since the table has its size, more or less: replaced ones count again */
@@ -86,4 +87,6 @@ void rules_flush(void)
             __atomic_store_n(&rules_slots[i].key, 0, __ATOMIC_RELAXED);
     } while (
         !__atomic_compare_exchange_n(&rules_generation, &generation, next, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    if (unlikely(!__atomic_add_fetch(&rules_era, 1, __ATOMIC_RELEASE))) /* all numbers have been used */
+        __atomic_add_fetch(&rules_era, 1, __ATOMIC_RELEASE);
 }

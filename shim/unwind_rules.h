@@ -32,6 +32,9 @@ extern _hidden_ uint32_t rules_shift;
 /* 1 to 65535. A raise outdates all entries. */
 extern _hidden_ uint32_t rules_generation;
 
+/* Raised after that, never 0: whoever finds it as it was need not look at anything else that a flush changes. */
+extern _hidden_ uint32_t rules_era;
+
 static inline uint64_t rules_key(uintptr_t pc, bool exact, uint32_t generation)
 {
     return pc | (exact ? RULES_EXACT : 0) | (uint64_t)generation << 48;
@@ -60,7 +63,7 @@ static inline uint64_t rules_find(uint64_t key)
 /* Enters a rule (not 0), where there is a place; replaces an older one if need be. */
 void rules_enter(uint64_t key, uint64_t rule);
 
-/* Outdates all entries. */
+/* Outdates all entries: code was unloaded, or loaded at used addresses. */
 void rules_flush(void);
 
 #endif

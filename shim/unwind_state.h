@@ -13,6 +13,8 @@
 #include "unwind.h"
 #include "unwind_memory.h"
 
+#include <string.h>
+
 /* Frames kept of one stack at most; beyond it the outer half is given up (and the number of frames cut is unknown). */
 #define FRAMES_MAX 65536u
 #define FRAMES_FIRST 256u
@@ -32,6 +34,15 @@ struct unwind_frame {
     bool fp_used;   /* fp takes part in finding older frames */
     uint16_t lag;   /* unwind_fresh.lag */
 };
+
+/* The last four of these at one stroke. */
+static inline uint64_t frame_kind(const struct unwind_frame *frame)
+{
+    uint64_t kind;
+
+    memcpy(&kind, &frame->words, sizeof(kind));
+    return kind;
+}
 
 struct unwind_word {
     const uintptr_t *address;
@@ -66,12 +77,13 @@ struct unwind_thread {
     /* Where the chain of a stack of chain_low to chain_low + chain_span - 1 frames begins (chain_begin). Frame numbers count
      * from the root, `dropped` ones included. */
     uint32_t chain_first, chain_low, chain_span, chain_parity;
+    uint32_t era;                   /* rules_era for which all this is right; 0: the next capture has to look */
     uint32_t generation;            /* of the rules */
     uint32_t epoch;                 /* module epoch of the nodes */
     uint64_t countdown;             /* captures until the next self-check */
     struct slow_frame *slow;        /* room for FRAMES_MAX, or NULL */
     uint32_t kept;                  /* by the last walk_stack: frames that were there before it */
-    uint32_t stamp;                 /* raised when all branches become void */
+    uint64_t stamp;                 /* of the branches that are right: a multiple of BRANCH_STAMP, never 0 */
     uint32_t turn;                  /* which branch has to make room next */
     struct unwind_branch *branches; /* unwind_branch.h */
     struct memory memory;
@@ -97,21 +109,33 @@ static inline uint32_t chain_begin(struct unwind_thread *thread, uint32_t total)
 /* Stacks of other functions, which the sanitizer may have poisoned. */
 #define reads_stacks __attribute__((no_sanitize("address", "undefined")))
 
+/* Compares words from before `word` down to `end` with memory. Returns the one behind the first that differs, or `end`, or
+ * less. */
+reads_stacks static _always_inline_ const struct unwind_word *same_words(const struct unwind_word *word,
+                                                                         const struct unwind_word *end)
+{
+    for (end += 3; word > end; word -= 4)
+        if (unlikely(*word[-1].address != word[-1].value) || unlikely(*word[-2].address != word[-2].value) ||
+            unlikely(*word[-3].address != word[-3].value) || unlikely(*word[-4].address != word[-4].value))
+            break;
+    for (end -= 3; word > end && likely(*word[-1].address == word[-1].value);)
+        word--;
+    return word;
+}
+
+/* The lowest word that a chain has to do with that begins at the frame `begin`. */
+static inline uint32_t first_word(const struct unwind_thread *thread, uint32_t begin)
+{
+    return begin ? thread->frames[begin].words : 0;
+}
+
 /* Looks whether all words from the frame `from` out to the frame `begin` are as they were. Returns from + 1 if they are,
  * else the number of frames older than the step that reads otherwise. */
 reads_stacks static inline uint32_t verify(const struct unwind_thread *thread, uint32_t from, uint32_t begin)
 {
-    const struct unwind_word *word = thread->words + thread->frames[from].words;
-    const struct unwind_word *end = thread->words + (begin ? thread->frames[begin].words : 0);
+    const struct unwind_word *end = thread->words + first_word(thread, begin);
+    const struct unwind_word *word = same_words(thread->words + thread->frames[from].words, end);
 
-    while (word - end >= 4) {
-        if (unlikely(*word[-1].address != word[-1].value) || unlikely(*word[-2].address != word[-2].value) ||
-            unlikely(*word[-3].address != word[-3].value) || unlikely(*word[-4].address != word[-4].value))
-            break;
-        word -= 4;
-    }
-    while (word > end && likely(*word[-1].address == word[-1].value))
-        word--;
     if (likely(word <= end))
         return from + 1;
     uint32_t differs = (uint32_t)(word - thread->words) - 1;

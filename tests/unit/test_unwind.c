@@ -10,6 +10,7 @@
 #include "compiler.h"
 #include "ledger_fixture.h"
 #include "modules.h"
+#include "unwind_rules.h"
 #include "unwind_slow.h"
 
 #include <alloca.h>
@@ -47,7 +48,7 @@ static struct captured one, two;
 static noinline uint32_t capture(struct captured *ret)
 {
     struct unwind_start start = unwind_caller(UNWIND_HERE);
-    uint32_t node = unwind_capture(state, &start);
+    uint32_t node = unwind_capture_at(state, UNWIND_HERE);
 
     cr_expect_eq(ledger_header->self_check_differences, 0);
     if (ret) {
@@ -247,7 +248,7 @@ Test(unwind, a_flush_changes_nothing_that_is_seen)
     for (volatile unsigned i = 0; i < 4; i++) {
         nodes[i] = capture(NULL);
         if (i & 1)
-            unwind_flush();
+            rules_flush();
         else
             unwind_thread_reset(state);
     }

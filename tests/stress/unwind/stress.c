@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "modules.h"
 #include "unwind.h"
+#include "unwind_rules.h"
 #include "unwind_slow.h"
 
 #include <dlfcn.h>
@@ -75,7 +76,7 @@ noinline void capture(void)
         return;
     busy = 1;
     KEEP_FRAME();
-    uint32_t node = unwind_capture(state, &start);
+    uint32_t node = unwind_capture_at(state, UNWIND_HERE);
     if (__atomic_add_fetch(&captures, 1, __ATOMIC_RELAXED) % 16 == 0 && !chain_is_right(node, &start))
         __atomic_add_fetch(&wrong_chains, 1, __ATOMIC_RELAXED);
     KEEP_FRAME();
@@ -120,7 +121,7 @@ void thread_end(void *unused)
 void module_gone(void)
 {
     modules_epoch++;
-    unwind_flush();
+    rules_flush();
     flush_cache(*local_space, 0, 0);
 }
 
@@ -216,7 +217,7 @@ int main(int argc, char **argv)
             state = unwind_thread_new();
         }
         unwind_thread_reset(state);
-        unwind_flush();
+        rules_flush();
         modules_epoch++; /* other nodes than those of the depth before */
         run_all(depths[i]);
     }
