@@ -89,20 +89,30 @@ static inline uint64_t block_with_domain(uint64_t ref, enum block_domain domain)
     return (ref & ~(15ULL << BLOCK_DOMAIN_SHIFT)) | (uint64_t)domain << BLOCK_DOMAIN_SHIFT;
 }
 
+/* A change of any of them changes the sum, and the factor is odd: the product is another one, and its upper half is too, but
+ * for a chance of 1 in 2^32. */
+static inline uint64_t block_product(const void *p, uint64_t packed, uint32_t size)
+{
+    return (((uintptr_t)p ^ block_secret) + packed + size) * 0x9e3779b97f4a7c15ULL;
+}
+
 /* In the lower half of the word the size, as far as it fits: a free has no need of the record then, which may have left the
  * caches of the processor long ago. */
 static inline uint64_t block_check_word(const void *p, uint64_t packed, uint32_t size)
 {
-    /* A change of any of them changes the sum, and the factor is odd: the product is another one, and its upper half is too,
-     * but for a chance of 1 in 2^32. */
-    uint64_t sum = ((uintptr_t)p ^ block_secret) + packed + ((uint64_t)size << 32 | size);
-    return (sum * 0x9e3779b97f4a7c15ULL & ~(uint64_t)UINT32_MAX) | size;
+    return (block_product(p, packed, size) & ~(uint64_t)UINT32_MAX) | size;
+}
+
+/* Whether `word` is that check word, but for its lower half. */
+static inline bool block_has_check(uint64_t word, const void *p, uint64_t packed, uint32_t size)
+{
+    return !((word ^ block_product(p, packed, size)) >> 32);
 }
 
 /* Whether these 16 bytes are the prefix of a recorded block at `p`, unless by a chance of 1 in 2^32. */
 static inline bool block_is_marked(const uint64_t *prefix, const void *p)
 {
-    return prefix[1] == block_check_word(p, prefix[0], (uint32_t)prefix[1]);
+    return block_has_check(prefix[1], p, prefix[0], (uint32_t)prefix[1]);
 }
 
 /* The prefix of `p`. */
@@ -148,7 +158,7 @@ static inline void block_keep(void *p, uint64_t ref, uint32_t alloc_trace, uint3
 /* Whether these 16 bytes are the prefix of such a block. */
 static inline bool block_is_kept(const uint64_t *prefix, const void *p)
 {
-    return (prefix[1] ^ BLOCK_KEPT) == block_check_word(p, prefix[0], (uint32_t)prefix[1]);
+    return block_has_check(prefix[1] ^ BLOCK_KEPT, p, prefix[0], (uint32_t)prefix[1]);
 }
 
 static inline uint32_t block_alloc_trace(const uint64_t *prefix)

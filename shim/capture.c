@@ -145,7 +145,7 @@ static void *pass_over(size_t size)
 
 void *capture_malloc(size_t size, void *const *frame)
 {
-    if (unlikely(size > EVENT_SIZE_LIMIT || thread_local_state.origin || pymem_watching == PYMEM_WATCH_EACH))
+    if (unlikely(size > PLAIN_SIZE_MAX || thread_local_state.origin || pymem_watching == PYMEM_WATCH_EACH))
         return malloc_oddly(size, frame);
     if (unlikely(event_odd)) {
         if (event_guards)
@@ -345,6 +345,8 @@ static void free_carefully(void *p, uint64_t ref, const struct release *release)
 
 static _noinline_ void free_oddly(void *p, void *const *frame)
 {
+    if (!p)
+        return;
     if (pages_owns(p)) {
         free_on_pages(p, CAPTURE_SIZE_UNKNOWN, frame);
         return;
@@ -369,34 +371,32 @@ static _noinline_ void free_and_look(void *base)
     real.free(base);
 }
 
-/* Blocks of malloc differ in EVENT_BY_INTERPRETER, which is of no account here. */
-static _noinline_ void free_plainly(void *p, void *const *frame)
+static _noinline_ void free_when_odd(void *p, void *const *frame)
 {
-    enum plain_left left = plain_leave(p, block_template, EVENT_BY_INTERPRETER);
-
-    if (unlikely(left == PLAIN_NOT_LEFT))
-        free_oddly(p, frame);
-    else if (unlikely(left == PLAIN_LEFT_WITH_MORE))
-        free_and_look((uint8_t *)p - BLOCK_PREFIX);
-    else
-        real.free((uint8_t *)p - BLOCK_PREFIX);
-}
-
-void capture_free(void *p, void *const *frame)
-{
-    if (unlikely(!p))
-        return;
-    if (unlikely(event_odd) && plain_is_foreign(p) && !real_early_owns(p)) {
+    if (plain_is_foreign(p) && !real_early_owns(p)) {
         real.free(p);
         return;
     }
     if (event_guards && !thread_local_state.origin &&
         guarded_free_plainly(p, block_template, EVENT_BY_INTERPRETER, frame))
         return;
-    if (unlikely(event_odd || thread_local_state.origin))
+    free_oddly(p, frame);
+}
+
+/* Blocks of malloc differ in EVENT_BY_INTERPRETER, which is of no account here. */
+void capture_free(void *p, void *const *frame)
+{
+    if (unlikely(event_odd || thread_local_state.origin)) {
+        free_when_odd(p, frame);
+        return;
+    }
+    enum plain_left left = plain_leave(p, block_template, EVENT_BY_INTERPRETER);
+    if (unlikely(left == PLAIN_NOT_LEFT))
         free_oddly(p, frame);
+    else if (unlikely(left == PLAIN_LEFT_WITH_MORE))
+        free_and_look((uint8_t *)p - BLOCK_PREFIX);
     else
-        free_plainly(p, frame);
+        real.free((uint8_t *)p - BLOCK_PREFIX);
 }
 
 void capture_free_sized(void *p, size_t size, void *const *frame)

@@ -71,6 +71,7 @@ static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t 
     return event_finish(thread, base, size, padding, origin->ref, false, frame);
 }
 
+/* Of at least one byte. */
 static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_t size, void *const *frame)
 {
     struct thread *thread = plain_enter();
@@ -78,7 +79,7 @@ static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_
     if (unlikely(!thread))
         return malloc_oddly(origin, size, frame);
     const struct py_allocator *allocator = origin->allocator;
-    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + BLOCK_PREFIX);
+    uint8_t *base = allocator->malloc(allocator->context, size + BLOCK_PREFIX);
     return plain_finish(thread, base, size, origin->ref, frame);
 }
 
@@ -94,7 +95,7 @@ static _noinline_ void *malloc_guarded(const struct python_origin *origin, size_
         thread_leave();
         return malloc_oddly(origin, size, frame);
     }
-    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + PLAIN_GUARDED + GUARD_SIDE);
+    uint8_t *base = allocator->malloc(allocator->context, size + PLAIN_GUARDED + GUARD_SIDE);
     return plain_finish_guarded(thread, base, size, origin->ref, tally);
 }
 
@@ -110,9 +111,11 @@ static _noinline_ void *pass_over(const struct python_origin *origin, size_t siz
 /* Nothing in line that would have to save registers: with sampling that would be most of the cost. */
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    if (likely(!event_odd && size <= EVENT_SIZE_LIMIT))
+    bool is_plain = size - 1 < PLAIN_SIZE_MAX;
+
+    if (likely(!event_odd && is_plain))
         return malloc_plainly(origin, size, frame);
-    if (event_guards && size <= EVENT_SIZE_LIMIT)
+    if (event_guards && is_plain)
         return malloc_guarded(origin, size, frame);
     return plain_passes(size) ? pass_over(origin, size) : malloc_oddly(origin, size, frame);
 }
@@ -217,6 +220,8 @@ static _cold_ void free_on_pages(const struct python_origin *origin, void *p, vo
 
 static _noinline_ void free_oddly(const struct python_origin *origin, void *p, void *const *frame)
 {
+    if (!p)
+        return;
     if (pages_owns(p)) {
         free_on_pages(origin, p, frame);
         return;
@@ -237,10 +242,23 @@ static _noinline_ void free_and_look(const struct py_allocator *allocator, void 
     allocator->free(allocator->context, base);
 }
 
-static _noinline_ void free_plainly(const struct python_origin *origin, void *p, void *const *frame)
+static _noinline_ void free_when_odd(const struct python_origin *origin, void *p, void *const *frame)
 {
-    enum plain_left left = plain_leave(p, origin->ref, 0);
+    if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
+        return;
+    if (plain_is_foreign(p) && !side_blocks.count)
+        origin->allocator->free(origin->allocator->context, p);
+    else
+        free_oddly(origin, p, frame);
+}
 
+void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+{
+    if (unlikely(event_odd)) {
+        free_when_odd(origin, p, frame);
+        return;
+    }
+    enum plain_left left = plain_leave(p, origin->ref, 0);
     if (unlikely(left == PLAIN_NOT_LEFT)) {
         free_oddly(origin, p, frame);
         return;
@@ -251,18 +269,4 @@ static _noinline_ void free_plainly(const struct python_origin *origin, void *p,
     }
     const struct py_allocator *allocator = origin->allocator;
     allocator->free(allocator->context, (uint8_t *)p - BLOCK_PREFIX);
-}
-
-void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
-{
-    if (unlikely(!p))
-        return;
-    if (likely(!event_odd))
-        free_plainly(origin, p, frame);
-    else if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
-        return;
-    else if (plain_is_foreign(p) && !side_blocks.count)
-        origin->allocator->free(origin->allocator->context, p);
-    else
-        free_oddly(origin, p, frame);
 }

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#define COUNT_LOOK_SHIFT 9 /* once in so many allocations a thread looks whether something is wanted of it */
+#define COUNT_LOOK 512u /* once in so many allocations a thread looks whether something is wanted of it */
 #define COUNT_BALANCE_FLUSH (64 << 10) /* bytes a thread may be ahead of header.live_bytes */
 
 /* Adds the balance to the header. */
@@ -32,10 +32,9 @@ static _always_inline_ void count_add(struct ledger_thread *counters, struct led
 {
     int64_t balance = counters->balance + (int64_t)bytes;
 
-    uint64_t allocations = counters->allocations + blocks;
-    if (unlikely((allocations ^ counters->allocations) >> COUNT_LOOK_SHIFT))
+    counters->allocations += blocks;
+    if (unlikely(counters->allocations % COUNT_LOOK < blocks))
         count_look();
-    counters->allocations = allocations;
     counters->allocated_bytes += bytes;
     tally_add(tally, blocks, bytes);
     counters->balance = balance;
@@ -46,7 +45,7 @@ static _always_inline_ void count_add(struct ledger_thread *counters, struct led
     }
 }
 
-/* Whether the balance need not be flushed. */
+/* Whether the balance need not be flushed. It does not exceed COUNT_BALANCE_FLUSH, so that 4 GiB never can be subtracted. */
 static _always_inline_ bool count_can_subtract(const struct ledger_thread *counters, uint64_t bytes)
 {
     return counters->balance - (int64_t)bytes >= -COUNT_BALANCE_FLUSH;

@@ -9,6 +9,9 @@
 
 #include "event.h"
 
+/* Larger blocks are not plain: no check word has their size. */
+#define PLAIN_SIZE_MAX (BLOCK_SIZE_UNKNOWN - 1)
+
 /* Opens the guard, as BUSY_NESTED. NULL: the event is not plain, and nothing has been done. */
 static _always_inline_ struct thread *plain_enter(void)
 {
@@ -37,15 +40,16 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
 static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_t *prefix, size_t size, uint64_t ref,
                                          struct ledger_tally *tally)
 {
-    uint32_t id = records_take(&thread->records);
+    struct ledger_record *record;
+    uint32_t id = records_take_with(&thread->records, &record);
 
     ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
     if (likely(id))
-        event_fill_record(records_get(id), thread, p, size, ref, tally->trace, 0);
+        event_fill_record(record, thread, p, size, ref, tally->trace, 0);
     else
         thread->counters->dropped++;
     prefix[0] = ref;
-    prefix[1] = block_check_word(p, ref, likely(size < BLOCK_SIZE_UNKNOWN) ? (uint32_t)size : BLOCK_SIZE_UNKNOWN);
+    prefix[1] = block_check_word(p, ref, (uint32_t)size);
     count_add(thread->counters, tally, 1, size);
 }
 
@@ -90,8 +94,8 @@ static _always_inline_ enum plain_left plain_leave(void *p, uint64_t of, uint64_
     }
     struct thread *thread = state->self;
     uint32_t size = (uint32_t)prefix[1];
-    if (unlikely(size == BLOCK_SIZE_UNKNOWN || records_is_full(&thread->records) ||
-                 !count_can_subtract(thread->counters, size))) {
+    /* BLOCK_SIZE_UNKNOWN is among what cannot be subtracted. */
+    if (unlikely(records_is_full(&thread->records) || !count_can_subtract(thread->counters, size))) {
         state->busy = 0;
         return PLAIN_NOT_LEFT;
     }

@@ -110,11 +110,13 @@ static uint32_t take_fresh(uint32_t *ids)
     return RECORDS_BATCH;
 }
 
-_cold_ uint32_t records_take_slow(struct records_cache *cache)
+_cold_ uint32_t records_take_slow(struct records_cache *cache, struct ledger_record **ret)
 {
     uint32_t id = pop_lone();
-    if (id)
+    if (id) {
+        *ret = records_get(id);
         return id;
+    }
     struct batch *batch = pop_batch(&full);
     if (batch) {
         cache->count = batch->count;
@@ -123,7 +125,9 @@ _cold_ uint32_t records_take_slow(struct records_cache *cache)
     } else if (!(cache->count = take_fresh(cache->ids))) {
         return 0;
     }
-    return cache->ids[--cache->count];
+    for (uint32_t i = 0; i < cache->count; i++)
+        cache->records[i] = records_get(cache->ids[i]);
+    return records_take_with(cache, ret);
 }
 
 _cold_ void records_give_slow(struct records_cache *cache)
@@ -131,6 +135,7 @@ _cold_ void records_give_slow(struct records_cache *cache)
     hand_over(cache->ids, RECORDS_BATCH);
     cache->count -= RECORDS_BATCH;
     memmove(cache->ids, cache->ids + RECORDS_BATCH, cache->count * sizeof(*cache->ids));
+    memmove(cache->records, cache->records + RECORDS_BATCH, cache->count * sizeof(*cache->records));
 }
 
 void records_give_alone(uint32_t id)

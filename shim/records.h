@@ -13,15 +13,16 @@
 
 #define RECORDS_BATCH 128u /* records in a full batch; divides the records of a segment */
 
-/* Free records of one thread, the last one given back on top. Two batches at most, so that a thread that swings around a
- * batch's edge does not exchange with the others each time. */
+/* Free records of one thread, the last one given back on top, and where they are. Two batches at most, so that a thread that
+ * swings around a batch's edge does not exchange with the others each time. */
 struct records_cache {
     uint32_t count;
     uint32_t ids[2 * RECORDS_BATCH];
+    struct ledger_record *records[2 * RECORDS_BATCH];
 };
 
-/* A free record's id, or 0 when the ledger is full. */
-uint32_t records_take_slow(struct records_cache *cache);
+/* records_take_with, with an empty cache. */
+uint32_t records_take_slow(struct records_cache *cache, struct ledger_record **ret);
 
 /* Makes room in a full cache. */
 void records_give_slow(struct records_cache *cache);
@@ -31,9 +32,21 @@ static inline struct ledger_record *records_get(uint32_t id)
     return ledger_entry(LEDGER_RECORDS, id);
 }
 
+/* A free record's id, and the record; or 0 when the ledger is full. */
+static _always_inline_ uint32_t records_take_with(struct records_cache *cache, struct ledger_record **ret)
+{
+    if (unlikely(!cache->count))
+        return records_take_slow(cache, ret);
+    uint32_t top = --cache->count;
+    *ret = cache->records[top];
+    return cache->ids[top];
+}
+
 static inline uint32_t records_take(struct records_cache *cache)
 {
-    return likely(cache->count) ? cache->ids[--cache->count] : records_take_slow(cache);
+    struct ledger_record *record;
+
+    return records_take_with(cache, &record);
 }
 
 static inline bool records_is_full(const struct records_cache *cache)
@@ -44,8 +57,13 @@ static inline bool records_is_full(const struct records_cache *cache)
 /* Clears the record and puts it back into a cache that is not full. */
 static _always_inline_ void records_give_plainly(struct records_cache *cache, uint32_t id)
 {
-    __atomic_store_n(&records_get(id)->owner, 0, __ATOMIC_RELEASE);
-    cache->ids[cache->count++] = id;
+    struct ledger_record *record = records_get(id);
+    uint32_t top = cache->count;
+
+    __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
+    cache->ids[top] = id;
+    cache->records[top] = record;
+    cache->count = top + 1;
 }
 
 static inline void records_give(struct records_cache *cache, uint32_t id)
