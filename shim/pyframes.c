@@ -227,13 +227,8 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
     }
     thread->count = thread->start = thread->cut = 0;
     thread->open = thread->whole = false;
+    thread->tip = &thread->nowhere;
     thread->generation = __atomic_load_n(&codes_generation, __ATOMIC_RELAXED);
-}
-
-/* Whether the code of the frame at place `i` is known without a look for it. */
-static _always_inline_ bool is_code_known(const struct pyframes_thread *thread, uint32_t i)
-{
-    return code_of(&compat, thread->places[i].frame) == thread->places[i].code;
 }
 
 /* make_node for the innermost place, which needs no node if its stack can be told otherwise. */
@@ -244,16 +239,16 @@ static _always_inline_ bool make_tip(struct pyframes_thread *thread, uint32_t i,
     struct known *known = &thread->known[i];
     uint64_t position = position_of(&compat, place->frame, shape);
 
-    if (unlikely(known->kind != PLACE_FRAME || !is_code_known(thread, i))) {
+    if (unlikely(known->kind != PLACE_FRAME || code_of(&compat, place->frame) != place->code)) {
         if (!make_node(thread, i, parent, shape))
             return false;
-        *ret = known->kind == PLACE_FRAME ? stack_at(&compat, thread, i, parent, position, shape)
+        *ret = known->kind == PLACE_FRAME ? stack_at(&compat, thread, place, parent, position, shape)
                                           : (struct python_stack){0, place->node};
         return true;
     }
     if (place->position != position || known->parent != parent || known->meta != meta_of(thread, i, position, shape))
         place->position = NO_POSITION;
-    *ret = stack_at(&compat, thread, i, parent, position, shape);
+    *ret = stack_at(&compat, thread, place, parent, position, shape);
     return true;
 }
 
@@ -268,6 +263,7 @@ static _always_inline_ struct python_stack make_nodes(struct pyframes_thread *th
     uint32_t last = thread->count - 1, from = choose_start(thread, kept, changed);
     from = MIN(from, last);
     thread->whole = !thread->cut && !thread->open;
+    thread->tip = thread->whole ? &thread->places[last] : &thread->nowhere;
     uint32_t parent = from > thread->start ? thread->places[from - 1].node : cut_node(thread);
 
     if (unlikely(!parent && thread->cut)) { /* no room for it: without it the stack would seem whole */
@@ -319,125 +315,112 @@ static _always_inline_ struct python_stack capture_changed(struct pyframes_threa
     return likely(!is_empty(stack)) ? stack : capture_anew(thread, top, shape);
 }
 
-static _noinline_ struct python_stack capture_elsewhere(struct pyframes_thread *thread, uintptr_t top)
+/* The place of the innermost frame `top` in the last stack, or NOWHERE. *ret_start receives the first place to be compared. */
+static _always_inline_ uint32_t find_tip(struct pyframes_thread *thread, uintptr_t top, uint32_t *ret_start)
 {
-    if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
-        forget_stack(thread);
-    switch (compat.shape) {
-    case SHAPE_OBJECTS:
-        return capture_changed(thread, top, SHAPE_OBJECTS);
-    case SHAPE_311:
-        return capture_changed(thread, top, SHAPE_311);
-    default:
-        return capture_changed(thread, top, SHAPE_312);
-    }
+    uint32_t last = thread->count - 1;
+
+    *ret_start = thread->start;
+    if (thread->whole)
+        return thread->places[last].frame == top ? last : find_place(thread, top, last);
+    bool is_known = !thread->open && thread->cut && thread->places[last].frame == top && last != thread->start;
+    return is_known ? last : NOWHERE;
 }
 
-/* The stack with the innermost frame `top`, which is at place `at` with other code than before, when all below is as it was. */
-static _noinline_ struct python_stack capture_other_code(struct pyframes_thread *thread, uintptr_t top, uint32_t at)
-{
-    struct python_stack stack = {0, 0};
-    uint32_t parent = at ? thread->places[at - 1].node : 0;
-    bool made;
-
-    if (thread->known[at].kind != PLACE_FRAME)
-        return capture_elsewhere(thread, top);
-    thread->count = at + 1;
-    if (compat.shape == SHAPE_OBJECTS)
-        made = make_tip(thread, at, parent, &stack, SHAPE_OBJECTS);
-    else if (compat.shape == SHAPE_311)
-        made = make_tip(thread, at, parent, &stack, SHAPE_311);
-    else
-        made = make_tip(thread, at, parent, &stack, SHAPE_312);
-    if (made)
-        return stack;
-    forget_stack(thread);
-    return capture_elsewhere(thread, top);
-}
-
-/* The stack with the innermost frame at `place`, if all below is as it was. */
-static _always_inline_ struct python_stack capture_at(struct pyframes_thread *thread, uintptr_t top,
-                                                      const struct place *start, uint32_t at, enum pycompat_shape shape)
-{
-    const struct place *place = &thread->places[at];
-
-    if (unlikely(!is_same_below(&compat, thread->places, start, place, shape)))
-        return capture_elsewhere(thread, top);
-    if (unlikely(code_of(&compat, top) != place->code))
-        return capture_other_code(thread, top, at);
-    thread->count = at + 1;
-    return stack_at(&compat, thread, at, at ? place[-1].node : 0, position_of(&compat, top, shape), shape);
-}
-
-/* The same for a stack of which only the inner part is known. */
-static _noinline_ struct python_stack capture_part(struct pyframes_thread *thread, uintptr_t top)
-{
-    const struct place *start = &thread->places[thread->start];
-    uint32_t at = thread->count - 1;
-
-    if (thread->open || !thread->cut || thread->places[at].frame != top || at == thread->start)
-        return capture_elsewhere(thread, top);
-    switch (compat.shape) {
-    case SHAPE_OBJECTS:
-        return capture_at(thread, top, start, at, SHAPE_OBJECTS);
-    case SHAPE_311:
-        return capture_at(thread, top, start, at, SHAPE_311);
-    default:
-        return capture_at(thread, top, start, at, SHAPE_312);
-    }
-}
-
-/* Most stacks differ from the last one in the innermost frame at most, which may be at the place of any of its frames. */
-static _always_inline_ struct python_stack capture_same(struct pyframes_thread *thread, uintptr_t top,
+/* The stack with the innermost frame `top`, if all below is as it was: `top` may be at the place of any of the last stack's
+ * frames, and have other code than that had. Else it is empty. */
+static _always_inline_ struct python_stack capture_part(struct pyframes_thread *thread, uintptr_t top,
                                                         enum pycompat_shape shape)
 {
-    if (unlikely(!thread->whole))
-        return capture_part(thread, top);
-    uint32_t at = thread->count - 1;
-    if (unlikely(thread->places[at].frame != top)) {
-        at = find_place(thread, top, at);
-        if (at == NOWHERE)
-            return capture_elsewhere(thread, top);
-    }
-    return capture_at(thread, top, thread->places, at, shape);
+    struct python_stack stack = {0, 0};
+    uint32_t start, at = find_tip(thread, top, &start);
+
+    if (at == NOWHERE || !is_same_below(&compat, &thread->places[start], &thread->places[at], shape) ||
+        thread->known[at].kind != PLACE_FRAME)
+        return stack;
+    thread->count = at + 1;
+    if (thread->whole)
+        thread->tip = &thread->places[at];
+    if (unlikely(!make_tip(thread, at, (&thread->places[at])[-1].node, &stack, shape)))
+        forget_stack(thread);
+    return stack;
+}
+
+/* The stack with the innermost frame `top` (0: it is not known yet), whatever has become of the last one. */
+static _always_inline_ struct python_stack capture(struct pyframes_thread *thread, uintptr_t top,
+                                                   enum pycompat_shape shape)
+{
+    if (!top && !(top = top_frame(&compat, thread, shape)))
+        return (struct python_stack){0, 0};
+    if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
+        forget_stack(thread);
+    struct python_stack stack = capture_part(thread, top, shape);
+    return likely(!is_empty(stack)) ? stack : capture_changed(thread, top, shape);
 }
 
 static _noinline_ struct python_stack capture_objects(struct pyframes_thread *thread, uintptr_t top)
 {
-    return capture_same(thread, top, SHAPE_OBJECTS);
+    return capture(thread, top, SHAPE_OBJECTS);
 }
 
 static _noinline_ struct python_stack capture_311(struct pyframes_thread *thread, uintptr_t top)
 {
-    return capture_same(thread, top, SHAPE_311);
+    return capture(thread, top, SHAPE_311);
 }
 
 static _noinline_ struct python_stack capture_312(struct pyframes_thread *thread, uintptr_t top)
 {
-    return capture_same(thread, top, SHAPE_312);
+    return capture(thread, top, SHAPE_312);
 }
 
-/* Functions of their own need no more registers than each has to save. */
-struct python_stack pyframes_capture(struct pyframes_thread *thread)
+/* Most stacks differ from the last one in the position of the innermost frame at most. All that is not usual is left to
+ * `otherwise`, so that there are hardly any registers to save. */
+static _always_inline_ struct python_stack capture_same(struct pyframes_thread *thread, enum pycompat_shape shape,
+                                                        struct python_stack (*otherwise)(struct pyframes_thread *,
+                                                                                         uintptr_t))
 {
-    if (unlikely(!active)) {
-        thread->held = false;
-        return (struct python_stack){0, 0};
-    }
-    uintptr_t top = top_frame(&compat, thread);
-    if (!top)
-        return (struct python_stack){0, 0};
-    if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
-        return capture_elsewhere(thread, top);
-    switch (compat.shape) {
-    case SHAPE_OBJECTS:
-        return capture_objects(thread, top);
-    case SHAPE_311:
-        return capture_311(thread, top);
-    default:
-        return capture_312(thread, top);
-    }
+    uintptr_t state;
+
+    if (unlikely(!state_as_before(&compat, thread, &state, shape)))
+        return otherwise(thread, 0);
+    thread->held = true;
+    const struct place *tip = thread->tip;
+    uintptr_t top = frame_of(&compat, state, shape);
+    if (unlikely(top != tip->frame) ||
+        unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)) ||
+        unlikely(!is_same_below(&compat, thread->places, tip, shape)) || unlikely(code_of(&compat, top) != tip->code))
+        return otherwise(thread, top);
+    return stack_at(&compat, thread, tip, tip[-1].node, position_of(&compat, top, shape), shape);
 }
+
+static struct python_stack capture_same_objects(struct pyframes_thread *thread)
+{
+    return capture_same(thread, SHAPE_OBJECTS, capture_objects);
+}
+
+static struct python_stack capture_same_311(struct pyframes_thread *thread)
+{
+    return capture_same(thread, SHAPE_311, capture_311);
+}
+
+static struct python_stack capture_same_312(struct pyframes_thread *thread)
+{
+    return capture_same(thread, SHAPE_312, capture_312);
+}
+
+static struct python_stack capture_nothing(struct pyframes_thread *thread)
+{
+    thread->held = false;
+    return (struct python_stack){0, 0};
+}
+
+struct python_stack (*pyframes_capture)(struct pyframes_thread *thread) = capture_nothing;
+
+static struct python_stack (*const capture_ways[])(struct pyframes_thread *thread) = {
+    [SHAPE_OBJECTS] = capture_same_objects,
+    [SHAPE_311] = capture_same_311,
+    [SHAPE_312] = capture_same_312,
+};
 
 /* ---- the rest ---- */
 
@@ -446,6 +429,7 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
     enum ledger_lack lack;
 
     active = false;
+    pyframes_capture = capture_nothing;
     __atomic_fetch_add(&codes_generation, 1, __ATOMIC_RELAXED); /* stacks of another interpreter */
     int r = pycompat_find(api, &compat, &lack);
     if (r == 0 && codes_watch(&compat) < 0)
@@ -456,6 +440,7 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
     }
     depth_limit = MAX(MIN(depth, DEPTH_MAX), 1u);
     main_interpreter = api->main_interpreter;
+    pyframes_capture = capture_ways[compat.shape];
     active = true;
     return 0;
 }
@@ -467,6 +452,8 @@ struct pyframes_thread *pyframes_thread_new(void)
     if (thread) {
         thread->recent = thread->first_recent;
         thread->recent_shift = 32 - RECENT_SHIFT;
+        thread->nowhere.frame = NO_FRAME;
+        pyframes_thread_reset(thread);
     }
     return thread;
 }
@@ -475,7 +462,7 @@ void pyframes_thread_reset(struct pyframes_thread *thread)
 {
     forget_stack(thread);
     thread->state = 0;
-    thread->attached = 0;
+    thread->attached = NO_STATE;
 }
 
 bool pyframes_program_started(void)

@@ -6,6 +6,7 @@
 #ifndef SHIM_PYFRAMES_H
 #define SHIM_PYFRAMES_H
 
+#include "compiler.h"
 #include "stacks.h"
 
 #include <stdbool.h>
@@ -27,8 +28,8 @@ struct pyframes_thread *pyframes_thread_new(void);
 void pyframes_thread_reset(struct pyframes_thread *thread);
 
 /* The Python stack of the calling thread, empty: no interpreter, no thread state held, no frame. At most `depth` frames, the
- * rest is a NODE_CUT root. */
-struct python_stack pyframes_capture(struct pyframes_thread *thread);
+ * rest is a NODE_CUT root. A pointer, because interpreters differ. */
+extern _hidden_ struct python_stack (*pyframes_capture)(struct pyframes_thread *thread);
 
 /* Whether the last capture found that the calling thread held an interpreter's thread state. */
 bool pyframes_held(const struct pyframes_thread *thread);

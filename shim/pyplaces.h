@@ -18,6 +18,8 @@
 #define RECENT_MANY_AFTER 8192u /* ..which has made so many nodes recent */
 #define NOWHERE UINT32_MAX
 #define NO_POSITION UINT64_MAX /* of a place that has no node: no frame is there */
+#define NO_STATE 1u            /* of a thread that has held none: no thread state is there */
+#define NO_FRAME 1u            /* no frame is there */
 #define NO_CODE 1u             /* of a place whose code is not known, and no address of any */
 
 /* Compared with memory at each capture. */
@@ -54,7 +56,7 @@ struct recent {
 
 struct pyframes_thread {
     uintptr_t state;     /* last thread state that proved to be this thread's (since 3.12) */
-    uintptr_t attached;  /* thread state that it held last */
+    uintptr_t attached;  /* thread state that it held last, or NO_STATE */
     bool held;           /* it held one at the last capture */
     uint32_t generation; /* of codes_generation, for which ids of code are right */
     uint32_t stamp;      /* raised when `recent` becomes void, never 0 */
@@ -65,12 +67,15 @@ struct pyframes_thread {
     bool open;           /* place 0 is not the root: the rest is not known */
     bool whole;          /* neither open nor cut */
     uint32_t fresh_count;
-    uint16_t hints[HINTS]; /* where a frame may be */
-    struct recent *recent; /* first_recent, or 1 << RECENT_MANY_SHIFT of them */
-    unsigned recent_shift; /* 32 - log2 of their number */
+    const struct place *tip; /* place of the innermost frame of the last stack, if that is whole; else `nowhere` */
+    uint16_t hints[HINTS];   /* where a frame may be */
+    struct recent *recent;   /* first_recent, or 1 << RECENT_MANY_SHIFT of them */
+    unsigned recent_shift;   /* 32 - log2 of their number */
     uint32_t recent_learned;
     struct recent first_recent[RECENT];
     uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
+    struct place nowhere;        /* no frame is there */
+    struct place below;          /* places[-1]: what is called by nobody. All 0 */
     struct place places[PLACES_MAX] __attribute__((aligned(32)));
     struct known known[PLACES_MAX];
 };
@@ -135,14 +140,13 @@ static _always_inline_ uint32_t meta_of(const struct pyframes_thread *thread, ui
     return NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
 }
 
-/* The stack whose innermost frame is at place `i`, with its position, when all places below have their nodes. */
+/* The stack whose innermost frame is at `place`, with its position, when all places below have their nodes. */
 static _always_inline_ struct python_stack stack_at(const struct pycompat *compat, const struct pyframes_thread *thread,
-                                                    uint32_t i, uint32_t parent, uint64_t position,
+                                                    const struct place *place, uint32_t parent, uint64_t position,
                                                     enum pycompat_shape shape)
 {
-    uint64_t entry = is_entry(thread, i, position, shape) ? PYTHON_STACK_ENTRY : 0;
-    uint64_t key =
-        (uint64_t)thread->places[i].id << 32 | raw_offset_of(compat, position, thread->places[i].code, shape);
+    uint64_t entry = is_entry(thread, (uint32_t)(place - thread->places), position, shape) ? PYTHON_STACK_ENTRY : 0;
+    uint64_t key = (uint64_t)place->id << 32 | raw_offset_of(compat, position, place->code, shape);
 
     return (struct python_stack){key | entry, parent};
 }
@@ -217,15 +221,17 @@ static _always_inline_ uint32_t compare_places(const struct pycompat *compat, co
 
 /* Whether all places below `place` are as they were, and it is called from there. Where frames are cut off, no look is taken
  * at these: of a deep recursion their number may be that of an earlier stack with the same innermost frames. */
-static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct place *root,
-                                          const struct place *start, const struct place *place,
-                                          enum pycompat_shape shape)
+static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct place *start,
+                                          const struct place *place, enum pycompat_shape shape)
 {
-    for (; place > start; place--)
-        if (unlikely(back_of(compat, place->frame) != place[-1].frame) ||
-            unlikely(!is_current(compat, place - 1, shape)))
+    for (;; place--) {
+        if (unlikely(back_of(compat, place->frame) != place[-1].frame))
             return false;
-    return place > root || !back_of(compat, root->frame);
+        if (place == start)
+            return true;
+        if (unlikely(!is_current(compat, place - 1, shape)))
+            return false;
+    }
 }
 
 /* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and

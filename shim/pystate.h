@@ -38,7 +38,7 @@ static inline uintptr_t current_state(const struct pycompat *compat, struct pyfr
  * meanwhile, so they can be read. Not once finalization has begun, which frees the states of such threads. */
 static inline uintptr_t detached_state(const struct pycompat *compat, const struct pyframes_thread *thread)
 {
-    if (!thread->attached || !compat->own_thread_state || !compat->is_initialized())
+    if (thread->attached == NO_STATE || !compat->own_thread_state || !compat->is_initialized())
         return 0;
     uintptr_t state = (uintptr_t)compat->own_thread_state();
     return state == thread->attached && is_own_state(compat, state) ? state : 0;
@@ -55,17 +55,34 @@ static _noinline_ uintptr_t find_state(const struct pycompat *compat, struct pyf
     return likely(holder) ? holder : detached_state(compat, thread);
 }
 
-static _always_inline_ uintptr_t top_frame(const struct pycompat *compat, struct pyframes_thread *thread)
+/* The innermost frame of a thread state, or 0. */
+static _always_inline_ uintptr_t frame_of(const struct pycompat *compat, uintptr_t state, enum pycompat_shape shape)
 {
-    uintptr_t state = compat->runtime_thread ? holder_state(compat) : 0;
+    bool has_cframe = shape == SHAPE_311 || (shape == SHAPE_312 && compat->thread_cframe);
 
-    if (likely(state && state == thread->attached && pycompat_load(state, compat->thread_id) == machine_thread_self()))
-        thread->held = true;
-    else
-        state = find_state(compat, thread);
-    if (state && compat->thread_cframe)
+    if (has_cframe)
         state = pycompat_load(state, compat->thread_cframe);
-    return state ? pycompat_load(state, compat->thread_frame) : 0;
+    return likely(state) ? pycompat_load(state, compat->thread_frame) : 0;
+}
+
+static _always_inline_ uintptr_t top_frame(const struct pycompat *compat, struct pyframes_thread *thread,
+                                           enum pycompat_shape shape)
+{
+    uintptr_t state = find_state(compat, thread);
+
+    return state ? frame_of(compat, state, shape) : 0;
+}
+
+/* Whether the calling thread holds the thread state that it held last: *ret. */
+static _always_inline_ bool state_as_before(const struct pycompat *compat, const struct pyframes_thread *thread,
+                                            uintptr_t *ret, enum pycompat_shape shape)
+{
+    if (shape == SHAPE_312) {
+        *ret = (uintptr_t)compat->current_thread_state();
+        return *ret && *ret == thread->state;
+    }
+    *ret = holder_state(compat);
+    return *ret == thread->attached && pycompat_load(*ret, compat->thread_id) == machine_thread_self();
 }
 
 #endif
