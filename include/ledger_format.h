@@ -413,6 +413,7 @@ static inline int ledger_has_prefix(enum block_domain domain)
 }
 
 /* Whether record.type is the name of a domain. */
+#define LEDGER_STATE_TYPE "PyThreadState" /* ... but for this type of a block of DOMAIN_RAW */
 static inline int ledger_names_domain(enum block_domain domain)
 {
     return ledger_is_block(domain) && domain != DOMAIN_OBJ;

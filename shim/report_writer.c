@@ -274,11 +274,19 @@ static void write_tables(struct writer *writer)
         write_trace(writer, n, table_row(&g->traces, n));
 }
 
+/* `name`: a JSON string with its quotes. */
+static bool names_domain(enum block_domain domain, const char *name)
+{
+    static const char state[] = "\"" LEDGER_STATE_TYPE "\"";
+
+    return ledger_names_domain(domain) && *name == '"' &&
+           !(domain == DOMAIN_RAW && strncmp(name, state, strlen(state)) == 0);
+}
+
 static void write_group(struct writer *writer, uint32_t n, const struct group_row *group)
 {
     unsigned kind = group->key.b >> GROUP_KIND_SHIFT & 0xf;
     enum block_domain domain = group->key.b >> GROUP_DOMAIN_SHIFT;
-    bool in_domain = (uint32_t)group->key.a && ledger_names_domain(domain);
     const struct type_row *type = type_name(writer, (uint32_t)group->key.a);
     struct sink *sink = &writer->sink;
     const char *name;
@@ -295,7 +303,7 @@ static void write_group(struct writer *writer, uint32_t n, const struct group_ro
     to = put_bytes(put_text(to, ",\"kind\":\""), name, strlen(name));
     to = kind == BLOCK_UNKNOWN ? put_text(to, "\",\"known\":false") : put_text(to, "\",\"known\":true");
     name = domain_names[domain];
-    if (in_domain && writer->quoted.data[type->offset] == '"') {
+    if ((uint32_t)group->key.a && names_domain(domain, (const char *)writer->quoted.data + type->offset)) {
         to = put_quoted(writer, put_text(to, ",\"domain\":"), type);
         to = put_text(to, ",\"type\":null");
     } else {
@@ -359,11 +367,11 @@ static void write_link(struct writer *writer, uint32_t n, const struct link_row 
     } else {
         error |= json_object_set_new(object, "trace", json_integer(gathered_trace(&writer->gathered, link->trace)));
         error |= json_object_set_new(object, "kind", json_string(kind_names[link->kind]));
-        bool in_domain = link->type && ledger_names_domain(link->domain);
         json_t *text = text_json_ref(&writer->space, writer->view, link->type, NULL);
+        bool in_domain = link->type && ledger_names_domain(link->domain) && json_is_string(text) &&
+                         !(link->domain == DOMAIN_RAW && strcmp(json_string_value(text), LEDGER_STATE_TYPE) == 0);
         error |= json_object_set_new(object, "domain",
-                                     in_domain && json_is_string(text) ? json_incref(text)
-                                                                       : json_string(domain_names[link->domain]));
+                                     in_domain ? json_incref(text) : json_string(domain_names[link->domain]));
         error |= json_object_set_new(object, "type", in_domain ? json_null() : json_incref(text));
         json_decref(text);
         error |= json_object_set_new(object, "size", json_integer(number(link->size)));

@@ -28,6 +28,7 @@ struct scan_threads {
     long caller;                /* thread id of that one */
     struct scan_array pointers; /* uintptr_t: stack pointers, as far as they are known */
     uint32_t registers;         /* words in registers of other threads, which nobody can see */
+    uint32_t running;           /* threads that were not waiting in the system */
 };
 
 /* Returns false when there is no memory. `waiting`: threads that wait at this address have their registers on their stacks. */

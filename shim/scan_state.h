@@ -84,6 +84,7 @@ struct scan {
     const struct scan_threads *threads;
     const struct scan_drop *drop; /* of scan_options */
     uintptr_t stack;              /* where the stack of the calling thread begins to count */
+    uint32_t excused;             /* thread states and the like that a running thread may hold */
     uint64_t tcache_key;          /* 0 = not known */
     uint64_t skipped;             /* bytes of mappings that were left out */
     bool failed;                  /* no memory */
@@ -147,6 +148,9 @@ bool scan_is_import_frame(const struct ledger_node *node);
 /* Whether the innermost Python frame is one, from where modules written in C are begun. */
 bool scan_is_importing(const struct ledger_trace *trace);
 
+/* Whether the innermost Python frame is that in which threading starts a thread. */
+bool scan_is_starting(const struct ledger_trace *trace);
+
 /* Whether one of the Python frames is the import system's. */
 bool scan_comes_from_import(const struct ledger_trace *trace);
 
@@ -192,6 +196,10 @@ void scan_states_drop_links(struct scan *scan);
 /* Writes the type of thread states into their records; in a look keeps records of those that are lost. */
 void scan_states_name(struct scan *scan);
 void scan_states_keep(struct scan *scan);
+
+/* Whether the lost block may be held by a thread that runs right now, in its registers, of which nothing is known: at its beginning
+ * what the interpreter has made to start it, at its end its state, which it is about to free. True for as many as can be. */
+bool scan_states_in_use(struct scan *scan, const struct scan_block *block, const struct ledger_trace *trace);
 
 /* ---- scan_look.c ---- */
 

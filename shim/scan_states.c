@@ -134,11 +134,24 @@ void scan_states_drop_links(struct scan *scan)
     drop_from_roots(scan);
 }
 
+/* ---- threads that begin or end ---- */
+
+#define EXCUSED_EACH 2u /* the state, and what leads to it to start the thread with */
+
+bool scan_states_in_use(struct scan *scan, const struct scan_block *block, const struct ledger_trace *trace)
+{
+    if (block->domain != DOMAIN_RAW || scan->excused >= EXCUSED_EACH * scan->threads->running ||
+        !scan_is_starting(trace))
+        return false;
+    scan->excused++;
+    return true;
+}
+
 /* ---- what is told ---- */
 
 void scan_states_name(struct scan *scan)
 {
-    static const char name[] = "PyThreadState";
+    static const char name[] = LEDGER_STATE_TYPE;
     const uint32_t *states = (const void *)scan->states.data;
 
     for (size_t i = 0; i < scan->states.used / sizeof(*states); i++) {

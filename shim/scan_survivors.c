@@ -106,6 +106,26 @@ bool scan_is_importing(const struct ledger_trace *trace)
     return id && scan_is_import_frame(ledger_entry(LEDGER_NODES, id));
 }
 
+static bool text_ends(uint32_t ref, const char *end)
+{
+    const struct ledger_text *text = ref ? ledger_entry(LEDGER_TEXT, ref) : NULL;
+    size_t length = strlen(end);
+
+    return text && text->length_plus_1 > length &&
+           memcmp(text->bytes + text->length_plus_1 - 1 - length, end, length) == 0;
+}
+
+bool scan_is_starting(const struct ledger_trace *trace)
+{
+    uint32_t id = trace ? python_frames(trace) : 0;
+    const struct ledger_node *node = id ? ledger_entry(LEDGER_NODES, id) : NULL;
+
+    if (!node || !(node->meta & NODE_PYTHON))
+        return false;
+    const struct ledger_code *code = ledger_entry(LEDGER_CODES, (uint32_t)(node->key >> 32));
+    return text_ends(code->name, "start") && text_ends(code->file, "/threading.py");
+}
+
 bool scan_comes_from_import(const struct ledger_trace *trace)
 {
     uint32_t id = python_frames(trace);
@@ -218,13 +238,13 @@ static bool is_parked(const struct scan *scan, const struct scan_block *block)
 
 int scan_is_survivor(void *context, uint32_t number)
 {
-    const struct scan *scan = context;
+    struct scan *scan = context;
     const struct scan_block *block = &scan->index.blocks[number];
     const struct ledger_trace *trace = trace_of(block);
 
     if (block->facts & FACT_INTERPRETER || (trace && is_ignored(trace)))
         return true;
-    if ((trace && is_loaders(scan, trace)) || scan_look_knows(block))
+    if ((trace && is_loaders(scan, trace)) || scan_look_knows(block) || scan_states_in_use(scan, block, trace))
         return true;
     if (block->domain != DOMAIN_OBJ || block->object == SCAN_NOT_OBJECT)
         return false;

@@ -13,7 +13,8 @@
 #define KEPT_REGISTERS 6u /* whose values a function of the C library may have left in them */
 #define ALL_REGISTERS 16u
 
-/* /proc/self/task/TID/syscall: "running", or number, six arguments, stack pointer, instruction pointer. */
+/* /proc/self/task/TID/syscall: "running", or number, six arguments, stack pointer, instruction pointer; or, where it was stopped
+ * or waits for memory, -1 and the last two. */
 static bool read_syscall(const char *tid, char *text, size_t size)
 {
     char path[64];
@@ -71,10 +72,12 @@ static bool add_thread(struct scan_threads *threads, const char *tid, const vola
 
     if (!read_syscall(tid, text, sizeof(text))) {
         threads->registers += ALL_REGISTERS;
+        threads->running++;
         return true;
     }
     if (!waiting || first_argument(text) != (uintptr_t)waiting)
         threads->registers += KEPT_REGISTERS;
+    threads->running += text[0] == '-';
     return add_pointer(&threads->pointers, stack_pointer(text));
 }
 

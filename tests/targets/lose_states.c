@@ -89,3 +89,24 @@ FUNCTION void release_ensured(void)
 {
     run_threads(ensure_and_release);
 }
+
+static volatile int spinning;
+
+static void *spin(void *argument)
+{
+    spinning = 1;
+    while (spinning)
+        continue;
+    return argument;
+}
+
+/* A thread that never waits: nobody can see what it has in its registers. */
+FUNCTION void spin_aside(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, spin, NULL) != 0)
+        return;
+    while (!spinning)
+        continue;
+}
