@@ -178,6 +178,14 @@ static void pass_region(struct scan *scan, struct place *place, const struct sca
     place->chunks = false;
 }
 
+/* Another thread has freed it since the index was made. */
+static bool is_freed(const struct scan_block *block)
+{
+    const struct ledger_record *record = ledger_entry(LEDGER_RECORDS, block->record);
+    return ledger_owner_address(__atomic_load_n(&record->owner, __ATOMIC_ACQUIRE)) != block->start;
+}
+
+/* What is no chunk in the midst of chunks is just being freed or made: the way from the one before leads past it. */
 void scan_area(struct scan *scan, const struct scan_mapping *mapping, uintptr_t start, uintptr_t end)
 {
     const struct scan_index *index = &scan->index;
@@ -193,7 +201,7 @@ void scan_area(struct scan *scan, const struct scan_mapping *mapping, uintptr_t 
             pass_region(scan, &place, block, end);
         else if (find_chunk(scan, block, &chunk) && chunk.start >= start)
             pass_chunk(scan, &place, &chunk, end);
-        else
+        else if (!is_freed(block) && !(place.chunks && block->start < place.limit))
             pass_foreign(scan, &place, block, end);
     }
     if (place.at >= end)

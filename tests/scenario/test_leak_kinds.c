@@ -26,7 +26,7 @@ ParameterizedTestParameters(leak_kinds, shapes)
         {"in_thread_local", 0, 0, 0, 10}, {"in_specific", 0, 0, 0, 10},     {"on_stack", 0, 0, 0, 10},
         {"on_other_stack", 0, 0, 0, 10},  {"on_ended_stack", 10, 0, 0, 0},  {"on_dead_stack", 10, 0, 0, 0},
         {"in_register", 0, 0, 0, 10},     {"lost_tree", 1, 9, 0, 0},        {"beside_stack", 0, 0, 0, 10},
-        {"above_stack", 10, 0, 0, 0},     {"on_ended_stacks", 20, 0, 0, 0},
+        {"above_stack", 10, 0, 0, 0},     {"on_ended_stacks", 20, 0, 0, 0}, {"in_parents_blocks", 0, 0, 0, 10},
     };
     return cr_make_param_array(struct shape, shapes, sizeof(shapes) / sizeof(*shapes));
 }

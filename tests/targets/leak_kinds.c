@@ -3,10 +3,12 @@
  * Blocks of 1000 bytes, 10 of them, kept or lost in the way that the argument names. */
 #include "target.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #define COUNT 10
 #define SIZE 1000
@@ -259,6 +261,51 @@ VISIBLE static void on_ended_stacks(void)
         pthread_join(threads[i], NULL);
 }
 
+/* ---- while other threads go on ---- */
+
+#define TABLES 40
+
+static void *churn(void *unused)
+{
+    void *blocks[TABLES];
+
+    for (bool first = true;; first = false) {
+        for (int i = 0; i < TABLES; i++)
+            blocks[i] = use(malloc(300));
+        for (int i = 0; i < TABLES; i++)
+            free(blocks[i]);
+        if (first)
+            write(ready[1], "", 1);
+    }
+    return unused;
+}
+
+/* In a forked child by what the parent has made, and between these blocks come and go until the end. */
+VISIBLE static void in_parents_blocks(void)
+{
+    static void **tables[TABLES], *between[TABLES];
+    pthread_t thread;
+    char c;
+
+    mallopt(M_ARENA_MAX, 1);
+    for (int i = 0; i < TABLES; i++) {
+        tables[i] = use(calloc(1, 2000));
+        between[i] = use(malloc(300));
+    }
+    for (int i = 0; i < TABLES; i++)
+        free(between[i]);
+    memset(between, 0, sizeof(between));
+    pipe(ready);
+    if (fork() > 0) {
+        wait(NULL);
+        return;
+    }
+    for (int i = 0; i < COUNT; i++)
+        tables[4 * i][100] = make();
+    pthread_create(&thread, NULL, churn, NULL);
+    read(ready[0], &c, 1);
+}
+
 /* The only pointer comes into being in the register. */
 VISIBLE static void in_register(void)
 {
@@ -304,6 +351,7 @@ static const struct {
     {"beside_stack", beside_stack},
     {"above_stack", above_stack},
     {"on_ended_stacks", on_ended_stacks},
+    {"in_parents_blocks", in_parents_blocks},
 };
 
 int main(int argc, char **argv)
