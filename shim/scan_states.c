@@ -23,6 +23,7 @@
 #define NEXT 8u
 #define INTERPRETER 2u /* word */
 #define STATE_LEAST 100u
+#define LEFT_OVER_FROM 14u /* version */
 
 #define INTERPRETER_BYTES 0x8000u
 #define RUNTIME_BYTES 0x1000u
@@ -113,13 +114,56 @@ static void drop_from_roots(struct scan *scan)
             roots[i] = SCAN_EDGE_NONE;
 }
 
+/* Whether a thread state of `size` bytes may have this address for its neighbour: none, another one, or the interpreter's first. */
+static bool is_neighbour(const struct scan *scan, uintptr_t address, uint64_t size)
+{
+    uint32_t number = scan_index_find(&scan->index, address);
+
+    if (number == SCAN_NONE)
+        return !address || address - scan->interpreter.start < scan->interpreter.end - scan->interpreter.start;
+    const struct scan_block *block = &scan->index.blocks[number];
+    return block->domain == DOMAIN_RAW && block->start == address && block->size == size;
+}
+
+static bool is_left_over(const struct scan *scan, const struct scan_block *block)
+{
+    uint64_t words[INTERPRETER + 1];
+
+    return block->domain == DOMAIN_RAW && block->size >= STATE_LEAST &&
+           scan_copy(&scan->reader, words, block->start, sizeof(words)) && words[INTERPRETER] &&
+           words[INTERPRETER] - scan->interpreter.start < scan->interpreter.end - scan->interpreter.start &&
+           is_neighbour(scan, words[0], block->size) && is_neighbour(scan, words[NEXT / 8], block->size);
+}
+
+/* From 3.14 on the interpreter that takes itself down takes the states out of its list, but does not free those that others may
+ * still use; what remains is that they are linked with one another. */
+static void find_left_over(struct scan *scan)
+{
+    for (uint32_t i = 0; i < scan->index.count; i++) {
+        uint32_t *item =
+            is_left_over(scan, &scan->index.blocks[i]) ? scan_array_push(&scan->states, sizeof(*item)) : NULL;
+        if (!item)
+            continue;
+        *item = i;
+        scan->index.blocks[i].facts |= FACT_THREAD_STATE;
+    }
+    const uint32_t *states = (const void *)scan->states.data;
+    for (size_t i = 0; i < scan->states.used / sizeof(*states); i++)
+        drop_from_block(scan, states[i]);
+}
+
 void scan_states_drop_links(struct scan *scan)
 {
     const uint32_t *states;
     uint32_t interpreter;
 
-    if (!scan->python.active || !scan->python.running || ledger_header->forked)
+    if (!scan->python.active || ledger_header->forked)
         return;
+    if (!scan->python.running) {
+        if (scan->python.minor >= LEFT_OVER_FROM)
+            find_left_over(scan);
+        return;
+    }
     find_states(scan, first_state(scan->python.api));
     if (scan->drop)
         find_states(scan, scan->drop->state);
