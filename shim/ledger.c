@@ -38,6 +38,11 @@ int ledger_descriptor(void)
     return ledger_file_descriptor(&file);
 }
 
+const char *ledger_place(void)
+{
+    return access(file.link, F_OK) == 0 ? file.link : file.path;
+}
+
 /* Beyond RLIMIT_FSIZE the kernel sends SIGXFSZ, which would end the program. */
 static bool may_grow_to(off_t size)
 {

@@ -36,6 +36,10 @@ void ledger_remove(void);
  * none. Stays the ledger's. */
 int ledger_descriptor(void);
 
+/* The path by which a reader finds the ledger: beside the report, or, when that folder is gone, where the file itself is. Valid as
+ * long as the ledger. */
+const char *ledger_place(void);
+
 /* Takes `count` entries with consecutive ids in one segment (count divides the entries of a segment; always the same for
  * one kind, except text), zeroed. Returns the first id, or 0 when the ledger cannot grow (LACK_LEDGER_FULL is then noted).
  * Id 0 itself is never taken. */

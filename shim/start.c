@@ -345,7 +345,8 @@ static void write_report(void)
     if (result == 0)
         ledger_remove();
     else
-        log_line(0, "cannot write '%s': %s; the ledger stays beside it", ledger_header->output, strerror(-result));
+        log_line(0, "cannot write '%s': %s; the ledger is '%s'", ledger_header->output, strerror(-result),
+                 ledger_place());
     calm_end(&calm);
 }
 

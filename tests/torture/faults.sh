@@ -103,6 +103,13 @@ case_folder_deleted() {
     preloaded verbosity=0 bash -c 'rm -r "$1"; "$0"' "$(target no_leak)" "$folder/reports"
     same_as_bare
     grep '^memshim: ' "$folder/err" | head -n 1 | sed "s,$folder,..,"
+    # A process that still has its messages tells where its ledger is, and that can be read.
+    preloaded verbosity=0 bash -c 'rm -r "$1"; :' - "$folder/reports"
+    local ledger
+    ledger=$(sed -n "s/^memshim: cannot write .*the ledger is '\(.*\)'.*/\1/p" "$folder/err" | head -n 1)
+    [ -e "$ledger" ] || fail "no word about the ledger: $(cat "$folder/err")"
+    "$TEST_MEMSHIM" report "$ledger" >/dev/null || fail "the ledger cannot be read"
+    rm -f "$ledger"
 }
 
 # The launcher's own folder cannot be made.
