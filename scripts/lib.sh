@@ -10,7 +10,7 @@ build_packages=(gcc libc6-dev meson ninja-build pkg-config libunwind-dev libjans
     uthash-dev libzstd-dev libprotobuf-c-dev protobuf-c-compiler zlib1g-dev)
 example_packages=(python3 python3-dev)
 test_packages=(g++ libcriterion-dev valgrind clang-format-14 clang-tidy-14 codespell binutils python3-venv)
-optional_packages=(libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 musl-tools python3-numpy python3-jsonschema protobuf-compiler
+optional_packages=(libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 musl-tools cython3 python3-numpy python3-jsonschema protobuf-compiler
     libxml2-utils shellcheck nodejs npm chromium)
 
 say() {

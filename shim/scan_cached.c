@@ -6,12 +6,16 @@
 
 #include "pyapi.h"
 
+#include <pthread.h>
+
 #define OB_SIZE 16u
 #define LIST_ITEMS 24u
 #define TP_CALL 128u
 #define TP_DICT 264u
 #define DEQUE_BLOCK 528u /* bytes of 64 pointers and 2 links */
 #define FREE_ROW 9u
+#define DESCRIPTOR_SIZE 2048u /* bytes of it with a thread's specific data */
+#define SPECIFIC_SIZE 512u    /* bytes of an array for 32 keys more */
 
 /* Types made of a spec in C have the name of the module in tp_name, classes of Python code have not. */
 static bool has_module_name(const struct scan_cached *cached, const struct scan_block *block)
@@ -39,9 +43,9 @@ uint32_t scan_cached_count(const struct scan_cached *cached, uint32_t number)
 
 bool scan_cached_is_owned(const struct scan_cached *cached, uint32_t block)
 {
-    if (!cached_is_object(cached_block(cached, block)))
-        return cached->owned[block] > 0;
-    return scan_cached_count(cached, block) <= cached->owned[block];
+    uint32_t count = scan_cached_count(cached, block); /* of what is no object, or is made to last, one is enough */
+
+    return cached->owned[block] >= (count == UINT32_MAX ? 1 : count);
 }
 
 /* ---- code of the library ---- */
@@ -232,20 +236,21 @@ static bool is_of_state(struct scan_cached *cached, uint32_t target)
     return false;
 }
 
+static bool is_variable(const struct scan_cached *cached, const struct scan_block *block)
+{
+    return cached_is_named(cached, block, "ContextVar") || cached_is_named(cached, block, "_contextvars.ContextVar") ||
+           cached_is_named(cached, block, "contextvars.ContextVar");
+}
+
+/* A variable whose value is there is a key. */
 static bool is_of_context(struct scan_cached *cached, uint32_t target)
 {
     if (is_context(cached, target)) {
         cached->marks[target] |= MARK_CONTEXT | MARK_OUT;
         return false;
     }
-    return cached_is_named(cached, cached_block(cached, target), "decimal.Context");
-}
-
-/* A context variable has the value that was read last at hand. */
-static bool is_variable(const struct scan_cached *cached, const struct scan_block *block)
-{
-    return cached_is_named(cached, block, "ContextVar") || cached_is_named(cached, block, "_contextvars.ContextVar") ||
-           cached_is_named(cached, block, "contextvars.ContextVar");
+    return cached_is_named(cached, cached_block(cached, target), "decimal.Context") ||
+           is_variable(cached, cached_block(cached, target));
 }
 
 static bool is_pythons(const struct scan_cached *cached, uint64_t word)
@@ -311,41 +316,13 @@ static bool is_old_object_edge(const struct scan_cached *cached, const struct sc
     if (type == (uintptr_t)cached->scan->python.api->unicode_type || from->facts & FACT_TYPE)
         return !cached_is_object(to);
     if (cached_is_named(cached, to, "decimal.Context"))
-        return is_variable(cached, from);
+        return is_variable(cached, from); /* has the value that was read last at hand */
     return false;
 }
 
 bool scan_cached_is_code(const struct scan_cached *cached, uint32_t block)
 {
     return cached_type(cached, cached_block(cached, block)) == (uintptr_t)cached->scan->python.api->code_type;
-}
-
-bool scan_cached_edge(struct scan_cached *cached, uint32_t source, uint32_t target)
-{
-    const struct scan_block *from = cached_block(cached, source), *to = cached_block(cached, target);
-    uint16_t marks = cached->marks[source];
-
-    if (marks & MARK_CONTEXT || (!(marks & MARK_MADE) && is_context(cached, source)))
-        return is_of_context(cached, target);
-    if ((marks & MARK_DICT && is_of_thread(cached, target)) ||
-        (marks & (MARK_DICT | MARK_LIBRARY) && is_library_code(cached, target)))
-        return true;
-    /* a list of the interpreter's, as the filters of warnings, has new memory for its items when it grows */
-    if (marks & MARK_MADE && (marks & (MARK_DICT | MARK_ARRAY)) != (MARK_DICT | MARK_ARRAY))
-        return false;
-    if (marks & MARK_NAMESPACE)
-        return cached_is_object(to);
-    if (marks & MARK_DICT && cached_is_named(cached, to, "CodecInfo"))
-        return true;
-    if (cached_is_object(from))
-        return is_old_object_edge(cached, from, target);
-    if (marks & MARK_STATE && from->facts & FACT_THREAD_STATE)
-        return is_of_state(cached, target);
-    if (source == cached->interpreter && scan_cached_is_free(cached, 0, target))
-        return false;
-    if (source == cached->interpreter && !cached_is_object(to) && to->domain != DOMAIN_RAW)
-        return is_kept_memory(cached, target);
-    return marks & (MARK_STATE | MARK_ARRAY) && (is_plain(cached, target) || is_pointer_type(cached, to));
 }
 
 /* Where the block was asked for, as far as its stack is known; else 0. */
@@ -364,15 +341,52 @@ static bool is_libcs(const struct scan_cached *cached, uint32_t target)
     return cached_is_in(&cached->libc, caller_of(cached, target));
 }
 
+bool scan_cached_edge(struct scan_cached *cached, uint32_t source, uint32_t target)
+{
+    const struct scan_block *from = cached_block(cached, source), *to = cached_block(cached, target);
+    uint16_t marks = cached->marks[source];
+
+    if (marks & MARK_SPECIFIC)
+        return cached->marks[target] & MARK_ASKED && !is_libcs(cached, target);
+    if (marks & MARK_CONTEXT || (!(marks & MARK_MADE) && is_context(cached, source)))
+        return is_of_context(cached, target);
+    if ((marks & MARK_DICT && is_of_thread(cached, target)) ||
+        (marks & (MARK_DICT | MARK_LIBRARY) && is_library_code(cached, target)))
+        return true;
+    /* names of modules, and a list of the interpreter's, as the filters of warnings, have new memory when they grow */
+    if (marks & MARK_MADE && !(marks & MARK_NAMESPACE) &&
+        (marks & (MARK_DICT | MARK_ARRAY)) != (MARK_DICT | MARK_ARRAY))
+        return false;
+    if (marks & MARK_NAMESPACE)
+        return cached_is_object(to);
+    if (marks & MARK_DICT && cached_is_named(cached, to, "CodecInfo"))
+        return true;
+    if (cached_is_object(from))
+        return is_old_object_edge(cached, from, target);
+    if (marks & MARK_STATE && from->facts & FACT_THREAD_STATE)
+        return is_of_state(cached, target);
+    if (source == cached->interpreter && scan_cached_is_free(cached, 0, target))
+        return false;
+    if (source == cached->interpreter && !cached_is_object(to) && to->domain != DOMAIN_RAW)
+        return is_kept_memory(cached, target);
+    return marks & (MARK_STATE | MARK_ARRAY) && (is_plain(cached, target) || is_pointer_type(cached, to));
+}
+
+bool scan_cached_is_asked_by_known(const struct scan_cached *cached, uint32_t number)
+{
+    uintptr_t caller = caller_of(cached, number);
+
+    return cached_is_in(&cached->libc, caller) || cached_is_in(&cached->scan->loader, caller) ||
+           cached_is_in(&cached->scan->interpreter, caller) || cached_is_in_ranges(&cached->scan->library, caller) ||
+           cached_is_in_ranges(&cached->libraries, caller);
+}
+
 bool scan_cached_is_theirs(const struct scan_cached *cached, uint32_t number)
 {
     uint8_t domain = cached_block(cached, number)->domain;
-    uintptr_t caller = caller_of(cached, number);
 
-    if (domain == DOMAIN_OBJ || domain == DOMAIN_MEM || domain == DOMAIN_RAW)
-        return true;
-    return cached_is_in(&cached->libc, caller) || cached_is_in(&cached->scan->interpreter, caller) ||
-           cached_is_in_ranges(&cached->scan->library, caller) || cached_is_in_ranges(&cached->libraries, caller);
+    return domain == DOMAIN_OBJ || domain == DOMAIN_MEM || domain == DOMAIN_RAW ||
+           scan_cached_is_asked_by_known(cached, number);
 }
 
 bool scan_cached_root(struct scan_cached *cached, uintptr_t place, uint32_t target)
@@ -385,7 +399,7 @@ bool scan_cached_root(struct scan_cached *cached, uintptr_t place, uint32_t targ
         return is_libcs(cached, target);
     if (!scan->python.active)
         return false;
-    if (scan_cached_is_static_type(cached, place - TP_DICT))
+    if (scan_cached_is_static_type(cached, place - TP_DICT) || scan_cached_is_type_state(cached, place))
         return true;
     if (cached_is_in(&scan->interpreter, place))
         return is_deque_block(cached, target) ||
@@ -393,9 +407,34 @@ bool scan_cached_root(struct scan_cached *cached, uintptr_t place, uint32_t targ
     return cached_is_in_ranges(&scan->library, place) && (is_deque_block(cached, target) || is_plain(cached, target));
 }
 
-bool scan_cached_is_library_root(const struct scan_cached *cached, uintptr_t place)
+/* In the C library's descriptor of the calling thread are the pointers of pthread_setspecific. */
+static bool is_in_descriptor(uintptr_t place)
 {
-    return cached_is_in_ranges(&cached->libraries, place);
+    return place - (uintptr_t)pthread_self() < DESCRIPTOR_SIZE;
+}
+
+bool scan_cached_is_library_root(const struct scan_cached *cached, uintptr_t place, uint32_t target)
+{
+    return cached_is_in_ranges(&cached->libraries, place) ||
+           (is_in_descriptor(place) && cached->marks[target] & MARK_ASKED && !is_libcs(cached, target));
+}
+
+void scan_cached_mark_asked(struct scan_cached *cached)
+{
+    const struct scan *scan = cached->scan;
+    const uint32_t *roots = (const void *)scan->roots.data;
+    const uintptr_t *places = (const void *)scan->places.data;
+
+    for (uint32_t i = 0; i < scan->index.count; i++)
+        if (cached_block(cached, i)->domain == DOMAIN_MALLOC &&
+            (is_libcs(cached, i) || cached_is_in_ranges(&cached->libraries, caller_of(cached, i))))
+            cached->marks[i] |= MARK_ASKED;
+    for (size_t i = 0; i < scan->roots.used / sizeof(*roots); i++) {
+        uint32_t target = roots[i] & SCAN_EDGE_TARGET;
+        if (roots[i] != SCAN_EDGE_NONE && is_in_descriptor(places[i]) &&
+            cached_block(cached, target)->size == SPECIFIC_SIZE && is_libcs(cached, target))
+            cached->marks[target] |= (uint16_t)(MARK_SPECIFIC | (cached->marks[target] & MARK_MADE ? MARK_OUT : 0));
+    }
 }
 
 /* ---- by what it is ---- */

@@ -28,7 +28,9 @@ enum scope_mark {
     MARK_NAMED = 1u << 10,    /* has a name in a module of the library */
     MARK_LIBRARY = 1u << 11,  /* memory of a container of the library */
     MARK_SKIPPED = 1u << 12,  /* no way leads through it */
-    MARK_EXPLAINS = 1u << 13, /* made in the scope, and caches lead to it over such only */
+    MARK_EXPLAINS = 1u << 13, /* made in the scope or asked for by a library, and caches lead to it over such only */
+    MARK_ASKED = 1u << 14, /* asked for by a C library of the interpreter's library, or by the C library, for itself */
+    MARK_SPECIFIC = 1u << 15, /* the C library's array of a thread's specific data */
 };
 
 struct scan_cached {
@@ -75,8 +77,15 @@ bool scan_cached_root(struct scan_cached *cached, uintptr_t place, uint32_t targ
  * taken again. `place`: where the pointer is in static data, 0 = in the interpreter's structure. */
 bool scan_cached_is_free(const struct scan_cached *cached, uintptr_t place, uint32_t target);
 
-/* Whether a root is one of a C library of the interpreter's library: what only that has, it keeps for the next time. */
-bool scan_cached_is_library_root(const struct scan_cached *cached, uintptr_t place);
+/* Whether a root is one of a C library of the interpreter's library, or what such a library has asked for and keeps for the thread:
+ * what only that has, it keeps for the next time. */
+bool scan_cached_is_library_root(const struct scan_cached *cached, uintptr_t place, uint32_t target);
+
+/* Marks the blocks that C libraries asked for themselves, and a thread's specific data. */
+void scan_cached_mark_asked(struct scan_cached *cached);
+
+/* Whether the interpreter, its library or a C library asked for the block. */
+bool scan_cached_is_asked_by_known(const struct scan_cached *cached, uint32_t block);
 
 /* Whether the block may be one of a cache by who asked for it: memory of malloc is, if the interpreter or its library did. */
 bool scan_cached_is_theirs(const struct scan_cached *cached, uint32_t block);
@@ -98,6 +107,9 @@ uint32_t scan_cached_count(const struct scan_cached *cached, uint32_t block);
 
 /* Whether the address is that of a type in static data. */
 bool scan_cached_is_static_type(const struct scan_cached *cached, uintptr_t address);
+
+/* Whether the interpreter's data has at `place` the dict of a static type, or that of its subclasses (3.13). */
+bool scan_cached_is_type_state(const struct scan_cached *cached, uintptr_t place);
 
 /* The block's pointers own nothing. */
 void scan_cached_drop_edges(const struct scan_cached *cached, uint32_t block);

@@ -11,6 +11,9 @@
 #define TP_SUBCLASSES 360u
 #define MODULE_DEF 24u
 #define MODULE_STATE 32u
+#define DEF_COPY 32u   /* m_base.m_copy */
+#define STATE_DICT 24u /* in what the interpreter of 3.13 has of a static type of an extension module */
+#define STATE_SUBCLASSES 32u
 #define LINK_MAP_LEAST 512u  /* bytes */
 #define LINK_MAP_DYNAMIC 16u /* l_ld: an address in the module's data */
 #define INTERNED_LEAST 16384u
@@ -321,7 +324,7 @@ static void mark_library_dict(const struct scan_cached *cached, uint32_t target,
     if (!cached_is_object(block))
         cached->marks[target] |= MARK_ARRAY;
     else if (block->facts & FACT_DICT)
-        scan_cached_mark_table((struct scan_cached *)(uintptr_t)cached, target, MARK_ARRAY);
+        scan_cached_mark_table((struct scan_cached *)(uintptr_t)cached, target, MARK_DICT | MARK_ARRAY);
 }
 
 static void mark_from_state(const struct scan_cached *cached, uint32_t state)
@@ -342,7 +345,7 @@ static void mark_shared_keys(const struct scan_cached *cached, uint32_t target, 
 bool scan_cached_is_static_type(const struct scan_cached *cached, uintptr_t address)
 {
     const struct scan_type *type =
-        scan_range_find(&cached->scan->data, address) ? scan_type_get(&cached->scan->python, address, 0) : NULL;
+        cached_is_in_ranges(&cached->scan->data, address) ? scan_type_get(&cached->scan->python, address, 0) : NULL;
     return type && type->flags & TYPE_VALID;
 }
 
@@ -364,11 +367,29 @@ static void mark_subclasses(struct scan_cached *cached, uintptr_t address)
         close_dict(cached, dict);
 }
 
+/* Since 3.13 the interpreter's data has the dicts of static types of extension modules, too: behind the type and three flags.
+ * `offset`: of the dict. */
+static bool is_in_type_state(const struct scan_cached *cached, uintptr_t place, unsigned offset)
+{
+    uint64_t words[3];
+
+    if (cached->scan->python.minor < 13 || !cached_is_in(&cached->scan->interpreter, place) ||
+        !scan_copy(&cached->scan->reader, words, place - offset, sizeof(words)))
+        return false;
+    return (uint32_t)words[1] <= 1 && words[1] >> 32 <= 1 && (uint32_t)words[2] <= 1 &&
+           scan_cached_is_static_type(cached, words[0]);
+}
+
+bool scan_cached_is_type_state(const struct scan_cached *cached, uintptr_t place)
+{
+    return is_in_type_state(cached, place, STATE_DICT) || is_in_type_state(cached, place, STATE_SUBCLASSES);
+}
+
 static void mark_root(struct scan_cached *cached, uintptr_t place, uint32_t target)
 {
     const struct scan *scan = cached->scan;
 
-    if (scan_cached_is_static_type(cached, place - TP_SUBCLASSES))
+    if (scan_cached_is_static_type(cached, place - TP_SUBCLASSES) || is_in_type_state(cached, place, STATE_SUBCLASSES))
         close_dict(cached, target);
     else if (cached_is_in(&scan->interpreter, place) && !scan_cached_is_free(cached, place, target))
         mark_state(cached, target, NULL);
@@ -388,9 +409,20 @@ static void mark_from_states(struct scan_cached *cached)
         if (cached->marks[i] & MARK_STATE)
             mark_from_state(cached, i);
     for (size_t i = 0; i < scan->roots.used / sizeof(*roots); i++)
-        if (roots[i] != SCAN_EDGE_NONE &&
-            (i < scan->late_roots || !scan_cached_is_owned(cached, roots[i] & SCAN_EDGE_TARGET)))
+        if (roots[i] != SCAN_EDGE_NONE && (i < scan->late_roots || scan_cached_is_type_state(cached, places[i]) ||
+                                           !scan_cached_is_owned(cached, roots[i] & SCAN_EDGE_TARGET)))
             mark_root(cached, places[i], roots[i] & SCAN_EDGE_TARGET);
+}
+
+/* A module that is made in one phase: the interpreter has a copy of its names for the next interpreter. */
+static void mark_copy(struct scan_cached *cached, uintptr_t definition)
+{
+    uintptr_t address = definition ? cached_word(cached, definition + DEF_COPY) : 0;
+    uint32_t copy = pycompat_plausible(address) ? scan_index_find(&cached->scan->index, address) : SCAN_NONE;
+
+    if (copy != SCAN_NONE && cached_is_object(cached_block(cached, copy)) &&
+        cached_block(cached, copy)->facts & FACT_DICT && cached->marks[copy] & MARK_MADE)
+        cached->marks[copy] |= MARK_CLOSED;
 }
 
 void scan_cached_mark_states(struct scan_cached *cached)
@@ -408,6 +440,8 @@ void scan_cached_mark_states(struct scan_cached *cached)
         uintptr_t object = block->start + block->object;
         if (block->facts & FACT_MODULE && is_of_library(cached, cached_word(cached, object + MODULE_DEF)))
             mark_block(cached, cached_word(cached, object + MODULE_STATE), MARK_STATE);
+        if (block->facts & FACT_MODULE)
+            mark_copy(cached, cached_word(cached, object + MODULE_DEF));
         if (block->facts & FACT_TYPE) {
             cached_for_each_edge(cached, i, mark_shared_keys, NULL);
             mark_subclasses(cached, cached_word(cached, object + TP_SUBCLASSES));

@@ -177,15 +177,15 @@ static void expect_output(const struct script *script, const char *first, const 
 /* The first time counts, hence a new process for each. */
 static void check_clean_scopes(const struct python *python)
 {
-    static const char *const some[] = {"lists",    "calls",   "exceptions", "jsons",   "regex",
-                                       "sqlite",   "classes", "aio",        "big",     "threads",
-                                       "decimals", "imports", "files",      "structs", "sub"};
+    static const char *const some[] = {"lists", "calls",  "exceptions", "jsons",    "regex",   "sqlite", "classes",
+                                       "aio",   "big",    "threads",    "decimals", "imports", "files",  "structs",
+                                       "sub",   "hashes", "zones",      "warned",   "tmpdirs"};
     static const char *const more[] = {
         "dicts",   "sets",    "gens",    "fstrings", "instances", "strformat", "imports_c", "generators",
         "ctyped",  "bytesy",  "slots",   "props",    "attrs",     "ints",      "ctx",       "evals",
         "uni",     "matcher", "sorting", "dt",       "copies",    "enums",     "abcs",      "dataclass",
         "ntuple",  "urls",    "tpe",     "fnm",      "tb",        "weak",      "csvs",      "typings",
-        "sockets", "randoms", "itert",   "xmls",     "tmpdir"};
+        "sockets", "randoms", "itert",   "xmls",     "tmpdir",    "secure"};
     struct script script = script_open(python, "scope_clean.py");
 
     for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
@@ -199,6 +199,23 @@ static void check_clean_scopes(const struct python *python)
 Test(module, clean_scopes)
 {
     for_each(check_clean_scopes);
+}
+
+/* Nothing is imported yet. */
+static void check_first_scopes(const struct python *python)
+{
+    static const char *const names[] = {"hashes", "secure",   "zones", "named_zones", "tmpdir",  "warned",
+                                        "sqlite", "decimals", "xmls",  "compressed",  "resolved"};
+    struct script script = script_open(python, "scope_first.py");
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        expect_output(&script, getenv("TEST_REPEAT") ? "3" : "1", names[i], "clean\n");
+    script_close(&script);
+}
+
+Test(module, first_scopes)
+{
+    for_each(check_first_scopes);
 }
 
 static void check_planted_scopes(const struct python *python)

@@ -101,6 +101,18 @@ static bool newer(const char *path, const char *than)
     return stat(path, &a) == 0 && stat(than, &b) == 0 && a.st_mtime > b.st_mtime;
 }
 
+/* C with the lines of the source. The caller frees the path. */
+static char *translate(const char *source, const char *module, const char *partial)
+{
+    char *made = text_format("%s.c", partial);
+    struct outcome outcome =
+        spawn_run(LIST("cython3", "-3", "--line-directives", "--module-name", module, source, "-o", made), NULL);
+
+    cr_assert(outcome.status == 0, "%s: %s", source, outcome.err);
+    outcome_clear(&outcome);
+    return made;
+}
+
 char *python_compile(const struct python *python, const char *source_name, const char *name)
 {
     if (!python->include[0])
@@ -114,9 +126,14 @@ char *python_compile(const struct python *python, const char *source_name, const
     outcome_clear(&made);
     /* Tests run side by side: each compiles to a name of its own, and the last one wins. */
     if (!newer(library, source)) {
-        made = spawn_run(LIST("cc", "-shared", "-fPIC", "-g", "-O1", include, source, "-o", partial), NULL);
+        bool is_cython = strcmp(source + strlen(source) - 4, ".pyx") == 0;
+        char *code = is_cython ? translate(source, name, partial) : text_format("%s", source);
+        made = spawn_run(LIST("cc", "-shared", "-fPIC", "-g", "-O1", include, code, "-o", partial), NULL);
         cr_assert(made.status == 0, "compiling %s for Python %s: %s", source_name, python->version, made.err);
         cr_assert(rename(partial, library) == 0);
+        if (is_cython)
+            unlink(code);
+        free(code);
         outcome_clear(&made);
     }
     free(library);

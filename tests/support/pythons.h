@@ -21,8 +21,8 @@ struct python {
  * each version and path. Returns their number. */
 size_t pythons_find(struct python pythons[PYTHONS_MAX]);
 
-/* Compiles tests/targets/SOURCE_NAME for this interpreter to NAME.so, when it is not there yet. Returns the folder that has it,
- * the caller's to free; NULL when there is no Python.h. */
+/* Compiles tests/targets/SOURCE_NAME (C, or .pyx by cython3) for this interpreter to NAME.so, when it is not there yet. Returns the
+ * folder that has it, the caller's to free; NULL when there is no Python.h. */
 char *python_compile(const struct python *python, const char *source_name, const char *name);
 
 /* The folder that has leaky.so for this interpreter, which is compiled when it is not there yet. NULL when there is no

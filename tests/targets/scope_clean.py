@@ -359,6 +359,40 @@ def tmpdir():
         pathlib_use(d)
 
 
+def hashes():
+    import hashlib, hmac
+    hashlib.pbkdf2_hmac("sha256", b"p", b"s", 10)
+    return (hashlib.sha256(b"x").digest(), hashlib.new("sha512", b"y").digest(), hmac.new(b"k", b"m", "md5").digest())
+
+
+def secure():
+    import ssl
+    return ssl.create_default_context()
+
+
+def zones():
+    import datetime, time
+    time.tzset()
+    time.strftime("%Z")
+    return (datetime.datetime(2020, 1, 1, 12).astimezone().isoformat(), datetime.datetime.now(datetime.timezone.utc))
+
+
+def warned():
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.warn("nothing")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warnings.warn("something")
+        return len(seen)
+
+
+def tmpdirs():
+    with tempfile.TemporaryDirectory():
+        pass
+
+
 def pathlib_use(d):
     import pathlib
     p = pathlib.Path(d) / "x"

@@ -5,9 +5,11 @@ import collections
 import contextvars
 import ctypes
 import functools
+import hashlib
 import logging
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import weakref
@@ -222,6 +224,22 @@ def kept_in_global():
     planted = bytes(2200)
 
 
+def kept_hash():
+    kept.keep(hashlib.sha256(b"mine"))
+
+
+def kept_connection():
+    kept.keep(sqlite3.connect(":memory:"))
+
+
+def kept_specific():
+    libc.pthread_setspecific(key, ctypes.c_void_p(libc.malloc(2300)))
+
+
+def lost_copy():
+    libc.strdup(b"z" * 2400)
+
+
 def in_thread():
     thread = threading.Thread(target=lambda: kept.keep(bytes(50000)))
     thread.start()
@@ -251,6 +269,17 @@ expect(kept_by_weakref, size_of(bytes(1800)))
 expect(kept_in_environment, 1900)
 expect(kept_in_logger, size_of(bytes(2100)))
 expect(kept_in_global, size_of(bytes(2200)))
+
+# ---- C libraries ----
+
+hashlib.sha256(b"first").digest()
+sqlite3.connect(":memory:").close()
+key = ctypes.c_uint()
+libc.pthread_key_create(ctypes.byref(key), None)
+expect(kept_hash, 200)  # with what OpenSSL has for it
+expect(kept_connection, 10000)  # and SQLite
+expect(kept_specific, 2300)
+expect(lost_copy, 2401)
 
 # ---- threads ----
 

@@ -16,6 +16,7 @@ CACHE, CONTAINER, NAMESPACE, MODULE = 1, 2, 3, 4
 _folder = os.path.dirname(os.__file__) + os.sep
 _containers = (dict, list, set, collections.OrderedDict, collections.defaultdict, collections.deque)
 _weak = (weakref.WeakSet, weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
+_caches = ("_value2member_map_",)  # flags that were combined
 _lru = type(functools.lru_cache(lambda: None))
 
 
@@ -34,7 +35,7 @@ def _add(found, name, value):
         for part in ("data", "_pending_removals", "_iterating"):  # by vars() it would get a dict of its own
             _add(found, name, getattr(value, part, None))
     elif type(value) in _containers:
-        found.append((CACHE if "cache" in name.lower() else CONTAINER, value))
+        found.append((CACHE if "cache" in name.lower() or name in _caches else CONTAINER, value))
 
 
 def _names_of(kind):
