@@ -17,6 +17,12 @@ static void explain_from(struct scan_walk *walk, uint32_t block)
     walk->queue[walk->used++] = block;
 }
 
+/* All that a cache has of it is a word in the interpreter's data, and others have as many references as there are: it is left over. */
+static bool is_left_over(const struct scan_walk *walk, uint32_t block)
+{
+    return walk->kept[block] && !walk->explained[block] && scan_cached_is_owned(&walk->cached, block);
+}
+
 /* Counts the references from what was made in the scope, or is a C library's, and caches lead to. */
 static void explain(struct scan_walk *walk)
 {
@@ -25,7 +31,8 @@ static void explain(struct scan_walk *walk)
 
     walk->next = walk->used = 0;
     for (size_t i = 0; i < walk->later.used / sizeof(*later); i++)
-        explain_from(walk, later[i]);
+        if (!is_left_over(walk, later[i]))
+            explain_from(walk, later[i]);
     while (walk->next < walk->used) {
         uint32_t source = walk->queue[walk->next++];
         for (uint64_t k = scan->first[source]; k < scan->first[source + 1]; k++) {
