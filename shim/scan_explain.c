@@ -49,7 +49,7 @@ static void explain(struct scan_walk *walk)
 /* Whether there are as many references in caches as the block has, or may have. */
 static bool is_covered(const struct scan_walk *walk, uint32_t number)
 {
-    const struct scan_block *block = &walk->cached.scan->index.blocks[number];
+    const struct scan_block *block = cached_block(&walk->cached, number);
     uint32_t found = walk->explained[number], count = scan_cached_count(&walk->cached, number);
 
     if (block->domain != DOMAIN_OBJ && block->domain != DOMAIN_MEM)
@@ -70,7 +70,7 @@ static bool is_explained(const struct scan_walk *walk, uint32_t number)
 /* Whether the pointers in the block are all in use: not so where it was not cleared, as the values of instances. */
 static bool is_firm(const struct scan_walk *walk, uint32_t source)
 {
-    const struct scan_block *block = &walk->cached.scan->index.blocks[source];
+    const struct scan_block *block = cached_block(&walk->cached, source);
     uint16_t marks = walk->cached.marks[source];
 
     if (!(marks & MARK_HELD) || marks & MARK_EXPLAINS || walk_is_weak(walk, source) || walk_is_parked(walk, source))
@@ -82,7 +82,7 @@ static bool is_firm(const struct scan_walk *walk, uint32_t source)
  * object, such a pointer can only be left over; and tuples and code have objects only. */
 static bool is_firm_to_asked(const struct scan_walk *walk, uint32_t source)
 {
-    const struct scan_block *block = &walk->cached.scan->index.blocks[source];
+    const struct scan_block *block = cached_block(&walk->cached, source);
     uint16_t marks = walk->cached.marks[source];
 
     if (!(marks & MARK_HELD) || marks & MARK_ASKED || walk_is_frame(walk, source) || walk_is_parked(walk, source) ||

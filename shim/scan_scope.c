@@ -70,11 +70,10 @@ static void mark_known(struct scan_walk *walk, const struct memshim_scope_known 
 
 static void note_list(struct scan_walk *walk, uint32_t source, uint32_t target)
 {
-    const struct scan_block *from = &walk->cached.scan->index.blocks[source];
-    const struct scan_block *to = &walk->cached.scan->index.blocks[target];
+    const struct scan_block *from = cached_block(&walk->cached, source);
+    const struct scan_block *to = cached_block(&walk->cached, target);
 
-    if (from->domain == DOMAIN_OBJ && from->object != SCAN_NOT_OBJECT && from->facts & FACT_LIST &&
-        to->domain == DOMAIN_MEM)
+    if (cached_is_object(from) && from->facts & FACT_LIST && to->domain == DOMAIN_MEM)
         walk->lists[target] = source + 1;
 }
 
@@ -136,7 +135,7 @@ static bool is_root_left_over(const struct scan_walk *walk, uintptr_t place, uin
 /* A frame holds objects only. */
 static bool is_edge_left_over(const struct scan_walk *walk, uint32_t source, uint32_t target)
 {
-    const struct scan_block *block = &walk->cached.scan->index.blocks[target];
+    const struct scan_block *block = cached_block(&walk->cached, target);
 
     if (source == walk->cached.interpreter)
         return scan_cached_is_owned(&walk->cached, target);

@@ -30,8 +30,8 @@ static inline bool walk_is_made(const struct scan_walk *walk, uint32_t block)
 
 static inline bool walk_is_frame(const struct scan_walk *walk, uint32_t number)
 {
-    const struct scan_block *block = &walk->cached.scan->index.blocks[number];
-    return block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT && block->facts & FACT_FRAME;
+    const struct scan_block *block = cached_block(&walk->cached, number);
+    return cached_is_object(block) && block->facts & FACT_FRAME;
 }
 
 /* Where an object is taken off a stack the pointer stays, and memory of C code may have words of an earlier use. */
@@ -43,15 +43,14 @@ static inline bool walk_is_weak(const struct scan_walk *walk, uint32_t source)
 
 static inline bool walk_is_interpreters(const struct scan_walk *walk, uintptr_t place)
 {
-    const struct scan_range *range = &walk->cached.scan->interpreter;
-    return place - range->start < range->end - range->start;
+    return cached_is_in(&walk->cached.scan->interpreter, place);
 }
 
 /* What is in it is stale. */
 static inline bool walk_is_parked(const struct scan_walk *walk, uint32_t number)
 {
-    const struct scan_block *block = &walk->cached.scan->index.blocks[number];
-    return block->domain == DOMAIN_OBJ && block->object != SCAN_NOT_OBJECT && block->facts & FACT_PARKED;
+    const struct scan_block *block = cached_block(&walk->cached, number);
+    return cached_is_object(block) && block->facts & FACT_PARKED;
 }
 
 /* A list's memory that it does not use is not cleared. */
