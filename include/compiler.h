@@ -18,6 +18,8 @@
 /* A variable of another file of the same library: found without the detour through the global offset table. */
 #define _hidden_ __attribute__((visibility("hidden")))
 #define _cold_ __attribute__((cold, noinline))
+/* Variables that each event looks at, together in a few lines of the processor's cache. */
+#define _hot_data_ __attribute__((section("shim_hot_data")))
 #define _noinline_ __attribute__((noinline))
 #define _always_inline_ inline __attribute__((always_inline))
 #define _must_check_ __attribute__((warn_unused_result))

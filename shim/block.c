@@ -7,11 +7,11 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
-uint64_t block_secret;
+_hot_data_ uint64_t block_secret;
 uint16_t block_process_max = UINT16_MAX;
 uint32_t block_distance = BLOCK_PREFIX;
 uint32_t block_trailer;
-uint64_t block_template = (uint64_t)BLOCK_PADDING_LOG_MIN << BLOCK_PADDING_SHIFT;
+_hot_data_ uint64_t block_template = (uint64_t)BLOCK_PADDING_LOG_MIN << BLOCK_PADDING_SHIFT;
 
 bool block_prefix_readable(const void *p)
 {

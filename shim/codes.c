@@ -38,7 +38,7 @@ struct watched {
     void (*dealloc)(void *object);
 };
 
-uint32_t codes_generation = 1;
+_hot_data_ uint32_t codes_generation = 1;
 
 static struct table *addresses, *contents;
 static struct watched watched[WATCHED_MAX];

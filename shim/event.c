@@ -3,8 +3,8 @@
 
 #include "fault.h"
 
-uint32_t event_interval;
-bool event_odd = true;
+_hot_data_ uint32_t event_interval;
+_hot_data_ bool event_odd = true;
 bool event_samples, event_guards;
 
 void event_settle(void)

@@ -20,7 +20,7 @@
 
 static struct ledger_header dummy_header;
 struct ledger_header *ledger_header = &dummy_header;
-uint8_t **ledger_segments[LEDGER_KIND_COUNT];
+_hot_data_ uint8_t **ledger_segments[LEDGER_KIND_COUNT];
 
 /* Entries of each kind: `next` to hand out, `limit` = entries in mapped segments. */
 static struct {

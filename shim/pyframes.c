@@ -33,7 +33,7 @@
 
 #define THREAD_INTERPRETER 16u /* in a thread state, in all versions: its interpreter */
 
-static struct pycompat compat;
+_hot_data_ static struct pycompat compat;
 static bool active;
 static unsigned depth_limit;
 static bool program_started;
@@ -414,7 +414,7 @@ static struct python_stack capture_nothing(struct pyframes_thread *thread)
     return (struct python_stack){0, 0};
 }
 
-struct python_stack (*pyframes_capture)(struct pyframes_thread *thread) = capture_nothing;
+_hot_data_ struct python_stack (*pyframes_capture)(struct pyframes_thread *thread) = capture_nothing;
 
 static struct python_stack (*const capture_ways[])(struct pyframes_thread *thread) = {
     [SHAPE_OBJECTS] = capture_same_objects,

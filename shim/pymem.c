@@ -23,9 +23,9 @@
 
 #define HERE UNWIND_HERE
 
-uint8_t pymem_watching;
+_hot_data_ uint8_t pymem_watching;
 bool pymem_present;
-bool pymem_captures;
+_hot_data_ bool pymem_captures;
 bool pymem_checks_lock;
 uintptr_t pymem_code_start;
 size_t pymem_code_size;

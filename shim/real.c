@@ -7,7 +7,7 @@
 
 #define POOL_SIZE (64u << 10)
 
-struct real real;
+_hot_data_ struct real real;
 bool real_ready;
 
 static uint8_t pool[POOL_SIZE] __attribute__((aligned(16)));

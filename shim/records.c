@@ -83,7 +83,7 @@ static uint32_t pop_lone(void)
 }
 
 /* Hands `count` records (at most a batch) to other threads. */
-static void hand_over(const uint32_t *ids, uint32_t count)
+static void hand_over(const struct records_free *records, uint32_t count)
 {
     struct batch *batch = pop_batch(&empty);
 
@@ -91,23 +91,26 @@ static void hand_over(const uint32_t *ids, uint32_t count)
         batch = arena_alloc(sizeof(*batch));
     if (!batch) {
         for (uint32_t i = 0; i < count; i++)
-            push_lone(ids[i]);
+            push_lone(records[i].id);
         return;
     }
     batch->count = count;
-    memcpy(batch->ids, ids, count * sizeof(*ids));
+    for (uint32_t i = 0; i < count; i++)
+        batch->ids[i] = records[i].id;
     push_batch(&full, batch);
 }
 
-static uint32_t take_fresh(uint32_t *ids)
+static void put(struct records_cache *cache, uint32_t id)
+{
+    cache->free[cache->count++] = (struct records_free){records_get(id), id};
+}
+
+static void take_fresh(struct records_cache *cache)
 {
     uint32_t first = ledger_take(LEDGER_RECORDS, RECORDS_BATCH);
 
-    if (!first)
-        return 0;
-    for (uint32_t i = 0; i < RECORDS_BATCH; i++)
-        ids[i] = first + RECORDS_BATCH - 1 - i;
-    return RECORDS_BATCH;
+    for (uint32_t i = RECORDS_BATCH; first && i-- > 0;)
+        put(cache, first + i);
 }
 
 _cold_ uint32_t records_take_slow(struct records_cache *cache, struct ledger_record **ret)
@@ -119,23 +122,20 @@ _cold_ uint32_t records_take_slow(struct records_cache *cache, struct ledger_rec
     }
     struct batch *batch = pop_batch(&full);
     if (batch) {
-        cache->count = batch->count;
-        memcpy(cache->ids, batch->ids, batch->count * sizeof(*cache->ids));
+        for (uint32_t i = 0; i < batch->count; i++)
+            put(cache, batch->ids[i]);
         push_batch(&empty, batch);
-    } else if (!(cache->count = take_fresh(cache->ids))) {
-        return 0;
+    } else {
+        take_fresh(cache);
     }
-    for (uint32_t i = 0; i < cache->count; i++)
-        cache->records[i] = records_get(cache->ids[i]);
-    return records_take_with(cache, ret);
+    return cache->count ? records_take_with(cache, ret) : 0;
 }
 
 _cold_ void records_give_slow(struct records_cache *cache)
 {
-    hand_over(cache->ids, RECORDS_BATCH);
+    hand_over(cache->free, RECORDS_BATCH);
     cache->count -= RECORDS_BATCH;
-    memmove(cache->ids, cache->ids + RECORDS_BATCH, cache->count * sizeof(*cache->ids));
-    memmove(cache->records, cache->records + RECORDS_BATCH, cache->count * sizeof(*cache->records));
+    memmove(cache->free, cache->free + RECORDS_BATCH, cache->count * sizeof(*cache->free));
 }
 
 void records_give_alone(uint32_t id)
@@ -149,7 +149,7 @@ void records_flush(struct records_cache *cache)
     while (cache->count) {
         uint32_t count = MIN(cache->count, RECORDS_BATCH);
         cache->count -= count;
-        hand_over(cache->ids + cache->count, count);
+        hand_over(cache->free + cache->count, count);
     }
 }
 

@@ -17,8 +17,10 @@
  * swings around a batch's edge does not exchange with the others each time. */
 struct records_cache {
     uint32_t count;
-    uint32_t ids[2 * RECORDS_BATCH];
-    struct ledger_record *records[2 * RECORDS_BATCH];
+    struct records_free {
+        struct ledger_record *record;
+        uint32_t id;
+    } free[2 * RECORDS_BATCH];
 };
 
 /* records_take_with, with an empty cache. */
@@ -38,8 +40,8 @@ static _always_inline_ uint32_t records_take_with(struct records_cache *cache, s
     if (unlikely(!cache->count))
         return records_take_slow(cache, ret);
     uint32_t top = --cache->count;
-    *ret = cache->records[top];
-    return cache->ids[top];
+    *ret = cache->free[top].record;
+    return cache->free[top].id;
 }
 
 static inline uint32_t records_take(struct records_cache *cache)
@@ -51,7 +53,7 @@ static inline uint32_t records_take(struct records_cache *cache)
 
 static inline bool records_is_full(const struct records_cache *cache)
 {
-    return cache->count == ARRAY_SIZE(cache->ids);
+    return cache->count == ARRAY_SIZE(cache->free);
 }
 
 /* Clears the record and puts it back into a cache that is not full. */
@@ -61,8 +63,7 @@ static _always_inline_ void records_give_plainly(struct records_cache *cache, ui
     uint32_t top = cache->count;
 
     __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
-    cache->ids[top] = id;
-    cache->records[top] = record;
+    cache->free[top] = (struct records_free){record, id};
     cache->count = top + 1;
 }
 

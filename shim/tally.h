@@ -16,9 +16,9 @@
 #define TALLY_MAX (1u << 30)
 
 struct tally_table {
-    struct ledger_tally *rows[TALLY_ROWS]; /* LEDGER_TALLIES_ROW each */
     uint32_t mask;                         /* of the rows in use: 0, or all */
     uint32_t replaced;                     /* tallies that have made room for others */
+    struct ledger_tally *rows[TALLY_ROWS]; /* LEDGER_TALLIES_ROW each */
 };
 
 /* Begins with one row in the ledger at hand. False: there is no room for it. */

@@ -24,7 +24,7 @@
 _Thread_local struct thread_local_state thread_local_state = {.generation = GENERATION_NONE};
 
 static uint32_t inactive = THREAD_INACTIVE;
-volatile uint32_t *thread_generation = &inactive;
+_hot_data_ volatile uint32_t *thread_generation = &inactive;
 
 static uint32_t current = THREAD_INACTIVE; /* *thread_generation, but for pauses and forks */
 static int entering;                       /* threads in thread_enter_slow, which the lists may not show yet */

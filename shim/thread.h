@@ -18,12 +18,12 @@
 
 struct thread {
     struct ledger_thread *counters;
-    uint32_t id; /* LEDGER_THREADS id */
-    struct records_cache records;
+    uint32_t id;         /* LEDGER_THREADS id */
+    uint32_t generation; /* ledger generation for which `counters` and `tallies` are valid */
     struct unwind_thread *unwind;
     struct pyframes_thread *python;
     struct tally_table tallies;
-    uint32_t generation;                /* ledger generation for which `counters` and `tallies` are valid */
+    struct records_cache records;
     double carry_blocks, carry_bytes;   /* with sampling: what counters of whole numbers left over */
     uint32_t ticks;                     /* events, for what is looked at now and then */
     struct quarantine_cache quarantine; /* with guard=1 */

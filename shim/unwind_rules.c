@@ -7,7 +7,7 @@
 
 struct rules_slot rules_slots[(1u << RULES_SHIFT_MAX) + RULES_PROBES];
 uint32_t rules_generation = 1;
-uint32_t rules_era = 1;
+_hot_data_ uint32_t rules_era = 1;
 uint32_t rules_shift = RULES_SHIFT_FIRST;
 
 static uint32_t entered; /* since the table has its size, more or less: replaced ones count again */

@@ -67,25 +67,27 @@ struct cursor {
 };
 
 struct unwind_thread {
-    struct unwind_frame *frames; /* root first */
-    struct unwind_word *words;   /* root first; of one frame: in the reverse of the order of reading */
+    /* What a capture looks at that meets a branch: in one line of the processor's cache. */
+    struct unwind_frame *frames;    /* root first */
+    struct unwind_word *words;      /* root first; of one frame: in the reverse of the order of reading */
+    struct unwind_branch *branches; /* unwind_branch.h */
+    uint64_t stamp;                 /* of the branches that are right: a multiple of BRANCH_STAMP, never 0 */
+    uint32_t era;                   /* rules_era for which all this is right; 0: the next capture has to look */
+    uint32_t count;                 /* frames of the last stack, 0 = nothing known */
+
     struct unwind_fresh *fresh;
-    uint32_t count;   /* frames of the last stack, 0 = nothing known */
     uint32_t size;    /* room in frames and fresh; WORDS_PER_FRAME times as many words */
     uint32_t dropped; /* frames older than frames[0] that were given up */
     bool rootless;    /* there are more frames, nobody knows how many */
     /* Where the chain of a stack of chain_low to chain_low + chain_span - 1 frames begins (chain_begin). Frame numbers count
      * from the root, `dropped` ones included. */
     uint32_t chain_first, chain_low, chain_span, chain_parity;
-    uint32_t era;                   /* rules_era for which all this is right; 0: the next capture has to look */
-    uint32_t generation;            /* of the rules */
-    uint32_t epoch;                 /* module epoch of the nodes */
-    uint64_t countdown;             /* captures until the next self-check */
-    struct slow_frame *slow;        /* room for FRAMES_MAX, or NULL */
-    uint32_t kept;                  /* by the last walk_stack: frames that were there before it */
-    uint64_t stamp;                 /* of the branches that are right: a multiple of BRANCH_STAMP, never 0 */
-    uint32_t turn;                  /* which branch has to make room next */
-    struct unwind_branch *branches; /* unwind_branch.h */
+    uint32_t generation;     /* of the rules */
+    uint32_t epoch;          /* module epoch of the nodes */
+    uint64_t countdown;      /* captures until the next self-check */
+    struct slow_frame *slow; /* room for FRAMES_MAX, or NULL */
+    uint32_t kept;           /* by the last walk_stack: frames that were there before it */
+    uint32_t turn;           /* which branch has to make room next */
     struct memory memory;
 };
 
