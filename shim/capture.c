@@ -157,8 +157,9 @@ void *capture_malloc(size_t size, void *const *frame)
         return malloc_oddly(size, frame);
     if (pymem_watching)
         watch_sometimes(thread);
+    struct ledger_tally *tally = plain_tally_first(thread, frame);
     uint8_t *base = real.malloc(size + BLOCK_PREFIX);
-    return plain_finish(thread, base, size, plain_ref(DOMAIN_MALLOC, frame), frame);
+    return plain_finish(thread, base, size, plain_ref(DOMAIN_MALLOC, frame), tally);
 }
 
 void *capture_calloc(size_t count, size_t size, void *const *frame)

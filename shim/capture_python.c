@@ -78,9 +78,10 @@ static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_
 
     if (unlikely(!thread))
         return malloc_oddly(origin, size, frame);
+    struct ledger_tally *tally = plain_tally_first(thread, frame);
     const struct py_allocator *allocator = origin->allocator;
     uint8_t *base = allocator->malloc(allocator->context, size + BLOCK_PREFIX);
-    return plain_finish(thread, base, size, origin->ref, frame);
+    return plain_finish(thread, base, size, origin->ref, tally);
 }
 
 static _noinline_ void *malloc_guarded(const struct python_origin *origin, size_t size, void *const *frame)

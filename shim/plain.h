@@ -40,12 +40,11 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
 static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_t *prefix, size_t size, uint64_t ref,
                                          struct ledger_tally *tally)
 {
-    struct ledger_record *record;
-    uint32_t id = records_take_with(&thread->records, &record);
+    const struct records_free taken = records_take_both(&thread->records);
 
-    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | id;
-    if (likely(id))
-        event_fill_record(record, thread, p, size, ref, tally->trace, 0);
+    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | taken.id;
+    if (likely(taken.id))
+        event_fill_record(taken.record, thread, p, size, ref, tally->trace, 0);
     else
         thread->counters->dropped++;
     prefix[0] = ref;
@@ -53,16 +52,26 @@ static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_
     count_add(thread->counters, tally, 1, size);
 }
 
+/* The stack is taken before the block is made: it also tells whether the thread holds the interpreter's lock, and less has to
+ * be remembered meanwhile. */
+static _always_inline_ struct ledger_tally *plain_tally_first(struct thread *thread, void *const *frame)
+{
+    thread_local_state.busy = BUSY_SHIM;
+    struct ledger_tally *tally = plain_tally(thread, frame);
+    thread_local_state.busy = BUSY_NESTED;
+    return tally;
+}
+
 /* event_finish. Keeps errno without a look at it: nothing here that is not rare changes it. */
 static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
-                                          void *const *frame)
+                                          struct ledger_tally *tally)
 {
     if (unlikely(!base)) {
         thread_leave();
         return NULL;
     }
     thread_local_state.busy = BUSY_SHIM;
-    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, plain_tally(thread, frame));
+    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally);
     thread_leave();
     return base + BLOCK_PREFIX;
 }
@@ -132,15 +141,6 @@ static _always_inline_ bool plain_is_foreign(const void *p)
 /* ---- with guard bytes, and nothing else that is odd (event_guards) ---- */
 
 #define PLAIN_GUARDED (BLOCK_PREFIX + GUARD_SIDE) /* p - base */
-
-/* The stack is taken before the block is made, because it also tells whether the thread holds the interpreter's lock. */
-static _always_inline_ struct ledger_tally *plain_tally_first(struct thread *thread, void *const *frame)
-{
-    thread_local_state.busy = BUSY_SHIM;
-    struct ledger_tally *tally = plain_tally(thread, frame);
-    thread_local_state.busy = BUSY_NESTED;
-    return tally;
-}
 
 /* plain_finish for these. */
 static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,

@@ -113,13 +113,11 @@ static void take_fresh(struct records_cache *cache)
         put(cache, first + i);
 }
 
-_cold_ uint32_t records_take_slow(struct records_cache *cache, struct ledger_record **ret)
+_cold_ struct records_free records_take_slow(struct records_cache *cache)
 {
     uint32_t id = pop_lone();
-    if (id) {
-        *ret = records_get(id);
-        return id;
-    }
+    if (id)
+        return (struct records_free){records_get(id), id};
     struct batch *batch = pop_batch(&full);
     if (batch) {
         for (uint32_t i = 0; i < batch->count; i++)
@@ -128,7 +126,7 @@ _cold_ uint32_t records_take_slow(struct records_cache *cache, struct ledger_rec
     } else {
         take_fresh(cache);
     }
-    return cache->count ? records_take_with(cache, ret) : 0;
+    return cache->count ? records_take_both(cache) : (struct records_free){NULL, 0};
 }
 
 _cold_ void records_give_slow(struct records_cache *cache)

@@ -23,8 +23,8 @@ struct records_cache {
     } free[2 * RECORDS_BATCH];
 };
 
-/* records_take_with, with an empty cache. */
-uint32_t records_take_slow(struct records_cache *cache, struct ledger_record **ret);
+/* records_take_both, with an empty cache. */
+struct records_free records_take_slow(struct records_cache *cache);
 
 /* Makes room in a full cache. */
 void records_give_slow(struct records_cache *cache);
@@ -34,21 +34,16 @@ static inline struct ledger_record *records_get(uint32_t id)
     return ledger_entry(LEDGER_RECORDS, id);
 }
 
-/* A free record's id, and the record; or 0 when the ledger is full. */
-static _always_inline_ uint32_t records_take_with(struct records_cache *cache, struct ledger_record **ret)
+/* A free record; of id 0 when the ledger is full. */
+static _always_inline_ struct records_free records_take_both(struct records_cache *cache)
 {
-    if (unlikely(!cache->count))
-        return records_take_slow(cache, ret);
-    uint32_t top = --cache->count;
-    *ret = cache->free[top].record;
-    return cache->free[top].id;
+    return likely(cache->count) ? cache->free[--cache->count] : records_take_slow(cache);
 }
 
+/* Its id alone. */
 static inline uint32_t records_take(struct records_cache *cache)
 {
-    struct ledger_record *record;
-
-    return records_take_with(cache, &record);
+    return records_take_both(cache).id;
 }
 
 static inline bool records_is_full(const struct records_cache *cache)

@@ -10,6 +10,9 @@
 #include "compiler.h"
 #include "stacks.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include <stdbool.h>
 
 #define TALLY_ROWS 16u /* a power of two */
@@ -30,12 +33,28 @@ struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, s
 /* Adds what it has counted to its trace. */
 void tally_spill(struct ledger_tally *tally);
 
+/* Both nodes as they lie in a tally. */
+struct tally_nodes {
+    uint32_t parent, native;
+};
+
+static _always_inline_ bool tally_is_of(const struct ledger_tally *tally, uint32_t native, struct python_stack python)
+{
+    const struct tally_nodes nodes = {(uint32_t)python.parent, native};
+    uint64_t wanted, found;
+
+    _Static_assert(offsetof(struct ledger_tally, native) == offsetof(struct ledger_tally, parent) + 4, "one word");
+    memcpy(&wanted, &nodes, sizeof(wanted));
+    memcpy(&found, &tally->parent, sizeof(found));
+    return found == wanted && tally->frame == python.frame;
+}
+
 /* Where the tally of a trace would be. */
 static _always_inline_ struct ledger_tally *tally_place(const struct tally_table *table, uint32_t native,
                                                         struct python_stack python)
 {
     /* Offset and id of the frame's code where the nodes' numbers have few bits. */
-    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ (python.parent << 32 | native);
+    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ ((uint64_t)native << 32 | python.parent);
 
     hash *= 0x9e3779b97f4a7c15ULL;
     return &table->rows[hash >> 48 & table->mask][hash >> (64 - LEDGER_TALLIES_SHIFT)];
@@ -46,9 +65,8 @@ static _always_inline_ struct ledger_tally *tally_find(struct tally_table *table
                                                        struct python_stack python)
 {
     struct ledger_tally *tally = tally_place(table, native, python);
-    bool same = tally->native == native && tally->parent == python.parent && tally->frame == python.frame;
 
-    return likely(same) ? tally : tally_replace(table, native, python);
+    return likely(tally_is_of(tally, native, python)) ? tally : tally_replace(table, native, python);
 }
 
 /* At most TALLY_MAX allocations. */

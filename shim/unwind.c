@@ -317,11 +317,10 @@ static _noinline_ uint32_t capture_anew(struct unwind_thread *thread, void *cons
     int saved = errno;
 
     begin_capture(thread, start.sp);
-    uint32_t node = branch_find(thread, frame);
-    if (!node)
+    const struct unwind_branch *branch = branch_find(thread, frame);
+    if (!branch)
         return capture_unmet(thread, frame);
-    if (unlikely(check_every))
-        node = check_branch(thread, &start, node);
+    uint32_t node = unlikely(check_every) ? check_branch(thread, &start, branch->node) : branch->node;
     errno = saved;
     return node;
 }
@@ -332,6 +331,6 @@ uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
 {
     if (unlikely(thread->era != __atomic_load_n(&rules_era, __ATOMIC_ACQUIRE)))
         return capture_anew(thread, frame);
-    uint32_t node = branch_find(thread, frame);
-    return likely(node) ? node : capture_unmet(thread, frame);
+    const struct unwind_branch *branch = branch_find(thread, frame);
+    return likely(branch) ? branch->node : capture_unmet(thread, frame);
 }

@@ -27,8 +27,8 @@ struct unwind_branch {
     uintptr_t join_sp, join_fp;
     uint32_t join; /* frames of the trunk that belong to the stack */
     uint32_t join_node;
-    uint32_t low; /* first word of the trunk that does */
-    uint32_t node;
+    uint32_t low;   /* first word of the trunk that does */
+    uint32_t node;  /* of the stack, never 0 */
     uint16_t count; /* of words, an even number: the outermost may be one that is always as it was */
     uint8_t parity; /* of the chain's nodes */
     bool join_fp_used;
@@ -84,17 +84,17 @@ static _always_inline_ bool branch_joins(const struct unwind_thread *thread, con
     return likely(same_words(thread->words + (uint32_t)branch->join_kind, low) <= low);
 }
 
-/* The node of the stack that begins at the caller of the hook with this frame, or 0: it has to be walked. */
-static _always_inline_ uint32_t branch_find(const struct unwind_thread *thread, void *const *frame)
+/* The branch to the stack that begins at the caller of the hook with this frame, or NULL: it has to be walked. */
+static _always_inline_ const struct unwind_branch *branch_find(const struct unwind_thread *thread, void *const *frame)
 {
     struct unwind_branch *first = branch_first(thread, frame);
 
     for (unsigned way = 0; way < BRANCH_WAYS; way++) {
         const struct unwind_branch *branch = branch_way(first, way);
         if (branch_begins(thread, branch, frame) && branch_is_same(branch))
-            return branch_joins(thread, branch) ? branch->node : 0;
+            return branch_joins(thread, branch) ? branch : NULL;
     }
-    return 0;
+    return NULL;
 }
 
 /* Keeps the way that was just walked from the hook with this frame to the stack in thread->frames, if it is of the kind that
