@@ -46,6 +46,11 @@ struct python_origin {
 struct python_origin capture_python_origin(const struct py_allocator *allocator, enum block_domain domain,
                                            uint8_t index);
 
+/* Hooks for the interpreter, with a struct python_origin as their context: nothing stands between them and the hot path. */
+void *capture_python_hook_malloc(void *context, size_t size);
+void capture_python_hook_free(void *context, void *p);
+
+/* The same for the hook with `frame`. */
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame);
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame);
 void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame);

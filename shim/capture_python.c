@@ -71,17 +71,25 @@ static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t 
     return event_finish(thread, base, size, padding, origin->ref, false, frame);
 }
 
-/* Of at least one byte. */
-static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_t size, void *const *frame)
+static _always_inline_ bool is_plain(size_t size)
 {
-    struct thread *thread = plain_enter();
+    return !event_odd && size - 1 < PLAIN_SIZE_MAX;
+}
 
-    if (unlikely(!thread))
-        return malloc_oddly(origin, size, frame);
+static _always_inline_ void *malloc_entered(struct thread *thread, const struct python_origin *origin, size_t size,
+                                            void *const *frame)
+{
     struct ledger_tally *tally = plain_tally_first(thread, frame);
     const struct py_allocator *allocator = origin->allocator;
     uint8_t *base = allocator->malloc(allocator->context, size + BLOCK_PREFIX);
     return plain_finish(thread, base, size, origin->ref, tally);
+}
+
+static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_t size, void *const *frame)
+{
+    struct thread *thread = plain_enter();
+
+    return likely(thread) ? malloc_entered(thread, origin, size, frame) : malloc_oddly(origin, size, frame);
 }
 
 static _noinline_ void *malloc_guarded(const struct python_origin *origin, size_t size, void *const *frame)
@@ -112,13 +120,19 @@ static _noinline_ void *pass_over(const struct python_origin *origin, size_t siz
 /* Nothing in line that would have to save registers: with sampling that would be most of the cost. */
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    bool is_plain = size - 1 < PLAIN_SIZE_MAX;
-
-    if (likely(!event_odd && is_plain))
+    if (likely(is_plain(size)))
         return malloc_plainly(origin, size, frame);
-    if (event_guards && is_plain)
+    if (event_guards && size - 1 < PLAIN_SIZE_MAX)
         return malloc_guarded(origin, size, frame);
     return plain_passes(size) ? pass_over(origin, size) : malloc_oddly(origin, size, frame);
+}
+
+void *capture_python_hook_malloc(void *context, size_t size)
+{
+    struct thread *thread = likely(is_plain(size)) ? plain_enter() : NULL;
+
+    return likely(thread) ? malloc_entered(thread, context, size, UNWIND_HERE)
+                          : capture_python_malloc(context, size, UNWIND_HERE);
 }
 
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame)
@@ -243,7 +257,7 @@ static _noinline_ void free_and_look(const struct py_allocator *allocator, void 
     allocator->free(allocator->context, base);
 }
 
-static _noinline_ void free_when_odd(const struct python_origin *origin, void *p, void *const *frame)
+void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
 {
     if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
         return;
@@ -253,15 +267,13 @@ static _noinline_ void free_when_odd(const struct python_origin *origin, void *p
         free_oddly(origin, p, frame);
 }
 
-void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+void capture_python_hook_free(void *context, void *p)
 {
-    if (unlikely(event_odd)) {
-        free_when_odd(origin, p, frame);
-        return;
-    }
-    enum plain_left left = plain_leave(p, origin->ref, 0);
+    const struct python_origin *origin = context;
+    enum plain_left left = likely(!event_odd) ? plain_leave(p, origin->ref, 0) : PLAIN_NOT_LEFT;
+
     if (unlikely(left == PLAIN_NOT_LEFT)) {
-        free_oddly(origin, p, frame);
+        capture_python_free(origin, p, UNWIND_HERE);
         return;
     }
     if (unlikely(left == PLAIN_LEFT_WITH_MORE)) {

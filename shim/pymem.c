@@ -91,11 +91,6 @@ static void raw_free(void *context, void *p)
     state->origin = outer;
 }
 
-static void *python_malloc(void *context, size_t size)
-{
-    return capture_python_malloc(context, size, HERE);
-}
-
 static void *python_calloc(void *context, size_t count, size_t size)
 {
     return capture_python_calloc(context, count, size, HERE);
@@ -104,11 +99,6 @@ static void *python_calloc(void *context, size_t count, size_t size)
 static void *python_realloc(void *context, void *p, size_t size)
 {
     return capture_python_realloc(context, p, size, HERE);
-}
-
-static void python_free(void *context, void *p)
-{
-    capture_python_free(context, p, HERE);
 }
 
 /* With sampling most requests are passed over, and all that is done for them is here. What pymalloc serves itself asks libc for
@@ -122,7 +112,7 @@ static void *sampled_malloc(void *context, size_t size)
     int64_t left = state->sample_left - (int64_t)size;
 
     if (unlikely(size - 1 >= PYMALLOC_MAX || left <= 0 || !event_samples || !origin->direct || state->busy))
-        return python_malloc(context, size);
+        return capture_python_hook_malloc(context, size);
     state->sample_left = left;
     return origin->allocator->malloc(origin->allocator->context, size);
 }
@@ -134,7 +124,7 @@ static void sampled_free(void *context, void *p)
     if (likely(plain_is_foreign(p) && !side_blocks.count))
         allocator->free(allocator->context, p);
     else
-        python_free(context, p);
+        capture_python_hook_free(context, p);
 }
 
 static void *aside_malloc(void *context, size_t size)
@@ -212,7 +202,7 @@ bool pymem_in_main_interpreter(void)
 
 static bool is_hook(const struct py_allocator *allocator)
 {
-    return allocator->malloc == raw_malloc || allocator->malloc == python_malloc ||
+    return allocator->malloc == raw_malloc || allocator->malloc == capture_python_hook_malloc ||
            allocator->malloc == sampled_malloc || allocator->malloc == aside_malloc;
 }
 
@@ -277,7 +267,8 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
     if (sample_mean)
         return (struct py_allocator){origin, sampled_malloc, python_calloc, python_realloc, sampled_free};
-    return (struct py_allocator){origin, python_malloc, python_calloc, python_realloc, python_free};
+    return (struct py_allocator){origin, capture_python_hook_malloc, python_calloc, python_realloc,
+                                 capture_python_hook_free};
 }
 
 /* Puts our allocators on top of what is in the slots now. */
