@@ -101,8 +101,8 @@ static void *python_realloc(void *context, void *p, size_t size)
     return capture_python_realloc(context, p, size, HERE);
 }
 
-/* With sampling most requests are passed over, and all that is done for them is here. What pymalloc serves itself asks libc for
- * nothing meanwhile; anything else, and what is to be recorded, goes the usual way, by a jump: the hook there sees the same frame. */
+/* With sampling most requests are passed over, and all that is done for them is here, also inside the shim, where none is
+ * recorded. What pymalloc serves itself asks libc for nothing meanwhile; anything else, and what is to be recorded, goes the usual way, by a jump: the hook there sees the same frame. */
 #define PYMALLOC_MAX 512u
 
 static void *sampled_malloc(void *context, size_t size)
@@ -111,10 +111,21 @@ static void *sampled_malloc(void *context, size_t size)
     const struct python_origin *origin = context;
     int64_t left = state->sample_left - (int64_t)size;
 
-    if (unlikely(size - 1 >= PYMALLOC_MAX || left <= 0 || !event_samples || !origin->direct || state->busy))
+    if (unlikely(size - 1 >= PYMALLOC_MAX || left <= 0 || !event_samples || !origin->direct))
         return capture_python_hook_malloc(context, size);
     state->sample_left = left;
     return origin->allocator->malloc(origin->allocator->context, size);
+}
+
+/* Of one pointer in ten or so what lies before it might begin a reference. */
+static _noinline_ void sampled_free_doubtful(void *context, void *p)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+
+    if (event_samples && !side_blocks.count && p && !block_find(p))
+        allocator->free(allocator->context, p);
+    else
+        capture_python_hook_free(context, p);
 }
 
 static void sampled_free(void *context, void *p)
@@ -124,7 +135,7 @@ static void sampled_free(void *context, void *p)
     if (likely(plain_is_foreign(p) && !side_blocks.count))
         allocator->free(allocator->context, p);
     else
-        capture_python_hook_free(context, p);
+        sampled_free_doubtful(context, p);
 }
 
 static void *aside_malloc(void *context, size_t size)
