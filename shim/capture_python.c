@@ -203,6 +203,9 @@ void *capture_python_realloc(const struct python_origin *origin, void *p, size_t
 {
     if (!p)
         return capture_python_malloc(origin, size, frame);
+    struct thread *thread = likely(is_plain(MAX(size, 1u))) ? plain_enter_with(p, origin->ref) : NULL;
+    if (likely(thread))
+        return plain_resize(thread, origin->allocator, p, MAX(size, 1u), plain_tally_first(thread, frame));
     return unlikely(fault_active) ? realloc_judged(origin, p, size, frame) : realloc_block(origin, p, size, frame);
 }
 

@@ -36,15 +36,13 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
     return tally_find(&thread->tallies, native, python);
 }
 
-/* event_enter, with the prefix at `prefix`. */
+/* event_enter with this record, and the prefix at `prefix`. */
 static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_t *prefix, size_t size, uint64_t ref,
-                                         struct ledger_tally *tally)
+                                         struct ledger_tally *tally, const struct records_free *record)
 {
-    const struct records_free taken = records_take_both(&thread->records);
-
-    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | taken.id;
-    if (likely(taken.id))
-        event_fill_record(taken.record, thread, p, size, ref, tally->trace, 0);
+    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | record->id;
+    if (likely(record->id))
+        event_fill_record(record->record, thread, p, size, ref, tally->trace, 0);
     else
         thread->counters->dropped++;
     prefix[0] = ref;
@@ -71,7 +69,61 @@ static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, 
         return NULL;
     }
     thread_local_state.busy = BUSY_SHIM;
-    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally);
+    const struct records_free record = records_take_both(&thread->records);
+    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally, &record);
+    thread_leave();
+    return base + BLOCK_PREFIX;
+}
+
+/* Whether `p` is a block with a record, made in this process, whose reference is `of` but for record, process, and bits of the
+ * allocator's number: with the guard up, after a look at the generation. */
+static _always_inline_ bool plain_is_own(const void *p, uint64_t of, uint64_t allocator_bits, uint32_t generation)
+{
+    const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
+    uint64_t ref = prefix[0];
+
+    of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
+    return !((ref ^ of) & ~ignored) && block_is_marked(prefix, p) && block_record(ref);
+}
+
+/* Whether there is a word to be read where the prefix of `p` would be. */
+static _always_inline_ bool plain_has_prefix(const void *p)
+{
+    return !((uintptr_t)p & 15) && ((uintptr_t)p & 4095) >= BLOCK_PREFIX;
+}
+
+/* For a new size of `p`, which was asked for as `of` says: opens the guard as plain_enter does. NULL: it is not plain. */
+static _always_inline_ struct thread *plain_enter_with(const void *p, uint64_t of)
+{
+    struct thread *thread = plain_has_prefix(p) ? plain_enter() : NULL;
+
+    if (likely(thread) && unlikely(!plain_is_own(p, of, 0, thread_local_state.generation))) {
+        thread_local_state.busy = 0;
+        return NULL;
+    }
+    return thread;
+}
+
+/* The rest of it, after plain_tally_first. The prefix must not be left behind as valid when the block moves; it is put back
+ * when there is no memory. */
+static _always_inline_ void *plain_resize(struct thread *thread, const struct py_allocator *allocator, void *p,
+                                          size_t size, struct ledger_tally *tally)
+{
+    uint64_t *prefix = (uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
+    uint64_t ref = prefix[0], check = prefix[1];
+
+    prefix[1] = BLOCK_FREED;
+    uint8_t *base = allocator->realloc(allocator->context, prefix, size + BLOCK_PREFIX);
+    if (unlikely(!base)) {
+        prefix[1] = check;
+        thread_leave();
+        return NULL;
+    }
+    const struct records_free record = {records_get(block_record(ref)), block_record(ref)};
+    thread_local_state.busy = BUSY_SHIM;
+    count_subtract(thread->counters, 1, record.record->size);
+    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally, &record);
     thread_leave();
     return base + BLOCK_PREFIX;
 }
@@ -87,17 +139,14 @@ enum plain_left {
  * call is needed for is left to event.h. */
 static _always_inline_ enum plain_left plain_leave(void *p, uint64_t of, uint64_t allocator_bits)
 {
-    const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
     struct thread_local_state *state = &thread_local_state;
     uint64_t *prefix = (uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
 
-    if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < BLOCK_PREFIX || !thread_raise(BUSY_SHIM)))
+    if (unlikely(!plain_has_prefix(p) || !thread_raise(BUSY_SHIM)))
         return PLAIN_NOT_LEFT;
     uint32_t generation = *thread_generation;
     uint64_t ref = prefix[0];
-    of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
-    if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p) || !block_record(ref) ||
-                 state->generation != generation)) {
+    if (unlikely(!plain_is_own(p, of, allocator_bits, generation) || state->generation != generation)) {
         state->busy = 0;
         return PLAIN_NOT_LEFT;
     }
@@ -154,7 +203,8 @@ static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t
     thread_local_state.busy = BUSY_SHIM;
     guard_fill(p, GUARD_CLEAN, size);
     event_dress(thread, p, size, block_domain_of(ref));
-    plain_record(thread, p, (uint64_t *)base, size, ref, tally);
+    const struct records_free record = records_take_both(&thread->records);
+    plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record);
     thread_leave();
     return p;
 }
