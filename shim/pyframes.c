@@ -282,6 +282,20 @@ static _always_inline_ struct python_stack make_nodes(struct pyframes_thread *th
     return stack;
 }
 
+/* The same for the first `kept` places, of which at most the innermost has moved on, when the last stack was whole. */
+static _always_inline_ struct python_stack make_shorter(struct pyframes_thread *thread, uint32_t kept,
+                                                        enum pycompat_shape shape)
+{
+    struct python_stack stack = {0, 0};
+    const struct place *tip = &thread->places[kept - 1];
+
+    thread->count = kept;
+    thread->tip = tip;
+    if (unlikely(!make_tip(thread, kept - 1, tip[-1].node, &stack, shape)))
+        forget_stack(thread);
+    return stack;
+}
+
 static inline bool is_empty(struct python_stack stack)
 {
     return !stack.frame && !stack.parent;
@@ -311,37 +325,26 @@ static _always_inline_ struct python_stack capture_changed(struct pyframes_threa
         return capture_anew(thread, top, shape);
     if (unlikely(thread->open) && kept + thread->fresh_count <= 2 * depth_limit)
         return capture_anew(thread, top, shape);
-    struct python_stack stack = make_nodes(thread, kept, changed, shape);
+    struct python_stack stack = {0, 0};
+    if (!thread->fresh_count && changed + 1 >= kept && thread->whole && thread->known[kept - 1].kind == PLACE_FRAME)
+        stack = make_shorter(thread, kept, shape);
+    else
+        stack = make_nodes(thread, kept, changed, shape);
     return likely(!is_empty(stack)) ? stack : capture_anew(thread, top, shape);
 }
 
-/* The place of the innermost frame `top` in the last stack, or NOWHERE. *ret_start receives the first place to be compared. */
-static _always_inline_ uint32_t find_tip(struct pyframes_thread *thread, uintptr_t top, uint32_t *ret_start)
-{
-    uint32_t last = thread->count - 1;
-
-    *ret_start = thread->start;
-    if (thread->whole)
-        return thread->places[last].frame == top ? last : find_place(thread, top, last);
-    bool is_known = !thread->open && thread->cut && thread->places[last].frame == top && last != thread->start;
-    return is_known ? last : NOWHERE;
-}
-
-/* The stack with the innermost frame `top`, if all below is as it was: `top` may be at the place of any of the last stack's
- * frames, and have other code than that had. Else it is empty. */
+/* The stack with the innermost frame `top`, if that is the last one's, of which only the inner part is known, and that is as it
+ * was. Else it is empty. */
 static _always_inline_ struct python_stack capture_part(struct pyframes_thread *thread, uintptr_t top,
                                                         enum pycompat_shape shape)
 {
     struct python_stack stack = {0, 0};
-    uint32_t start, at = find_tip(thread, top, &start);
+    const struct place *start = &thread->places[thread->start], *tip = &thread->places[thread->count - 1];
 
-    if (at == NOWHERE || !is_same_below(&compat, &thread->places[start], &thread->places[at], shape) ||
-        thread->known[at].kind != PLACE_FRAME)
+    if (!thread->cut || thread->open || tip->frame != top || tip == start ||
+        !is_same_below(&compat, start, tip, shape) || thread->known[tip - thread->places].kind != PLACE_FRAME)
         return stack;
-    thread->count = at + 1;
-    if (thread->whole)
-        thread->tip = &thread->places[at];
-    if (unlikely(!make_tip(thread, at, (&thread->places[at])[-1].node, &stack, shape)))
+    if (unlikely(!make_tip(thread, thread->count - 1, tip[-1].node, &stack, shape)))
         forget_stack(thread);
     return stack;
 }
@@ -354,8 +357,10 @@ static _always_inline_ struct python_stack capture(struct pyframes_thread *threa
         return (struct python_stack){0, 0};
     if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
         forget_stack(thread);
-    struct python_stack stack = capture_part(thread, top, shape);
-    return likely(!is_empty(stack)) ? stack : capture_changed(thread, top, shape);
+    struct python_stack stack = {0, 0};
+    if (!thread->whole && thread->count)
+        stack = capture_part(thread, top, shape);
+    return is_empty(stack) ? capture_changed(thread, top, shape) : stack;
 }
 
 static _noinline_ struct python_stack capture_objects(struct pyframes_thread *thread, uintptr_t top)

@@ -54,7 +54,7 @@ static _always_inline_ struct ledger_tally *tally_place(const struct tally_table
                                                         struct python_stack python)
 {
     /* Offset and id of the frame's code where the nodes' numbers have few bits. */
-    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ ((uint64_t)native << 32 | python.parent);
+    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ (python.parent << 32 | native);
 
     hash *= 0x9e3779b97f4a7c15ULL;
     return &table->rows[hash >> 48 & table->mask][hash >> (64 - LEDGER_TALLIES_SHIFT)];
