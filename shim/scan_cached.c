@@ -315,6 +315,9 @@ static bool is_old_object_edge(const struct scan_cached *cached, const struct sc
     /* a str's UTF-8; what instances of a class share */
     if (type == (uintptr_t)cached->scan->python.api->unicode_type || from->facts & FACT_TYPE)
         return !cached_is_object(to);
+    /* whoever asks for a function's annotations makes an empty dict of them */
+    if (cached_is_object(to) && to->facts & FACT_DICT && !cached_word(cached, to->start + to->object + OB_SIZE))
+        return cached_is_named(cached, from, "function");
     if (cached_is_named(cached, to, "decimal.Context"))
         return is_variable(cached, from); /* has the value that was read last at hand */
     return false;

@@ -179,13 +179,13 @@ static void check_clean_scopes(const struct python *python)
 {
     static const char *const some[] = {"lists", "calls",  "exceptions", "jsons",    "regex",   "sqlite", "classes",
                                        "aio",   "big",    "threads",    "decimals", "imports", "files",  "structs",
-                                       "sub",   "hashes", "zones",      "warned",   "tmpdirs"};
+                                       "sub",   "hashes", "zones",      "warned",   "tmpdirs", "tmpdir"};
     static const char *const more[] = {
         "dicts",   "sets",    "gens",    "fstrings", "instances", "strformat", "imports_c", "generators",
         "ctyped",  "bytesy",  "slots",   "props",    "attrs",     "ints",      "ctx",       "evals",
         "uni",     "matcher", "sorting", "dt",       "copies",    "enums",     "abcs",      "dataclass",
         "ntuple",  "urls",    "tpe",     "fnm",      "tb",        "weak",      "csvs",      "typings",
-        "sockets", "randoms", "itert",   "xmls",     "tmpdir",    "secure"};
+        "sockets", "randoms", "itert",   "xmls",     "secure"};
     struct script script = script_open(python, "scope_clean.py");
 
     for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
