@@ -250,6 +250,7 @@ Test(processes, report_of_a_running_process)
 Test(processes, signals_reach_the_program)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    signal(SIGHUP, SIG_DFL); /* nohup has it ignored, and what is ignored is inherited */
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
         char *folder = folder_new();
         struct running running = start_endless(folder);
