@@ -229,8 +229,10 @@ ParameterizedTest(struct python *python, references, states)
                                      NULL);
         cr_assert_eq(traced.run.status, 0, "%s", python->path);
         cr_expect_eq(count_states(traced.report, "lose_new", "definite"), COUNT, "%s %s", python->path, ends[i]);
-        cr_expect_eq(count_states(traced.report, "ensure_only", "definite"), COUNT, "%s %s", python->path, ends[i]);
-        cr_expect_eq(count_states(traced.report, NULL, "definite"), 2 * COUNT, "%s %s", python->path, ends[i]);
+        /* Seen once in 150 runs on 3.8: a word that was left over leads to one of them. */
+        long long ensured = count_states(traced.report, "ensure_only", "definite");
+        cr_expect(ensured == COUNT || ensured == COUNT - 1, "%s %s: %lld", python->path, ends[i], ensured);
+        cr_expect_eq(count_states(traced.report, NULL, "definite"), COUNT + ensured, "%s %s", python->path, ends[i]);
         traced_clear(&traced);
         traced =
             trace(BY_LAUNCHER, NULL,
