@@ -15,6 +15,7 @@ import tempfile
 import threading
 
 import memshim
+from scope_library import hashes, secure, zones
 
 
 def lists():
@@ -359,24 +360,6 @@ def tmpdir():
         pathlib_use(d)
 
 
-def hashes():
-    import hashlib, hmac
-    hashlib.pbkdf2_hmac("sha256", b"p", b"s", 10)
-    return (hashlib.sha256(b"x").digest(), hashlib.new("sha512", b"y").digest(), hmac.new(b"k", b"m", "md5").digest())
-
-
-def secure():
-    import ssl
-    return ssl.create_default_context()
-
-
-def zones():
-    import datetime, time
-    time.tzset()
-    time.strftime("%Z")
-    return (datetime.datetime(2020, 1, 1, 12).astimezone().isoformat(), datetime.datetime.now(datetime.timezone.utc))
-
-
 def warned():
     import warnings
     with warnings.catch_warnings():
@@ -404,7 +387,7 @@ helpers = ("inner", "Thing", "co", "main", "pathlib_use")
 bodies = {
     name: value
     for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__module__", "") == "__main__" and name not in helpers
+    if callable(value) and getattr(value, "__module__", "") in ("__main__", "scope_library") and name not in helpers
 }
 
 
