@@ -280,6 +280,15 @@ static const struct pycompat *find_version(uint32_t hex)
     return NULL;
 }
 
+#define IS_COMMON(compat, field) (PYCOMPAT_FIELD(compat, (compat)->shape, field) == (compat)->field)
+
+static bool agrees_with_common(const struct pycompat *compat)
+{
+    return IS_COMMON(compat, thread_id) && IS_COMMON(compat, thread_cframe) && IS_COMMON(compat, thread_frame) &&
+           IS_COMMON(compat, frame_back) && IS_COMMON(compat, frame_code) && IS_COMMON(compat, frame_instr) &&
+           IS_COMMON(compat, frame_entry) && IS_COMMON(compat, code_bytes);
+}
+
 int pycompat_find(const struct pyapi *api, struct pycompat *ret, enum ledger_lack *ret_lack)
 {
     const struct pycompat *compat = sizeof(void *) == 8 ? find_version(api->hex) : NULL;
@@ -294,7 +303,7 @@ int pycompat_find(const struct pyapi *api, struct pycompat *ret, enum ledger_lac
     }
     if (!compat || (compat->runtime_thread ? !api->runtime : !api->current_thread_state))
         return -ENOTSUP;
-    if (!agrees_with_types(compat, api))
+    if (!agrees_with_common(compat) || !agrees_with_types(compat, api))
         return -ENOTSUP;
     *ret = *compat;
     ret->runtime = api->runtime;

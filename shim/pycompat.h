@@ -63,6 +63,42 @@ struct pycompat {
     uint16_t code_size, frame_size, text_size;
 };
 
+/* What all versions of one shape have in common: constants where the shape is one. PYCOMPAT_VARIES: they have not. */
+struct pycompat_common {
+    uint16_t thread_id, thread_cframe, thread_frame;
+    uint16_t frame_back, frame_code, frame_instr, frame_entry;
+    uint16_t code_bytes;
+};
+
+#define PYCOMPAT_VARIES UINT16_MAX
+
+static const struct pycompat_common pycompat_common[] = {
+    [SHAPE_OBJECTS] =
+        {.thread_id = 176, .thread_frame = 24, .frame_back = 24, .frame_code = 32, .frame_instr = PYCOMPAT_VARIES},
+    [SHAPE_311] = {.thread_id = 152,
+                   .thread_cframe = 56,
+                   .thread_frame = 8,
+                   .frame_back = 48,
+                   .frame_code = 32,
+                   .frame_instr = 56,
+                   .frame_entry = 68,
+                   .code_bytes = 184},
+    [SHAPE_312] = {.thread_id = PYCOMPAT_VARIES,
+                   .thread_cframe = PYCOMPAT_VARIES,
+                   .thread_frame = PYCOMPAT_VARIES,
+                   .frame_back = 8,
+                   .frame_code = 0,
+                   .frame_instr = 56,
+                   .code_bytes = PYCOMPAT_VARIES},
+};
+
+/* A field of `compat`, whose shape is `shape_`. */
+#define PYCOMPAT_FIELD(compat, shape_, field) \
+    (pycompat_common[shape_].field != PYCOMPAT_VARIES ? pycompat_common[shape_].field : (compat)->field)
+
+/* Bytes of a frame since 3.11 that every frame has. */
+#define PYCOMPAT_FRAME_SIZE 80
+
 #define PYCOMPAT_OB_TYPE 8
 #define PYCOMPAT_OB_SIZE 16
 #define PYCOMPAT_TP_DEALLOC 48

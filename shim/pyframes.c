@@ -70,13 +70,14 @@ bool pyframes_attached(void)
 static inline uint32_t find_code(struct pyframes_thread *thread, uint32_t i)
 {
     struct place *place = &thread->places[i];
-    uintptr_t code = code_of(&compat, place->frame);
+    uint32_t *id = &thread->known[i].id;
+    uintptr_t code = code_of(&compat, place->frame, compat.shape);
 
     if (code == place->code)
-        return place->id;
-    place->id = codes_id(&compat, code);
-    place->code = place->id && place->id != CODES_INTERNAL ? code : NO_CODE;
-    return place->id;
+        return *id;
+    *id = codes_id(&compat, code);
+    place->code = *id && *id != CODES_INTERNAL ? code : NO_CODE;
+    return *id;
 }
 
 static _always_inline_ enum place_kind find_kind(struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
@@ -96,12 +97,13 @@ static _always_inline_ void append_fresh(struct pyframes_thread *thread, uint32_
         thread->places[thread->high].code = NO_CODE;
     for (uint32_t left = thread->fresh_count; left-- > 0; i++) {
         thread->places[i].frame = thread->fresh[left];
+        thread->places[i].close = find_close(&thread->places[i], shape);
         *hint_of(thread, thread->fresh[left]) = (uint16_t)i;
         thread->known[i].kind = find_kind(thread, i, shape);
         if (shape == SHAPE_312 && thread->known[i].kind != PLACE_FRAME)
             thread->places[i].code = NO_CODE;
         level += thread->known[i].kind == PLACE_FRAME;
-        thread->known[i].level = level;
+        thread->known[i].level = (uint16_t)level;
     }
     thread->count = i;
 }
@@ -159,12 +161,13 @@ static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
-    uintptr_t code = shape == SHAPE_OBJECTS ? code_of(&compat, place->frame) : place->code;
+    uintptr_t code = shape == SHAPE_OBJECTS ? code_of(&compat, place->frame, shape) : place->code;
     uint32_t meta = meta_of(thread, i, position, shape);
 
     if (place->position == position && place->code == code && known->parent == parent && known->meta == meta)
         return true; /* left over from an earlier stack, whose nodes were the same up to here */
     place->position = position;
+    place->entry = position >> 63;
     struct recent *recent = recent_of(thread, position, parent);
     if (unlikely(!is_recent(thread, recent, position, parent, meta) ||
                  (shape == SHAPE_OBJECTS && recent->code != code)) &&
@@ -173,8 +176,8 @@ static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i
         return false;
     }
     place->code = recent->code;
-    place->id = recent->id;
     place->node = recent->node;
+    known->id = recent->id;
     known->parent = parent;
     known->meta = meta;
     return true;
@@ -239,7 +242,7 @@ static _always_inline_ bool make_tip(struct pyframes_thread *thread, uint32_t i,
     struct known *known = &thread->known[i];
     uint64_t position = position_of(&compat, place->frame, shape);
 
-    if (unlikely(known->kind != PLACE_FRAME || code_of(&compat, place->frame) != place->code)) {
+    if (unlikely(known->kind != PLACE_FRAME || code_of(&compat, place->frame, shape) != place->code)) {
         if (!make_node(thread, i, parent, shape))
             return false;
         *ret = known->kind == PLACE_FRAME ? stack_at(&compat, thread, place, parent, position, shape)
@@ -309,7 +312,7 @@ static _cold_ struct python_stack capture_anew(struct pyframes_thread *thread, u
 
     forget_stack(thread);
     if (!walk(&compat, thread, top, &kept, &changed, shape)) {
-        if (thread->fresh_count < PLACES_MAX || !walk_open(&compat, thread, top))
+        if (thread->fresh_count < PLACES_MAX || !walk_open(thread, top, shape))
             return (struct python_stack){0, 0};
         thread->open = true;
     }
@@ -342,7 +345,7 @@ static _always_inline_ struct python_stack capture_part(struct pyframes_thread *
     const struct place *start = &thread->places[thread->start], *tip = &thread->places[thread->count - 1];
 
     if (!thread->cut || thread->open || tip->frame != top || tip == start ||
-        !is_same_below(&compat, start, tip, shape) || thread->known[tip - thread->places].kind != PLACE_FRAME)
+        !is_same_below(&compat, start, false, tip, shape) || thread->known[tip - thread->places].kind != PLACE_FRAME)
         return stack;
     if (unlikely(!make_tip(thread, thread->count - 1, tip[-1].node, &stack, shape)))
         forget_stack(thread);
@@ -393,7 +396,8 @@ static _always_inline_ struct python_stack capture_same(struct pyframes_thread *
     uintptr_t top = frame_of(&compat, state, shape);
     if (unlikely(top != tip->frame) ||
         unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)) ||
-        unlikely(!is_same_below(&compat, thread->places, tip, shape)) || unlikely(code_of(&compat, top) != tip->code))
+        unlikely(!is_same_below(&compat, thread->places, true, tip, shape)) ||
+        unlikely(code_of(&compat, top, shape) != tip->code))
         return otherwise(thread, top);
     return stack_at(&compat, thread, tip, tip[-1].node, position_of(&compat, top, shape), shape);
 }
@@ -408,6 +412,21 @@ static struct python_stack capture_same_311(struct pyframes_thread *thread)
     return capture_same(thread, SHAPE_311, capture_311);
 }
 
+#ifdef __x86_64__
+/* The same for processors with registers in which `words` has room. */
+#define WIDE __attribute__((target("avx2")))
+
+WIDE static _noinline_ struct python_stack capture_311_wide(struct pyframes_thread *thread, uintptr_t top)
+{
+    return capture(thread, top, SHAPE_311);
+}
+
+WIDE static struct python_stack capture_same_311_wide(struct pyframes_thread *thread)
+{
+    return capture_same(thread, SHAPE_311, capture_311_wide);
+}
+#endif
+
 static struct python_stack capture_same_312(struct pyframes_thread *thread)
 {
     return capture_same(thread, SHAPE_312, capture_312);
@@ -421,11 +440,15 @@ static struct python_stack capture_nothing(struct pyframes_thread *thread)
 
 _hot_data_ struct python_stack (*pyframes_capture)(struct pyframes_thread *thread) = capture_nothing;
 
-static struct python_stack (*const capture_ways[])(struct pyframes_thread *thread) = {
-    [SHAPE_OBJECTS] = capture_same_objects,
-    [SHAPE_311] = capture_same_311,
-    [SHAPE_312] = capture_same_312,
-};
+static struct python_stack (*choose_way(enum pycompat_shape shape))(struct pyframes_thread *thread)
+{
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (shape == SHAPE_311 && __builtin_cpu_supports("avx2"))
+        return capture_same_311_wide;
+#endif
+    return shape == SHAPE_OBJECTS ? capture_same_objects : shape == SHAPE_311 ? capture_same_311 : capture_same_312;
+}
 
 /* ---- the rest ---- */
 
@@ -445,7 +468,7 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
     }
     depth_limit = MAX(MIN(depth, DEPTH_MAX), 1u);
     main_interpreter = api->main_interpreter;
-    pyframes_capture = capture_ways[compat.shape];
+    pyframes_capture = choose_way(compat.shape);
     active = true;
     return 0;
 }

@@ -22,13 +22,15 @@
 #define NO_FRAME 1u            /* no frame is there */
 #define NO_CODE 1u             /* of a place whose code is not known, and no address of any */
 
-/* Compared with memory at each capture. */
+/* Compared with memory at each capture. Since 3.11 what a frame holds and what it is compared with lie alike: the caller's
+ * address (place[-1].frame), then its position, then the byte that tells an entry. */
 struct place {
-    uintptr_t frame;
     uint64_t position; /* position_of() */
-    uintptr_t code;    /* NO_CODE: it is not known */
-    uint32_t id;       /* LEDGER_CODES id of `code`, if that is known */
     uint32_t node;     /* of the frame at its position */
+    uint8_t entry;     /* SHAPE_311: the highest bit of its position */
+    uint8_t close;     /* so many places below can be read whenever this one can (find_close) */
+    uintptr_t code;    /* NO_CODE: it is not known */
+    uintptr_t frame;
 };
 
 enum place_kind {
@@ -40,7 +42,8 @@ enum place_kind {
 struct known {
     uint32_t parent; /* of the node */
     uint32_t meta;   /* of the node, 0: it is not known, or the place has none of its own */
-    uint32_t level;  /* Python frames from the root to here */
+    uint32_t id;     /* LEDGER_CODES id of the place's code, if that is known */
+    uint16_t level;  /* Python frames from the root to here */
     uint8_t kind;    /* enum place_kind */
 };
 
@@ -75,35 +78,37 @@ struct pyframes_thread {
     struct recent first_recent[RECENT];
     uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
     struct place nowhere;        /* no frame is there */
-    struct place below;          /* places[-1]: what is called by nobody. All 0 */
-    struct place places[PLACES_MAX] __attribute__((aligned(32)));
+    uint64_t offset
+        __attribute__((aligned(32))); /* so that place[-1].frame and place[0].position lie at multiples of 32 */
+    struct place below;               /* places[-1]: what is called by nobody. All 0 */
+    struct place places[PLACES_MAX];
     struct known known[PLACES_MAX];
 };
 
 /* ---- frames in memory ---- */
 
-static inline uintptr_t back_of(const struct pycompat *compat, uintptr_t frame)
+static _always_inline_ uintptr_t back_of(uintptr_t frame, enum pycompat_shape shape)
 {
-    return pycompat_load(frame, compat->frame_back);
+    return pycompat_load(frame, pycompat_common[shape].frame_back);
 }
 
-static inline uintptr_t code_of(const struct pycompat *compat, uintptr_t frame)
+static _always_inline_ uintptr_t code_of(const struct pycompat *compat, uintptr_t frame, enum pycompat_shape shape)
 {
-    return pycompat_load(frame, compat->frame_code) & ~(uintptr_t)compat->tag_mask;
+    uintptr_t tag_mask = shape == SHAPE_312 ? compat->tag_mask : 0;
+
+    return pycompat_load(frame, pycompat_common[shape].frame_code) & ~tag_mask;
 }
 
 /* All that can change in a frame without its code changing. Since 3.11 it tells the code as well: a pointer to one of its
  * instructions. */
 static _always_inline_ uint64_t position_of(const struct pycompat *compat, uintptr_t frame, enum pycompat_shape shape)
 {
-    switch (shape) {
-    case SHAPE_OBJECTS:
+    const struct pycompat_common *common = &pycompat_common[shape];
+
+    if (shape == SHAPE_OBJECTS)
         return pycompat_load32(frame, compat->frame_instr);
-    case SHAPE_311:
-        return pycompat_load(frame, compat->frame_instr) | (uint64_t)pycompat_load8(frame, compat->frame_entry) << 63;
-    default:
-        return pycompat_load(frame, compat->frame_instr);
-    }
+    uint64_t entry = shape == SHAPE_311 ? (uint64_t)pycompat_load8(frame, common->frame_entry) << 63 : 0;
+    return pycompat_load(frame, common->frame_instr) | entry;
 }
 
 /* What NODE_PYTHON keys hold (pycompat->h). */
@@ -121,7 +126,7 @@ static _always_inline_ uint32_t raw_offset_of(const struct pycompat *compat, uin
 {
     if (shape == SHAPE_OBJECTS)
         return (uint32_t)position * compat->lasti_unit;
-    return (uint32_t)(position - code - compat->code_bytes);
+    return (uint32_t)(position - code - PYCOMPAT_FIELD(compat, shape, code_bytes));
 }
 
 /* ---- what a place stands for ---- */
@@ -145,8 +150,9 @@ static _always_inline_ struct python_stack stack_at(const struct pycompat *compa
                                                     const struct place *place, uint32_t parent, uint64_t position,
                                                     enum pycompat_shape shape)
 {
-    uint64_t entry = is_entry(thread, (uint32_t)(place - thread->places), position, shape) ? PYTHON_STACK_ENTRY : 0;
-    uint64_t key = (uint64_t)place->id << 32 | raw_offset_of(compat, position, place->code, shape);
+    uint32_t i = (uint32_t)(place - thread->places);
+    uint64_t entry = is_entry(thread, i, position, shape) ? PYTHON_STACK_ENTRY : 0;
+    uint64_t key = (uint64_t)thread->known[i].id << 32 | raw_offset_of(compat, position, place->code, shape);
 
     return (struct python_stack){key | entry, parent};
 }
@@ -193,7 +199,7 @@ static _always_inline_ bool is_current(const struct pycompat *compat, const stru
                                        enum pycompat_shape shape)
 {
     return position_of(compat, place->frame, shape) == place->position &&
-           (shape != SHAPE_OBJECTS || code_of(compat, place->frame) == place->code);
+           (shape != SHAPE_OBJECTS || code_of(compat, place->frame, shape) == place->code);
 }
 
 /* Compares places from `at` down to the root with memory, `at` itself being in the chain. Returns the place whose caller is
@@ -207,32 +213,95 @@ static _always_inline_ uint32_t compare_places(const struct pycompat *compat, co
     for (; place > start; place--) {
         if (!is_current(compat, place, shape))
             changed = place;
-        if (back_of(compat, place->frame) != place[-1].frame)
+        if (back_of(place->frame, shape) != place[-1].frame)
             return (uint32_t)(place - root);
     }
     if (place == start && !is_current(compat, place, shape))
         changed = place;
     *ret_changed = (uint32_t)(changed - root);
     for (; place > root; place--)
-        if (back_of(compat, place->frame) != place[-1].frame)
+        if (back_of(place->frame, shape) != place[-1].frame)
             return (uint32_t)(place - root);
-    return thread->open || !back_of(compat, root->frame) ? NOWHERE : 0;
+    return thread->open || !back_of(root->frame, shape) ? NOWHERE : 0;
 }
 
-/* Whether all places below `place` are as they were, and it is called from there. Where frames are cut off, no look is taken
- * at these: of a deep recursion their number may be that of an earlier stack with the same innermost frames. */
-static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct place *start,
+/* ---- several places at one stroke ---- */
+
+#define STROKE 4u
+
+/* What a frame of SHAPE_311 holds from the caller's address on, and the same of a place from place[-1].frame on: caller,
+ * position, (in its fifth byte) whether it is an entry, and what is of no account. */
+typedef uint64_t words __attribute__((vector_size(32), aligned(8), may_alias));
+
+_Static_assert(sizeof(struct place) == 32 && offsetof(struct place, frame) == 24 &&
+                   offsetof(struct place, position) == 0 && offsetof(struct place, entry) == 12,
+               "as in a frame");
+
+/* place->close: how many places below can be read whenever this one can, because they lie on one page. Since 3.11 most
+ * frames do. */
+static _always_inline_ uint8_t find_close(const struct place *place, enum pycompat_shape shape)
+{
+    uintptr_t lower = place[-1].frame;
+
+    if (shape == SHAPE_OBJECTS || lower >> 12 != place->frame >> 12 || lower + PYCOMPAT_FRAME_SIZE > place->frame)
+        return 0;
+    return (uint8_t)MIN(place[-1].close + 1u, UINT8_MAX);
+}
+
+static _always_inline_ void add_311(words *all, const struct place *place)
+{
+    const words *frame = (const words *)(place->frame + pycompat_common[SHAPE_311].frame_back);
+
+    *all |= *frame ^ *(const words *)&place[-1].frame;
+}
+
+static _always_inline_ void add_312(uint64_t *all, const struct place *place)
+{
+    *all |= back_of(place->frame, SHAPE_312) ^ place[-1].frame;
+    *all |= pycompat_load(place->frame, pycompat_common[SHAPE_312].frame_instr) ^ place->position;
+}
+
+/* Compares the places below `*place` with memory as long as they can be read, STROKE at a time, and moves it there. Without
+ * a look at each: they nearly always are as they were. Not below `end`. */
+static _always_inline_ bool same_strokes(const struct place **place, const struct place *end, enum pycompat_shape shape)
+{
+    const struct place *at = *place;
+    words all = {0, 0, 0, 0};
+    uint64_t all_312 = 0;
+
+    for (; at->close >= STROKE && (!end || at >= end + STROKE); at -= STROKE)
+        for (unsigned i = 1; i <= STROKE; i++)
+            if (shape == SHAPE_311)
+                add_311(&all, at - i);
+            else
+                add_312(&all_312, at - i);
+    *place = at;
+    if (shape != SHAPE_311)
+        return !all_312;
+    all &= (words){UINT64_MAX, INT64_MAX, 0xff00000000, 0};
+    return !(all[0] | all[1] | all[2]);
+}
+
+/* Whether all places below `place` are as they were, and it is called from there. Where frames are cut off (not
+ * `whole`), no look is taken at these: of a deep recursion their number may be that of an earlier stack with the same innermost frames. */
+static _always_inline_ bool is_same_below(const struct pycompat *compat, const struct place *start, bool whole,
                                           const struct place *place, enum pycompat_shape shape)
 {
-    for (;; place--) {
-        if (unlikely(back_of(compat, place->frame) != place[-1].frame))
+    if (unlikely(back_of(place->frame, shape) != place[-1].frame))
+        return false;
+    for (;;) {
+        if (shape != SHAPE_OBJECTS && place->close >= STROKE &&
+            unlikely(!same_strokes(&place, whole ? NULL : start, shape)))
             return false;
         if (place == start)
             return true;
-        if (unlikely(!is_current(compat, place - 1, shape)))
+        place--;
+        if (unlikely(!is_current(compat, place, shape)) || unlikely(back_of(place->frame, shape) != place[-1].frame))
             return false;
     }
 }
+
+/* ---- walking ---- */
 
 /* Walks the chain from `top`. On return `fresh` holds the frames above the *ret_kept places that are still right, and
  * *ret_changed the lowest place whose node is not. False: too long, or not as expected. */
@@ -248,7 +317,7 @@ static _always_inline_ bool walk(const struct pycompat *compat, struct pyframes_
         if (at == NOWHERE) {
             if (!push_fresh(thread, frame))
                 return false;
-            frame = back_of(compat, frame);
+            frame = back_of(frame, shape);
             continue;
         }
         uint32_t changed = at + 1, broken = compare_places(compat, thread, at, &changed, shape);
@@ -261,17 +330,17 @@ static _always_inline_ bool walk(const struct pycompat *compat, struct pyframes_
             if (!push_fresh(thread, thread->places[i].frame))
                 return false;
         limit = broken;
-        frame = back_of(compat, thread->places[broken].frame);
+        frame = back_of(thread->places[broken].frame, shape);
     }
     *ret_kept = *ret_changed = 0;
     return true;
 }
 
 /* The innermost frames of a chain that is too long to be known as a whole. */
-static inline bool walk_open(const struct pycompat *compat, struct pyframes_thread *thread, uintptr_t top)
+static _always_inline_ bool walk_open(struct pyframes_thread *thread, uintptr_t top, enum pycompat_shape shape)
 {
     thread->fresh_count = 0;
-    for (uintptr_t frame = top; frame && thread->fresh_count < PLACES_OPEN; frame = back_of(compat, frame))
+    for (uintptr_t frame = top; frame && thread->fresh_count < PLACES_OPEN; frame = back_of(frame, shape))
         if (!push_fresh(thread, frame))
             return false;
     return true;

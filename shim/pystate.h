@@ -58,11 +58,11 @@ static _noinline_ uintptr_t find_state(const struct pycompat *compat, struct pyf
 /* The innermost frame of a thread state, or 0. */
 static _always_inline_ uintptr_t frame_of(const struct pycompat *compat, uintptr_t state, enum pycompat_shape shape)
 {
-    bool has_cframe = shape == SHAPE_311 || (shape == SHAPE_312 && compat->thread_cframe);
+    size_t cframe = PYCOMPAT_FIELD(compat, shape, thread_cframe);
 
-    if (has_cframe)
-        state = pycompat_load(state, compat->thread_cframe);
-    return likely(state) ? pycompat_load(state, compat->thread_frame) : 0;
+    if (cframe)
+        state = pycompat_load(state, cframe);
+    return likely(state) ? pycompat_load(state, PYCOMPAT_FIELD(compat, shape, thread_frame)) : 0;
 }
 
 static _always_inline_ uintptr_t top_frame(const struct pycompat *compat, struct pyframes_thread *thread,
@@ -82,7 +82,8 @@ static _always_inline_ bool state_as_before(const struct pycompat *compat, const
         return *ret && *ret == thread->state;
     }
     *ret = holder_state(compat);
-    return *ret == thread->attached && pycompat_load(*ret, compat->thread_id) == machine_thread_self();
+    return *ret == thread->attached &&
+           pycompat_load(*ret, PYCOMPAT_FIELD(compat, shape, thread_id)) == machine_thread_self();
 }
 
 #endif

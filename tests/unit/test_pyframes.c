@@ -5,6 +5,7 @@
 #include "ledger_fixture.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 TestSuite(pyframes, .init = fixture_open, .fini = fixture_close);
 
@@ -156,6 +157,83 @@ Test(pyframes, entry_of_3_11_is_looked_at_each_time)
     expect(top, "f+6 f+2* ");
     top[fake.compat.frame_entry] = 1;
     expect(top, "f+6* f+2* ");
+}
+
+#define CLOSE 14u /* frames that lie on two pages, and so can be compared several at a time */
+
+static void *close_frames[CLOSE];
+
+static void begin_close(unsigned minor, uint8_t *pages, void *code)
+{
+    for (unsigned i = 0; i < CLOSE; i++) {
+        close_frames[i] = pages + i * FAKE_OBJECT;
+        fake_fill_frame(close_frames[i], i ? close_frames[i - 1] : fake_entry(NULL), code, 2 * i);
+        if (i == 0 && minor == 11)
+            pages[fake.compat.frame_entry] = 1;
+    }
+}
+
+/* Changes frame `i` in one of three ways. */
+static void change_close(unsigned i, unsigned way, void *between)
+{
+    uint8_t *frame = close_frames[i];
+
+    if (way == 0)
+        fake_move(frame, 100);
+    else if (way == 1)
+        fake_put(frame, fake.compat.frame_back, (uintptr_t)between);
+    else if (fake.compat.frame_entry)
+        frame[fake.compat.frame_entry] ^= 1;
+}
+
+Test(pyframes, each_of_many_frames_that_lie_together_is_compared)
+{
+    uint8_t *pages = aligned_alloc(4096, CLOSE * FAKE_OBJECT + 4096 - CLOSE * FAKE_OBJECT % 4096);
+
+    for (unsigned n = 0; n < ARRAY_SIZE(minors); n++) {
+        begin(minors[n], 64);
+        struct pyframes_thread *known = thread, *other = pyframes_thread_new();
+        void *code = fake_code("x.py", "f", 3, "t"), *top, *between = fake_entered(NULL, code, 7);
+        begin_close(minors[n], pages, code);
+        top = close_frames[CLOSE - 1];
+        for (unsigned i = 0; i < CLOSE; i++) {
+            for (unsigned way = 0; way < 3; way++) {
+                begin_close(minors[n], pages, code);
+                uint32_t before = capture(top);
+                change_close(i, way, between);
+                uint32_t after = capture(top);
+                thread = other;
+                pyframes_thread_reset(thread);
+                uint32_t right = capture(top);
+                thread = known;
+                cr_expect_eq(after, right, "3.%u: change %u of frame %u", minors[n], way, i);
+                cr_expect(before != after || way == 2, "3.%u: frame %u", minors[n], i);
+            }
+        }
+    }
+    free(pages);
+}
+
+Test(pyframes, no_frame_is_read_whose_page_is_not_known_to_be_there)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(minors); n++) {
+        begin(minors[n], 64);
+        uint8_t *here = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                *there = here + 4096;
+        void *code = fake_code("x.py", "f", 3, "t"), *bottom = here, *top = bottom;
+        fake_fill_frame(bottom, fake_entry(NULL), code, 2);
+        for (unsigned i = 0; i < 2; top = there + i++ * FAKE_OBJECT)
+            fake_fill_frame(there + i * FAKE_OBJECT, top, code, 4);
+        for (unsigned i = 1; i < 8; top = here + i++ * FAKE_OBJECT)
+            fake_fill_frame(here + i * FAKE_OBJECT, top, code, 6);
+        uint32_t before = capture(top);
+        cr_expect_neq(before, 0);
+        cr_expect_eq(capture(top), before);
+        fake_put(here + FAKE_OBJECT, fake.compat.frame_back, (uintptr_t)bottom);
+        munmap(there, 4096);
+        cr_expect_neq(capture(top), before);
+        munmap(here, 4096);
+    }
 }
 
 Test(pyframes, code_that_was_freed_is_read_again)
