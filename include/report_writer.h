@@ -26,6 +26,10 @@ struct report_end {
  * first report, and only where jansson is not shared with other code. */
 void report_use_memory(void *(*allocate)(size_t size), void (*release)(void *memory));
 
+/* When process `pid` started, in clock ticks since the system did, as ledgers have it; 0 = there is no such process, but perhaps a
+ * zombie. */
+uint64_t report_process_start(int pid);
+
 /* Writes the report of `view` to `out`, line by line; `end` may be NULL. Returns 0, or -errno (-ENOMEM, or the stream's
  * error; the stream is flushed and stays open). */
 int report_write(const struct ledger_view *view, const struct report_end *end, FILE *out);

@@ -60,6 +60,21 @@ static inline struct unwind_start machine_interrupted(const ucontext_t *context)
 
 #endif
 
+/* The stack pointer that a jump restores which setjmp has prepared, 0 = not known. The C library hides it by a number that is in
+ * each thread's descriptor. */
+static inline uintptr_t machine_jump_target(const void *buffer)
+{
+#if defined(__x86_64__) && defined(__GLIBC__)
+    uintptr_t hidden = ((const uintptr_t *)buffer)[6], guard;
+
+    __asm__("mov %%fs:0x30, %0" : "=r"(guard));
+    return (hidden >> 17 | hidden << 47) ^ guard;
+#else
+    (void)buffer;
+    return 0;
+#endif
+}
+
 /* pthread_self(), without a call where that can be. */
 static inline uintptr_t machine_thread_self(void)
 {

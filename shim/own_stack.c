@@ -1,11 +1,9 @@
-/* SPDX-License-Identifier: MIT
- *
- * Signals are blocked because the kernel, which finds the thread on another stack, would put their frames on the alternate
- * one again, over those that are there. */
+/* SPDX-License-Identifier: MIT */
 #include "own_stack.h"
 
 #include "arena.h"
 #include "calm.h"
+#include "compiler.h"
 #include "lock.h"
 
 #include <signal.h>
@@ -14,11 +12,19 @@
 
 #define STACK_BYTES (256u << 10)
 
-static struct lock lock; /* of what follows */
 static void *stack;
+static struct lock lock; /* of what follows. Nobody waits for it */
 static void (*work)(void *argument);
 static void *work_argument;
 static ucontext_t there;
+
+static _Thread_local uintptr_t left _initial_exec_; /* own_stack_left */
+
+uintptr_t own_stack_left(void)
+{
+    bool here = (uintptr_t)__builtin_frame_address(0) - (uintptr_t)stack < STACK_BYTES;
+    return here ? left : 0;
+}
 
 static bool on_alternate_stack(void)
 {
@@ -29,6 +35,7 @@ static bool on_alternate_stack(void)
 static void begin(void)
 {
     work(work_argument);
+    work = NULL;
 }
 
 /* `here` is on the caller's stack, where the scan of the memory finds the registers. */
@@ -36,40 +43,56 @@ static void change(void (*function)(void *), void *argument)
 {
     ucontext_t here;
 
-    if (!stack)
-        stack = arena_map(STACK_BYTES);
-    if (!stack || getcontext(&there) < 0) {
-        function(argument);
-        return;
-    }
     work = function;
     work_argument = argument;
-    there.uc_stack = (stack_t){.ss_sp = stack, .ss_size = STACK_BYTES};
-    there.uc_link = &here;
-    makecontext(&there, begin, 0);
-    swapcontext(&here, &there);
+    if (getcontext(&there) == 0) {
+        there.uc_stack = (stack_t){.ss_sp = stack, .ss_size = STACK_BYTES};
+        there.uc_link = &here;
+        makecontext(&there, begin, 0);
+        left = (uintptr_t)&here;
+        swapcontext(&here, &there);
+        left = 0;
+    }
+    if (work)
+        function(argument);
+}
+
+/* On an alternate stack signals are blocked because the kernel, which finds the thread on another stack, would put their frames on
+ * the alternate one again, over those that are there. */
+static void change_with_mask(void (*function)(void *), void *argument)
+{
+    bool alternate = on_alternate_stack();
+    sigset_t all, before;
+
+    sigfillset(&all);
+    if (alternate)
+        calm_mask(SIG_BLOCK, &all, &before);
+    change(function, argument);
+    if (alternate)
+        calm_mask(SIG_SETMASK, &before, NULL);
 }
 
 void own_stack_run(void (*function)(void *argument), void *argument)
 {
-    sigset_t all, before;
     int cancel = calm_hold();
 
-    if (!on_alternate_stack()) {
+    /* Its own: it has left the stack by a jump out of a signal handler. */
+    if (stack && (lock_try(&lock) || (lock_is_own(&lock) && !own_stack_left()))) {
+        change_with_mask(function, argument);
+        lock_give(&lock);
+    } else {
         function(argument);
-        calm_release(cancel);
-        return;
     }
-    sigfillset(&all);
-    calm_mask(SIG_BLOCK, &all, &before);
-    lock_take(&lock);
-    change(function, argument);
-    lock_give(&lock);
-    calm_mask(SIG_SETMASK, &before, NULL);
     calm_release(cancel);
+}
+
+void own_stack_init(void)
+{
+    stack = arena_map(STACK_BYTES);
 }
 
 void own_stack_fork_child(void)
 {
     lock_give(&lock);
+    left = 0;
 }

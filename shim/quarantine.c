@@ -243,6 +243,16 @@ void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
     *cache = (struct quarantine_cache){0};
 }
 
+bool quarantine_left(struct quarantine_cache *cache)
+{
+    bool changing = lock_is_own(&unused_lock);
+
+    for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
+        changing |= lock_is_own(&queues[pool].lock);
+    *cache = (struct quarantine_cache){0};
+    return !changing;
+}
+
 void quarantine_forget_python(uintptr_t start, uintptr_t end)
 {
     for (struct quarantine_batch *batch = __atomic_load_n(&batches, __ATOMIC_ACQUIRE); batch; batch = batch->next_all) {

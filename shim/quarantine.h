@@ -80,6 +80,10 @@ void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
                        void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument);
 
+/* What the calling thread was doing with `cache` will not be ended (jumps.c): the cache begins anew. False: queues were being
+ * changed, and must not be used by this thread any more. */
+bool quarantine_left(struct quarantine_cache *cache);
+
 /* Hands everything over; for a thread that ends. */
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation);
 

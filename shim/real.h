@@ -8,6 +8,7 @@
 #include "compiler.h"
 
 #include <link.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -34,6 +35,9 @@
     X(signal, sighandler_t, (int, sighandler_t)) \
     X(sysv_signal, sighandler_t, (int, sighandler_t)) \
     X(pthread_sigmask, int, (int, const sigset_t *, sigset_t *)) \
+    X(longjmp, void, (jmp_buf, int)) \
+    X(siglongjmp, void, (sigjmp_buf, int)) \
+    X(__longjmp_chk, void, (jmp_buf, int)) \
     X(__libc_start_main, int, \
       (int (*)(int, char **, char **), int, char **, void (*)(void), void (*)(void), void (*)(void), void *))
 

@@ -31,6 +31,8 @@ static const struct lack_text lack_texts[] = {
      "possibly lost"},
     {LACK_MARKS, "no memory was left to count all blocks at each mark: some growth may be missing"},
     {LACK_COLLECTION, "garbage was not collected before this snapshot: the main thread ran no Python code in time"},
+    {LACK_LEFT,
+     "a signal handler jumped out of an allocation: what its thread allocated and freed from then on is not recorded"},
     {LACK_SCAN_PART, "some memory could not be scanned: blocks may seem lost that are not"},
 };
 
@@ -50,20 +52,26 @@ static bool read_stat(int pid, char *buffer, size_t size)
     return true;
 }
 
-/* True while the very process lives that the ledger is of: same pid, same time of start, and not a zombie. */
-static bool process_lives(const struct ledger_header *header)
+uint64_t report_process_start(int pid)
 {
     char buffer[1024];
     const char *at;
 
-    if (header->pid <= 0 || !read_stat(header->pid, buffer, sizeof(buffer)))
-        return false;
+    if (pid <= 0 || !read_stat(pid, buffer, sizeof(buffer)))
+        return 0;
     at = strrchr(buffer, ')'); /* field 2 is the name, which may hold anything */
     if (!at || strlen(at) < 3 || strchr("ZXx", at[2]))
-        return false;
+        return 0;
     for (unsigned field = 2; field < 22 && at; field++)
         at = strchr(at + 1, ' ');
-    return at && (header->process_start == 0 || strtoull(at, NULL, 10) == header->process_start);
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+/* True while the very process lives that the ledger is of: same pid, same time of start, and not a zombie. */
+static bool process_lives(const struct ledger_header *header)
+{
+    uint64_t start = report_process_start(header->pid);
+    return start && (header->process_start == 0 || start == header->process_start);
 }
 
 struct report_end report_end_of(const struct ledger_header *header, const struct report_end *known)

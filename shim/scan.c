@@ -4,6 +4,7 @@
 #include "arena.h"
 #include "ledger.h"
 #include "log.h"
+#include "own_stack.h"
 #include "pyapi.h"
 #include "real.h"
 #include "scan_graph.h"
@@ -271,12 +272,12 @@ static _cold_ int run_from(uintptr_t stack, const struct scan_options *options)
 }
 
 /* The registers that belong to the callers may hold the only pointer to a block: they are saved in this frame, from which
- * on the stack counts. */
+ * on the stack counts; or where the thread has left its stack. */
 __attribute__((noinline)) int scan_run(const struct scan_options *options)
 {
     __builtin_unwind_init();
     uintptr_t stack = (uintptr_t)__builtin_frame_address(0) - 8 * sizeof(uintptr_t);
-    int result = run_from(stack, options);
+    int result = run_from(own_stack_left() ? own_stack_left() : stack, options);
     __asm__ volatile("" : : "r"(&result) : "memory"); /* no tail call: the frame must last */
     return result;
 }

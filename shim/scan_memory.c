@@ -47,12 +47,13 @@ int scan_reader_init(struct scan_reader *reader)
     if (!reader->buffer)
         return -ENOMEM;
     reader->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    return 0;
+    return scan_absent_find(reader) ? 0 : -ENOMEM;
 }
 
 void scan_reader_done(struct scan_reader *reader)
 {
     arena_unmap(reader->buffer, WINDOW);
+    scan_array_done(&reader->absent);
     if (reader->pagemap >= 0)
         close(reader->pagemap);
     *reader = (struct scan_reader){.pagemap = -1};
@@ -83,6 +84,8 @@ static size_t copy_by_pages(void *to, uintptr_t address, size_t size)
 /* Copies from the beginning as much as can be read. */
 static size_t copy_some(const struct scan_reader *reader, void *to, uintptr_t address, size_t size)
 {
+    if (unlikely(reader->absent.used))
+        size = scan_absent_cut(reader, address, size);
     if (!reader->forbidden) {
         ssize_t done = copy_by_kernel(to, address, size);
         if (done >= 0)
@@ -100,7 +103,8 @@ _cold_ const void *scan_read_slow(struct scan_reader *reader, uintptr_t address,
 
     if (size > SCAN_PIECE)
         return NULL;
-    if (!reader->forbidden && copy_by_kernel(reader->buffer, start, 8) < 0 && errno != EFAULT && errno != ENOMEM)
+    if (!reader->forbidden && !reader->absent.used && copy_by_kernel(reader->buffer, start, 8) < 0 && errno != EFAULT &&
+        errno != ENOMEM)
         reader->forbidden = true;
     reader->start = start;
     reader->end = start + copy_some(reader, reader->buffer, start, WINDOW);

@@ -39,9 +39,10 @@ struct scan_reader {
     uint8_t *buffer;
     uintptr_t start; /* what the buffer holds: [start, end) */
     uintptr_t end;
-    bool forbidden;      /* process_vm_readv does not work here */
-    int pagemap;         /* descriptor, -1 = none */
-    uint64_t unreadable; /* bytes */
+    bool forbidden;           /* process_vm_readv does not work here */
+    int pagemap;              /* descriptor, -1 = none */
+    uint64_t unreadable;      /* bytes */
+    struct scan_array absent; /* struct scan_range, ordered: scan_absent.c */
 };
 
 int scan_reader_init(struct scan_reader *reader);
@@ -64,6 +65,14 @@ bool scan_copy(const struct scan_reader *reader, void *to, uintptr_t address, si
 /* The first piece of [*address, end) that has pages in memory: true and *address, *ret_end set; false: there is none. Where
  * the kernel does not tell, all of it counts. */
 bool scan_resident(struct scan_reader *reader, uintptr_t *address, uintptr_t end, uintptr_t *ret_end);
+
+/* ---- scan_absent.c ---- */
+
+/* Finds the memory that must not be read where it is not there, before anything is read. False: no memory for that. */
+bool scan_absent_find(struct scan_reader *reader);
+
+/* How much of [address, address + size) can be read from its beginning without waiting for anybody. */
+size_t scan_absent_cut(const struct scan_reader *reader, uintptr_t address, size_t size);
 
 /* ---- mappings ---- */
 

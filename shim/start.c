@@ -227,8 +227,9 @@ static void init_unwinder(void)
         close(taken[count - 1]);
 }
 
-static void begin(void)
+static void begin(void *unused)
 {
+    (void)unused;
     read_options();
     start_ledger_init();
     if (getrandom(&block_secret, sizeof(block_secret), GRND_NONBLOCK) < 0)
@@ -264,7 +265,8 @@ __attribute__((constructor(101))) static void construct(void)
     if (getauxval(AT_SECURE))
         return;
     thread_local_state.busy = BUSY_NESTED;
-    begin();
+    own_stack_init();
+    own_stack_run(begin, NULL);
     thread_local_state.busy = 0;
 }
 
@@ -309,12 +311,16 @@ static uint32_t begin_forked_child(void)
     return generation;
 }
 
+static void begin_forked_child_at(void *made)
+{
+    *(uint32_t *)made = begin_forked_child();
+}
+
 uint32_t start_forked_child(void)
 {
-    int cancel = calm_hold();
-    uint32_t made = begin_forked_child();
+    uint32_t made = THREAD_INACTIVE;
 
-    calm_release(cancel);
+    own_stack_run(begin_forked_child_at, &made);
     return made;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define NAME_KEPT 150u /* of a program's name, which alone may be as long as a file's name can be */
 #define DEFAULT_OUTPUT "memshim-%n-%p" MEMSHIM_REPORT_SUFFIX
 
 char start_program[256];
@@ -36,8 +37,10 @@ static void read_file_name(void)
 static bool expand_output(char *path, size_t size)
 {
     const char *pattern = *start_options.output ? start_options.output : DEFAULT_OUTPUT;
+    char name[NAME_KEPT + 1];
     size_t used = 0;
 
+    snprintf(name, sizeof(name), "%.*s", (int)NAME_KEPT, start_program);
     if (*pattern != '/')
         used = (size_t)snprintf(path, size, "%s/", folder);
     for (; *pattern && used < size; pattern++) {
@@ -47,7 +50,7 @@ static bool expand_output(char *path, size_t size)
         if (*pattern == '%' && pattern[1]) {
             pattern++;
             snprintf(pid, sizeof(pid), "%d", getpid());
-            piece = *pattern == 'p' ? pid : *pattern == 'n' ? start_program : "%";
+            piece = *pattern == 'p' ? pid : *pattern == 'n' ? name : "%";
             if (*pattern != 'p' && *pattern != 'n' && *pattern != '%')
                 pattern--; /* an unknown letter stays as it is */
         }

@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "block.h"
+#include "guard.h"
 #include "labels.h"
 #include "ledger.h"
 #include "loader.h"
@@ -168,6 +169,19 @@ _cold_ void thread_leave_slow(void)
     }
     if (state->after & AFTER_ENDING)
         return_self(state);
+    state->busy = 0;
+}
+
+_cold_ void thread_left_by_jump(void)
+{
+    struct thread_local_state *state = &thread_local_state;
+
+    if (guard_active && state->self && !quarantine_left(&state->self->quarantine)) {
+        ledger_lacks(LACK_LEFT);
+        return;
+    }
+    state->origin = NULL;
+    state->judged = false;
     state->busy = 0;
 }
 

@@ -95,6 +95,10 @@ uint32_t thread_current_generation(void);
 /* True: no other thread is inside an event. */
 bool thread_others_are_out(void);
 
+/* The hook that had the guard up will not come back: takes it down; or leaves it up where the thread must not go on, which is said
+ * in the report. */
+void thread_left_by_jump(void);
+
 /* Continues thread_enter with `busy` set. */
 struct thread *thread_enter_slow(void);
 void thread_leave_slow(void);

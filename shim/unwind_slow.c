@@ -7,7 +7,6 @@
 
 #include "unwind_slow.h"
 
-#include "calm.h"
 #include "machine.h"
 #include "unwind_memory.h"
 
@@ -27,6 +26,7 @@ static struct {
     int (*get_reg)(unw_cursor_t *cursor, int number, unw_word_t *value);
     int (*is_signal_frame)(unw_cursor_t *cursor);
     int (*set_caching_policy)(unw_addr_space_t space, unw_caching_policy_t policy);
+    unw_accessors_t *(*get_accessors)(unw_addr_space_t space);
     unw_addr_space_t *local_space;
     bool loaded;
 } unw;
@@ -41,12 +41,47 @@ static const struct {
     {&unw.get_reg, NAME_OF(unw_get_reg)},
     {&unw.is_signal_frame, NAME_OF(unw_is_signal_frame)},
     {&unw.set_caching_policy, NAME_OF(unw_set_caching_policy)},
+    {&unw.get_accessors, NAME_OF(unw_get_accessors)},
     {&unw.local_space, NAME_OF(unw_local_addr_space)},
 };
 
 _Thread_local uintptr_t slow_address;
 
 static int (*find_object)(void *pc, struct dl_find_object *result);
+
+#define PAGES_KNOWN 32u
+
+static _Thread_local uintptr_t *walk_pages _initial_exec_; /* those found readable in this walk */
+
+static bool page_readable(uintptr_t address)
+{
+    uintptr_t page = address >> 12, *known = &walk_pages[page % PAGES_KNOWN];
+
+    if (!page)
+        return false;
+    if (*known == page)
+        return true;
+    if (!memory_probe(address))
+        return false;
+    *known = page;
+    return true;
+}
+
+static int (*own_access_memory)(unw_addr_space_t space, unw_word_t address, unw_word_t *value, int is_write,
+                                void *argument);
+
+/* In the place of libunwind's own, which asks whether memory can be read by writing it to a pipe, whose descriptors the program may
+ * have closed, and have files of its own there: those it would write to, read from, and close. But the library may be the program's,
+ * too. */
+static int access_memory(unw_addr_space_t space, unw_word_t address, unw_word_t *value, int is_write, void *argument)
+{
+    if (!walk_pages)
+        return own_access_memory(space, address, value, is_write, argument);
+    if (is_write || !page_readable(address) || !page_readable(address + sizeof(*value) - 1))
+        return -UNW_EINVAL;
+    memcpy(value, (const void *)address, sizeof(*value));
+    return 0;
+}
 
 int slow_init(void)
 {
@@ -70,6 +105,10 @@ int slow_init(void)
     }
     find_object = (int (*)(void *, struct dl_find_object *))dlsym(RTLD_DEFAULT, "_dl_find_object");
     unw.set_caching_policy(*unw.local_space, UNW_CACHE_NONE);
+    unw_accessors_t *accessors = unw.get_accessors(*unw.local_space);
+    if (accessors->access_mem != access_memory)
+        own_access_memory = accessors->access_mem;
+    accessors->access_mem = access_memory;
     unw.loaded = true;
     struct unwind_start start = {0, (uintptr_t)frame, 0};
     slow_walk(&start, frames, ARRAY_SIZE(frames)); /* what it sets up on first use is set up now */
@@ -112,21 +151,6 @@ static int step(unw_cursor_t *cursor)
     return result;
 }
 
-#define PAGES_KNOWN 32u
-
-/* Whether the code at `pc` can be read; pages found readable in this walk are remembered in `pages`. */
-static bool code_readable(uintptr_t *pages, uintptr_t pc)
-{
-    uintptr_t page = pc >> 12, *known = &pages[page % PAGES_KNOWN];
-
-    if (*known == page)
-        return true;
-    if (!memory_probe(pc))
-        return false;
-    *known = page;
-    return true;
-}
-
 /* Steps out to the frame whose stack pointer is start->sp, or when that is not known, to one at start->pc. *ret_sp: its
  * stack pointer. */
 static bool find_start(unw_cursor_t *cursor, const struct unwind_start *start, unw_word_t *ret_sp)
@@ -151,7 +175,6 @@ static __attribute__((noinline)) unsigned walk(const struct unwind_start *start,
     unw_cursor_t cursor;
     unw_word_t pc, sp, last;
     unsigned count = 1, backward = 0;
-    uintptr_t pages[PAGES_KNOWN] = {0};
 
     if (!max)
         return 0;
@@ -163,7 +186,7 @@ static __attribute__((noinline)) unsigned walk(const struct unwind_start *start,
         return 1;
     while (count < max) {
         /* libunwind repairs a jump to a bad address by a guess from its own frame; here such a pc ends the stack. */
-        if (!code_readable(pages, frames[count - 1].pc))
+        if (!page_readable(frames[count - 1].pc))
             break;
         bool exact = unw.is_signal_frame(&cursor) > 0;
         if (step(&cursor) <= 0 || unw.get_reg(&cursor, UNW_REG_IP, &pc) < 0 || pc < CODE_MIN)
@@ -225,10 +248,12 @@ bool slow_fork_child(void)
 
 __attribute__((noinline)) unsigned slow_walk(const struct unwind_start *start, struct slow_frame *frames, unsigned max)
 {
-    int cancel = calm_hold(); /* libunwind writes to a pipe */
+    uintptr_t pages[PAGES_KNOWN] = {0};
+
     enter();
+    walk_pages = pages;
     unsigned count = walk(start, frames, max);
+    walk_pages = NULL;
     leave();
-    calm_release(cancel);
     return count;
 }
