@@ -387,9 +387,10 @@ int harvest_folder(const char *folder, const struct names *before, const struct 
                    struct harvest *ret)
 {
     *ret = (struct harvest){0};
+    int linked = harvest_relink(folder, result->begun);
     int r = harvest_rounds(folder, before, result, ret);
     int collected = collect(folder, before, ret);
-    return r < 0 ? r : collected;
+    return r < 0 ? r : linked < 0 ? linked : collected;
 }
 
 void harvest_clear(struct harvest *harvest)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* File names, sorted. */
 struct names {
@@ -34,6 +35,10 @@ struct harvest {
     struct harvest_problem *problems;
     size_t problem_count;
 };
+
+/* Puts links into `folder`, which is made anew if it is gone, for those ledgers in shared memory that were to become reports there
+ * and that it has no link to: of processes of this user that started at `begun` or later (report_process_start). Returns 0 or -errno. */
+int harvest_relink(const char *folder, uint64_t begun);
 
 /* Turns every ledger in `folder` that `before` does not have and whose process is gone into its report, and removes it.
  * `result` says how the command itself ended. Gives processes that are just ending a moment to do so. Returns 0 or -errno

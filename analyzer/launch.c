@@ -5,6 +5,7 @@
 
 #include "compiler.h"
 #include "preload.h"
+#include "report_writer.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -115,7 +116,7 @@ int launch_run(const struct launch *launch, struct launch_result *ret)
         launch_unblock();
         return -error;
     }
-    *ret = (struct launch_result){.pid = pid, .error = read_error(from_child)};
+    *ret = (struct launch_result){.pid = pid, .error = read_error(from_child), .begun = report_process_start(getpid())};
     ret->status = wait_for(pid);
     ret->ended_at = now();
     return 0;

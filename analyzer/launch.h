@@ -20,6 +20,8 @@ struct launch_result {
     int error;        /* errno if it could not be started, else 0 */
     int status;       /* as waitpid gives it */
     int64_t ended_at; /* nanoseconds since the epoch */
+    uint64_t
+        begun; /* when the launcher itself started (report_process_start), which all that it launches is younger than */
 };
 
 /* Runs the command to its end and passes on the signals that reach us meanwhile. Returns 0 (also if the command could not

@@ -137,6 +137,44 @@ Test(harvest, an_image_that_was_followed_by_another_ended_by_exec)
     expect_line("c.jsonl", "\"ended\":\"exec\"");
 }
 
+/* Of a process that started at `start` and was to leave its report here, in shared memory and without a link. */
+static char *put_lost_ledger(uint64_t start)
+{
+    static char path[64];
+    struct fake_ledger fake;
+
+    fake_init(&fake);
+    struct ledger_header *header = fake_header(&fake);
+    header->pid = dead_pid();
+    header->process_start = start;
+    header->ended = END_NONE;
+    snprintf(header->output, sizeof(header->output), "%s/lost.jsonl", folder);
+    snprintf(path, sizeof(path), "/dev/shm/memshim-%d-test-0.ledger", header->pid);
+    put(path, fake.base, fake.size);
+    fake_done(&fake);
+    return path;
+}
+
+Test(harvest, a_ledger_that_the_folder_does_not_show_is_found)
+{
+    result.begun = 1000;
+    const char *path = put_lost_ledger(1000);
+    cr_assert_eq(rmdir(folder), 0);
+    cr_assert_eq(harvest_folder(folder, &before, &result, &harvest), 0);
+    cr_assert_eq(harvest.reports.count, 1);
+    cr_expect_not_null(strstr(harvest.reports.items[0], "/lost.jsonl"));
+    cr_expect_eq(access(path, F_OK), -1);
+}
+
+Test(harvest, a_ledger_of_an_earlier_run_is_left_alone)
+{
+    result.begun = 1000;
+    const char *path = put_lost_ledger(999);
+    cr_assert_eq(harvest_folder(folder, &before, &result, &harvest), 0);
+    cr_expect_eq(harvest.reports.count, 0);
+    cr_expect_eq(unlink(path), 0);
+}
+
 Test(harvest, the_file_behind_a_link_goes_too)
 {
     put_ledger("elsewhere", dead_pid(), 0, END_NONE);
