@@ -82,7 +82,7 @@ case_no_dev() {
 # Limits from the first instruction on.
 case_limits() {
     local limit
-    for limit in "-f 0" "-f 1000" "-n 4" "-n 8" "-n 64" "-l 0" "-v 400000" "-s 256" "-u 1"; do
+    for limit in "-f 0" "-f 1000" "-n 4" "-n 8" "-n 64" "-l 0" "-v 400000" "-s 256" "-s 20" "-u 1"; do
         bare bash -c "ulimit $limit"' && exec "$0" "$@"' "$(target no_leak)"
         preloaded verbosity=0 bash -c "ulimit $limit"' && exec "$0" "$@"' "$(target no_leak)"
         same_as_bare || fail "ulimit $limit"
@@ -93,7 +93,7 @@ case_limits() {
         diff <(grep -v refused "$folder/bare_out") <(grep -v refused "$folder/out") || fail "limits $limit"
         [ $status -eq $bare_status ] || fail "limits $limit: status $status"
     done
-    echo "12 limits"
+    echo "13 limits"
 }
 
 # The folder goes while the program runs.

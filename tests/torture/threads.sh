@@ -40,3 +40,35 @@ case_signals() {
     unset LD_PRELOAD
     compare
 }
+
+# Little stack - the smallest thread, a coroutine, a handler on an alternate stack - is enough for all that the shim does there.
+case_narrow_stacks() {
+    local where what option
+    for where in thread context handler; do
+        for what in go_on fork exit; do
+            for option in $(rounds "--guard=0 --guard=1" --guard=1); do
+                traced $option -- "$(target narrow_stacks)" $where $what
+                expect "$([ $what = exit ] && echo 3 || echo 0)"
+                compare >"$folder/compared" || fail "$where $what $option: $(cat "$folder/compared")"
+            done
+        done
+    done
+    echo "3 places, 3 ends"
+}
+
+# Handlers that leave a hook by a jump: what comes later is recorded like all else, or the report says that it is not.
+case_jumps() {
+    local option
+    for option in verbosity=0 guard=1 $(rounds "guard_pages=20 self_check=1" ""); do
+        preloaded $option "$(target jump_out)" wild
+        expect 2
+        compare >"$folder/compared" || fail "$option: $(cat "$folder/compared")"
+    done
+    export LD_PRELOAD="$TEST_TARGETS/safe_malloc.so"
+    for option in verbosity=0 guard=1; do
+        preloaded $option "$(target jump_out)" timer
+        expect 2
+        compare >"$folder/compared" || grep -q "jumped out of an allocation" "$folder"/reports/* || fail "$option: $(cat "$folder/compared")"
+    done
+    cat "$folder/compared"
+}
