@@ -62,11 +62,13 @@ case_own_descriptors() {
 
 # A server with workers that are replaced while it runs, each by another signal.
 case_prefork() {
-    local python count=0
+    local python option count=0
     for python in $(pythons); do
-        traced $(rounds "" --guard=1) -- "$python" "$root/tests/torture/prefork.py"
-        expect 0
-        compare >"$folder/compared" || fail "$python: $(cat "$folder/compared")"
+        for option in $(rounds "--guard=0 --guard=1" --guard=0); do
+            traced $option -- "$python" "$root/tests/torture/prefork.py"
+            expect 0
+            compare >"$folder/compared" || fail "$python $option: $(cat "$folder/compared")"
+        done
         count=$((count + 1))
         [ -z "$TORTURE_SHORT" ] || break
     done
