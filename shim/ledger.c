@@ -207,24 +207,31 @@ int ledger_create(const char *output)
     return 0;
 }
 
-/* The parent's mappings are unmapped: a stray write of ours must not reach its evidence. */
-static void unmap_all(void)
+/* A stray write of ours must not reach the parent's evidence. */
+static void drop(void *memory, size_t size, bool inside)
+{
+    if (!inside ||
+        mmap(memory, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+        munmap(memory, size);
+}
+
+static void drop_all(bool inside)
 {
     for (unsigned kind = LEDGER_RECORDS; kind < LEDGER_KIND_COUNT; kind++) {
         uint64_t count = cursors[kind].limit / ledger_per_segment(kind);
         for (uint64_t i = 0; i < count; i++)
-            munmap(ledger_segments[kind][i], LEDGER_SEGMENT_SIZE);
+            drop(ledger_segments[kind][i], LEDGER_SEGMENT_SIZE, inside);
     }
     if (spare_count)
-        munmap(spare, (size_t)spare_count << LEDGER_SEGMENT_SHIFT);
-    munmap(ledger_header, LEDGER_SEGMENT_SIZE);
+        drop(spare, (size_t)spare_count << LEDGER_SEGMENT_SHIFT, inside);
+    drop(ledger_header, LEDGER_SEGMENT_SIZE, inside);
 }
 
-void ledger_abandon(void)
+void ledger_abandon(bool inside)
 {
     if (ledger_header == &dummy_header)
         return;
-    unmap_all();
+    drop_all(inside);
     ledger_header = &dummy_header;
     memset(cursors, 0, sizeof(cursors));
     spare_count = segment_count = 0;

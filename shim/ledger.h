@@ -9,6 +9,7 @@
 #include "compiler.h"
 #include "ledger_format.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Where the entries of each kind stand in this process, a pointer for each of its segments: for ledger_entry. */
@@ -22,8 +23,9 @@ extern _hidden_ struct ledger_header *ledger_header;
  * symbolic link to it beside the report, else beside the report itself. Returns 0 or -errno. */
 int ledger_create(const char *output);
 
-/* Gives up the ledger of the parent process in a forked child, without touching its contents, and frees the locks. */
-void ledger_abandon(void);
+/* Gives up the ledger of the parent process in a forked child, without touching its contents, and frees the locks. `inside`: the fork
+ * has interrupted an event, which may yet write to what it has in its hands: then memory without meaning takes the ledger's place. */
+void ledger_abandon(bool inside);
 
 /* In a copy of the process (snapshot.h): goes on with a private copy of the ledger, in the same places. Calls taken() when
  * those parts are copied that must fit the memory of the process, so that recording may go on. Returns 0 or -errno. */

@@ -72,12 +72,17 @@ static void change_with_mask(void (*function)(void *), void *argument)
         calm_mask(SIG_SETMASK, &before, NULL);
 }
 
+/* The thread itself has it, and has gone by a jump out of a signal handler; nor is it in such a handler now. */
+static bool was_left(void)
+{
+    return lock_is_own(&lock) && !own_stack_left() && !on_alternate_stack();
+}
+
 void own_stack_run(void (*function)(void *argument), void *argument)
 {
     int cancel = calm_hold();
 
-    /* Its own: it has left the stack by a jump out of a signal handler. */
-    if (stack && (lock_try(&lock) || (lock_is_own(&lock) && !own_stack_left()))) {
+    if (stack && (lock_try(&lock) || was_left())) {
         change_with_mask(function, argument);
         lock_give(&lock);
     } else {
@@ -93,6 +98,6 @@ void own_stack_init(void)
 
 void own_stack_fork_child(void)
 {
-    lock_give(&lock);
-    left = 0;
+    if (!lock_is_own(&lock))
+        lock_give(&lock);
 }

@@ -173,6 +173,8 @@ static void fork_child(void)
     pause_fork_child();
     if (*thread_generation != THREAD_INACTIVE)
         *thread_generation = 0;
+    if (thread_local_state.busy)
+        thread_fork_inside();
 }
 
 static void at_exit(int status, void *context)
@@ -276,7 +278,7 @@ static uint32_t begin_forked_child(void)
 {
     if (!start_options.children) {
         pages_fork_child();
-        ledger_abandon();
+        ledger_abandon(thread_forked_inside());
         thread_deactivate();
         return THREAD_INACTIVE;
     }
@@ -288,7 +290,7 @@ static uint32_t begin_forked_child(void)
     mempools_fork_child();
     labels_fork_child();
     event_settle();
-    ledger_abandon();
+    ledger_abandon(thread_forked_inside());
     stacks_reset();
     records_reset();
     pyframes_reset();

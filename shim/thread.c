@@ -250,6 +250,32 @@ bool thread_others_are_out(void)
     return out;
 }
 
+static bool forked_inside;
+static struct thread *interrupted; /* whose event it was, NULL = it had none yet */
+
+void thread_fork_inside(void)
+{
+    struct thread_local_state *state = &thread_local_state;
+
+    if (*thread_generation == THREAD_INACTIVE)
+        return;
+    state->busy = BUSY_NESTED;
+    forked_inside = true;
+    interrupted = state->self;
+    if (thread_enter_slow())
+        thread_leave();
+    forked_inside = false;
+    interrupted = NULL;
+    state->origin = NULL;
+    state->judged = false;
+    state->busy = 0;
+}
+
+bool thread_forked_inside(void)
+{
+    return forked_inside;
+}
+
 /* All structures are free but that of the caller, which begins anew with the new ledger. */
 void thread_fork_child(void)
 {
@@ -265,6 +291,8 @@ void thread_fork_child(void)
             unwind_thread_reset(thread->unwind);
         if (thread->python)
             pyframes_thread_reset(thread->python);
+        if (thread == interrupted)
+            continue;
         thread->next_free = free_threads;
         free_threads = thread;
     }

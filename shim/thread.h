@@ -89,6 +89,13 @@ void thread_deactivate(void);
 /* In a forked child: only the calling thread lives on. */
 void thread_fork_child(void);
 
+/* In the child of a fork inside an event, which was interrupted by a signal handler: recording begins anew for what the handler does.
+ * If it returns, the event ends with what it has in its hands, and without effect. */
+void thread_fork_inside(void);
+
+/* Whether the child's ledger is being made there. */
+bool thread_forked_inside(void);
+
 /* The number of the ledger in use, also while events wait. */
 uint32_t thread_current_generation(void);
 

@@ -72,3 +72,37 @@ case_jumps() {
     done
     cat "$folder/compared"
 }
+
+# Handlers that end the process, fork or exec in the middle of a hook.
+case_ends_in_handlers() {
+    local how option round count=0
+    export LD_PRELOAD="$TEST_TARGETS/safe_malloc.so"
+    for how in exit fork $(rounds "_exit quick_exit exec" ""); do
+        for option in verbosity=0 guard=1; do
+            for round in $(seq "$(rounds 10 1)"); do
+                preloaded $option "$(target end_in_handler)" $how $((RANDOM % 3000 + 300))
+                expect 7
+                unset LD_PRELOAD
+                compare >"$folder/compared" || fail "$how $option: $(cat "$folder/compared")"
+                export LD_PRELOAD="$TEST_TARGETS/safe_malloc.so"
+                count=$((count + 1))
+            done
+        done
+    done
+    echo "$count processes"
+}
+
+# Every function behind the hooks fails once, at each of many places: nothing falls, and what was recorded can be read.
+case_malloc_fails() {
+    local nth count=0
+    cp "$(target refused)" "$folder/memshim" # fail_nth.so is for programs of this name
+    for nth in $(seq "$(rounds 60 12)") $(seq 61 "$(rounds 97 900)" 4000); do
+        rm -rf "$folder/reports" && mkdir "$folder/reports"
+        FAIL_NTH=$nth FAIL_MARK=$folder/mark LD_PRELOAD=$TEST_SHIM:$TEST_TARGETS/fail_nth.so \
+            MEMSHIM_OPTIONS=output=$folder/reports/%p.jsonl patiently "$folder/memshim" >"$folder/out" 2>"$folder/err" ||
+            grep -q 'wrong 1' "$folder/out" || fail "request $nth: $(cat "$folder/err")"
+        "$TEST_MEMSHIM" report "$folder/reports" >/dev/null || fail "request $nth"
+        count=$((count + 1))
+    done
+    echo "$count requests"
+}

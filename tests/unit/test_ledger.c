@@ -136,7 +136,7 @@ Test(ledger, a_second_report_of_the_same_name_gets_a_number)
     char first[LEDGER_PATH_MAX];
 
     memcpy(first, ledger_header->output, sizeof(first));
-    ledger_abandon();
+    ledger_abandon(false);
     cr_assert_eq(ledger_create(fixture_report), 0);
     cr_expect_eq(ledger_header->sequence, 1);
     cr_expect_str_neq(ledger_header->output, first);

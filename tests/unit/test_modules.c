@@ -248,7 +248,7 @@ Test(modules, a_new_ledger_gets_them_all)
     update();
     count = count_modules();
     ledger_remove();
-    ledger_abandon();
+    ledger_abandon(false);
     snprintf(output, sizeof(output), "%s/child.jsonl", folder);
     cr_assert_eq(ledger_create(output), 0);
     modules_fork_child();
