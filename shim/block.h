@@ -177,6 +177,18 @@ bool block_prefix_readable(const void *p);
 /* The same for a `p` whose own page can be read: with guard bytes on it there is no need to ask. */
 bool block_prefix_there(const void *p);
 
+/* The reference in these 16 bytes, if they are the prefix of a recorded block at `p`, else 0. */
+static inline uint64_t block_ref_of(const uint64_t *prefix, const void *p)
+{
+    uint64_t ref = prefix[0];
+
+    /* The check word alone would take one foreign pointer in 2^32 for ours; what no reference says makes that 2^48. */
+    if (ref >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN || ref >> BLOCK_PADDING_SHIFT > BLOCK_ALIGNMENT_MAX_LOG ||
+        block_process(ref) > block_process_max || block_domain_of(ref) >= DOMAIN_COUNT)
+        return 0;
+    return block_is_marked(prefix, p) ? ref : 0;
+}
+
 /* The reference of `p` (not NULL) if it is a recorded block, else 0. Foreign pointers to the start of some heap's block may
  * be asked about: all heaps in use keep a header or another block before theirs, except at the start of a page. */
 static inline uint64_t block_find(const void *p)
@@ -186,13 +198,7 @@ static inline uint64_t block_find(const void *p)
         return 0;
     if (unlikely(((uintptr_t)p & 4095) < distance) && !block_prefix_there(p))
         return 0;
-    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - distance);
-    uint64_t ref = prefix[0];
-    /* The check word alone would take one foreign pointer in 2^32 for ours; what no reference says makes that 2^48. */
-    if (ref >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN || ref >> BLOCK_PADDING_SHIFT > BLOCK_ALIGNMENT_MAX_LOG ||
-        block_process(ref) > block_process_max || block_domain_of(ref) >= DOMAIN_COUNT)
-        return 0;
-    return block_is_marked(prefix, p) ? ref : 0;
+    return block_ref_of((const uint64_t *)((uintptr_t)p - distance), p);
 }
 
 /* The address that the real allocator knows. */

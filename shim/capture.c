@@ -135,23 +135,25 @@ static _noinline_ void *malloc_guarded(size_t size, void *const *frame)
     return plain_finish_guarded(thread, base, size, plain_ref(DOMAIN_MALLOC, frame), tally);
 }
 
-static void *pass_over(size_t size)
+/* Most requests end here with sampling. */
+static _noinline_ void *malloc_when_odd(size_t size, void *const *frame)
 {
-    void *p = real.malloc(size);
-
-    thread_local_state.busy = 0;
-    return p;
+    if (event_samples && thread_local_state.busy)
+        return real.malloc(size);
+    if (plain_passes(size)) {
+        void *p = real.malloc(size);
+        thread_local_state.busy = 0;
+        return p;
+    }
+    return event_guards ? malloc_guarded(size, frame) : malloc_oddly(size, frame);
 }
 
 void *capture_malloc(size_t size, void *const *frame)
 {
     if (unlikely(size > PLAIN_SIZE_MAX || thread_local_state.origin || pymem_watching == PYMEM_WATCH_EACH))
         return malloc_oddly(size, frame);
-    if (unlikely(event_odd)) {
-        if (event_guards)
-            return malloc_guarded(size, frame);
-        return plain_passes(size) ? pass_over(size) : malloc_oddly(size, frame);
-    }
+    if (unlikely(event_odd))
+        return malloc_when_odd(size, frame);
     struct thread *thread = plain_enter();
     if (unlikely(!thread))
         return malloc_oddly(size, frame);
@@ -314,6 +316,15 @@ void *capture_realloc(void *p, size_t size, void *const *frame)
 {
     if (!p)
         return capture_malloc(size, frame);
+    if (event_samples && size && plain_is_foreign(p) && !real_early_owns(p)) {
+        if (thread_local_state.busy)
+            return real.realloc(p, size);
+        if (plain_passes(size)) {
+            void *moved = real.realloc(p, size);
+            thread_local_state.busy = 0;
+            return moved;
+        }
+    }
     return unlikely(fault_active) && size ? realloc_judged(p, size, frame) : realloc_block(p, size, frame);
 }
 

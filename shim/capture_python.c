@@ -264,7 +264,7 @@ void capture_python_free(const struct python_origin *origin, void *p, void *cons
 {
     if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
         return;
-    if (plain_is_foreign(p) && !side_blocks.count)
+    if (plain_is_foreign(p))
         origin->allocator->free(origin->allocator->context, p);
     else
         free_oddly(origin, p, frame);

@@ -34,6 +34,15 @@ extern _hidden_ bool event_odd;
 /* True: they would be plain but for sampling. */
 extern _hidden_ bool event_samples;
 
+/* What the shortest way of a request that is passed over compares with: all it asks is in one number. Where not all that is
+ * odd is sampling, 0, so that nothing goes that way. */
+#define EVENT_PYMALLOC_MAX 512u
+extern _hidden_ uint64_t event_passed_max;    /* largest request that may go it: EVENT_PYMALLOC_MAX */
+extern _hidden_ uint64_t event_foreign_below; /* a smaller word before a block begins no reference */
+
+/* True: records of some blocks may have to be found by address (side_table.h). Followed by event_settle. */
+extern _hidden_ bool event_looks_aside;
+
 /* True: they would be plain but for guard bytes. */
 extern _hidden_ bool event_guards;
 

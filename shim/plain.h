@@ -8,6 +8,7 @@
 #define SHIM_PLAIN_H
 
 #include "event.h"
+#include "unwind_branch.h"
 
 /* Larger blocks are not plain: no check word has their size. */
 #define PLAIN_SIZE_MAX (BLOCK_SIZE_UNKNOWN - 1)
@@ -28,7 +29,7 @@ static _always_inline_ struct thread *plain_enter(void)
 
 static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, void *const *frame)
 {
-    uint32_t native = likely(thread->unwind) ? unwind_capture_at(thread->unwind, frame) : 0;
+    uint32_t native = likely(thread->unwind) ? unwind_capture_here(thread->unwind, frame) : 0;
     struct python_stack python = {0, 0};
 
     if (pymem_captures && likely(thread->python))
@@ -183,8 +184,14 @@ static _always_inline_ bool plain_is_foreign(const void *p)
 {
     const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
 
-    return event_samples && ((uintptr_t)p & 4095) >= BLOCK_PREFIX &&
-           prefix[0] >> BLOCK_PADDING_SHIFT < BLOCK_PADDING_LOG_MIN;
+    return ((uintptr_t)p & 4095) >= BLOCK_PREFIX && prefix[0] < event_foreign_below;
+}
+
+/* The same at a second glance, still without a call. */
+static _always_inline_ bool plain_is_foreign_after_all(const void *p)
+{
+    return event_foreign_below && plain_has_prefix(p) &&
+           !block_ref_of((const uint64_t *)((uintptr_t)p - BLOCK_PREFIX), p);
 }
 
 /* ---- with guard bytes, and nothing else that is odd (event_guards) ---- */

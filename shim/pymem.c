@@ -102,16 +102,15 @@ static void *python_realloc(void *context, void *p, size_t size)
 }
 
 /* With sampling most requests are passed over, and all that is done for them is here, also inside the shim, where none is
- * recorded. What pymalloc serves itself asks libc for nothing meanwhile; anything else, and what is to be recorded, goes the usual way, by a jump: the hook there sees the same frame. */
-#define PYMALLOC_MAX 512u
-
+ * recorded. What pymalloc serves itself asks libc for nothing meanwhile; anything else, and what is to be recorded, goes the
+ * usual way, by a jump: the hook there sees the same frame. */
 static void *sampled_malloc(void *context, size_t size)
 {
     struct thread_local_state *state = &thread_local_state;
     const struct python_origin *origin = context;
     int64_t left = state->sample_left - (int64_t)size;
 
-    if (unlikely(size - 1 >= PYMALLOC_MAX || left <= 0 || !event_samples || !origin->direct))
+    if (unlikely(size - 1 >= event_passed_max) || unlikely(left <= 0))
         return capture_python_hook_malloc(context, size);
     state->sample_left = left;
     return origin->allocator->malloc(origin->allocator->context, size);
@@ -122,7 +121,7 @@ static _noinline_ void sampled_free_doubtful(void *context, void *p)
 {
     const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
 
-    if (event_samples && !side_blocks.count && p && !block_find(p))
+    if (likely(plain_is_foreign_after_all(p)))
         allocator->free(allocator->context, p);
     else
         capture_python_hook_free(context, p);
@@ -132,10 +131,43 @@ static void sampled_free(void *context, void *p)
 {
     const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
 
-    if (likely(plain_is_foreign(p) && !side_blocks.count))
+    if (likely(plain_is_foreign(p)))
         allocator->free(allocator->context, p);
     else
         sampled_free_doubtful(context, p);
+}
+
+static void *sampled_realloc(void *context, void *p, size_t size)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+
+    if (unlikely(!plain_is_foreign(p)) || unlikely(!plain_passes(size)))
+        return capture_python_realloc(context, p, size, HERE);
+    void *moved = allocator->realloc(allocator->context, p, size);
+    thread_local_state.busy = 0;
+    return moved;
+}
+
+static void *sampled_raw_malloc(void *context, size_t size)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+
+    if (unlikely(!plain_passes(size)))
+        return raw_malloc(context, size);
+    void *p = allocator->malloc(allocator->context, size);
+    thread_local_state.busy = 0;
+    return p;
+}
+
+static void *sampled_raw_realloc(void *context, void *p, size_t size)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+
+    if (unlikely(!plain_is_foreign(p)) || unlikely(!plain_passes(size)))
+        return raw_realloc(context, p, size);
+    void *moved = allocator->realloc(allocator->context, p, size);
+    thread_local_state.busy = 0;
+    return moved;
 }
 
 static void *aside_malloc(void *context, size_t size)
@@ -214,7 +246,8 @@ bool pymem_in_main_interpreter(void)
 static bool is_hook(const struct py_allocator *allocator)
 {
     return allocator->malloc == raw_malloc || allocator->malloc == capture_python_hook_malloc ||
-           allocator->malloc == sampled_malloc || allocator->malloc == aside_malloc;
+           allocator->malloc == sampled_malloc || allocator->malloc == sampled_raw_malloc ||
+           allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
@@ -272,12 +305,15 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
 {
     struct python_origin *origin = &generation->origins[domain];
 
+    if (domain == PY_RAW && sample_mean && !is_debug(&generation->saved[domain], domain))
+        return (struct py_allocator){origin, sampled_raw_malloc, raw_calloc, sampled_raw_realloc, raw_free};
     if (domain == PY_RAW)
         return (struct py_allocator){origin, raw_malloc, raw_calloc, raw_realloc, raw_free};
     if (is_debug(&generation->saved[domain], domain))
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
     if (sample_mean)
-        return (struct py_allocator){origin, sampled_malloc, python_calloc, python_realloc, sampled_free};
+        return (struct py_allocator){origin, origin->direct ? sampled_malloc : capture_python_hook_malloc,
+                                     python_calloc, sampled_realloc, sampled_free};
     return (struct py_allocator){origin, capture_python_hook_malloc, python_calloc, python_realloc,
                                  capture_python_hook_free};
 }
@@ -292,6 +328,7 @@ static void install(void)
     for (int domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
         api.get_allocator(domain, &found.saved[domain]);
         hooked[domain] = is_hook(&found.saved[domain]);
+        event_looks_aside |= is_debug(&found.saved[domain], (enum py_domain)domain);
         if (hooked[domain])
             found.saved[domain] = *((const struct python_origin *)found.saved[domain].context)->allocator;
     }
@@ -300,6 +337,7 @@ static void install(void)
         ledger_lacks(LACK_PYTHON_RESTARTS);
         return;
     }
+    event_settle();
     for (int domain = 0; domain < PY_DOMAIN_COUNT; domain++) {
         struct py_allocator ours = hook_for(generation, (enum py_domain)domain);
         if (!hooked[domain])
