@@ -299,7 +299,7 @@ uint32_t unwind_capture(struct unwind_thread *thread, const struct unwind_start 
 }
 
 /* No branch led to a node. */
-static _noinline_ uint32_t capture_unmet(struct unwind_thread *thread, void *const *frame)
+static uint32_t capture_unmet(struct unwind_thread *thread, void *const *frame)
 {
     const struct unwind_start start = unwind_caller(frame);
     int saved = errno;
@@ -311,7 +311,7 @@ static _noinline_ uint32_t capture_unmet(struct unwind_thread *thread, void *con
 }
 
 /* There may be something to forget or to check. */
-static _noinline_ uint32_t capture_anew(struct unwind_thread *thread, void *const *frame)
+static uint32_t capture_anew(struct unwind_thread *thread, void *const *frame)
 {
     const struct unwind_start start = unwind_caller(frame);
     int saved = errno;
@@ -325,12 +325,14 @@ static _noinline_ uint32_t capture_anew(struct unwind_thread *thread, void *cons
     return node;
 }
 
-/* All that is not usual is left to functions of their own, so that this one has no registers to save. A branch that is met
- * begins at this stack pointer, and was kept when the stack there was that of the capture: thread->memory needs no look. */
-uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+uint32_t unwind_capture_otherwise(struct unwind_thread *thread, void *const *frame)
 {
     if (unlikely(thread->era != __atomic_load_n(&rules_era, __ATOMIC_ACQUIRE)))
         return capture_anew(thread, frame);
-    const struct unwind_branch *branch = branch_find(thread, frame);
-    return likely(branch) ? branch->node : capture_unmet(thread, frame);
+    return capture_unmet(thread, frame);
+}
+
+uint32_t unwind_capture_at(struct unwind_thread *thread, void *const *frame)
+{
+    return unwind_capture_here(thread, frame);
 }

@@ -10,6 +10,7 @@
 #ifndef SHIM_UNWIND_BRANCH_H
 #define SHIM_UNWIND_BRANCH_H
 
+#include "unwind_rules.h"
 #include "unwind_state.h"
 
 #define BRANCHES_SHIFT 9
@@ -100,5 +101,19 @@ static _always_inline_ const struct unwind_branch *branch_find(const struct unwi
 /* Keeps the way that was just walked from the hook with this frame to the stack in thread->frames, if it is of the kind that
  * can be found again. */
 void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node);
+
+/* unwind_capture_at for what is not usual. */
+uint32_t unwind_capture_otherwise(struct unwind_thread *thread, void *const *frame);
+
+/* unwind_capture_at, in line. A branch that is met begins at this stack pointer, and was kept when the stack there was that of the
+ * capture: thread->memory needs no look. */
+static _always_inline_ uint32_t unwind_capture_here(struct unwind_thread *thread, void *const *frame)
+{
+    const struct unwind_branch *branch = NULL;
+
+    if (likely(thread->era == __atomic_load_n(&rules_era, __ATOMIC_ACQUIRE)))
+        branch = branch_find(thread, frame);
+    return likely(branch) ? branch->node : unwind_capture_otherwise(thread, frame);
+}
 
 #endif
