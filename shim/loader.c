@@ -10,6 +10,7 @@
 #include "modules.h"
 #include "pymem.h"
 #include "real.h"
+#include "start.h"
 #include "thread.h"
 #include "unwind_slow.h"
 
@@ -136,6 +137,43 @@ void *dlsym(void *handle, const char *name)
     return function ? hook_of(name, function) : NULL;
 }
 
+/* ---- who comes first ----
+ *
+ * AddressSanitizer's library ends a program in which it is not the first one: as the allocator behind the shim it serves as well. It
+ * asks by dl_iterate_phdr, and is told of the shim at last. */
+
+struct last {
+    int (*callback)(struct dl_phdr_info *, size_t, void *);
+    void *data;
+    struct dl_phdr_info shim;
+};
+
+static int pass_others(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct last *last = data;
+    Dl_info own;
+
+    if (info->dlpi_name && *info->dlpi_name && dladdr(&real, &own) && (uintptr_t)own.dli_fbase == info->dlpi_addr) {
+        memcpy(&last->shim, info, MIN(size, sizeof(last->shim)));
+        return 0;
+    }
+    return last->callback(info, size, last->data);
+}
+
+static bool is_sanitizer(const void *caller)
+{
+    Dl_info info;
+    return dladdr(caller, &info) && strstr(info.dli_fname, "asan");
+}
+
+static _cold_ int iterate_shim_last(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data)
+{
+    struct last last = {.callback = callback, .data = data};
+    int result = real.dl_iterate_phdr(pass_others, &last);
+
+    return result || !last.shim.dlpi_name ? result : callback(&last.shim, sizeof(last.shim), data);
+}
+
 /* libunwind looks for the module of an address this way. It must not take the loader's lock: in a forked child that may be
  * held for ever by a thread that is no more, and glibc does not free it. */
 int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, void *), void *data)
@@ -144,6 +182,8 @@ int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *, size_t, void *), void
         return slow_iterate(callback, data);
     if (unlikely(!real_ready))
         real_init();
+    if (unlikely(start_phase) && real.dl_iterate_phdr && is_sanitizer(__builtin_return_address(0)))
+        return iterate_shim_last(callback, data);
     return real.dl_iterate_phdr ? real.dl_iterate_phdr(callback, data)
                                 : 0; /* a jump: it looks at its caller's namespace */
 }

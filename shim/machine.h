@@ -60,6 +60,29 @@ static inline struct unwind_start machine_interrupted(const ucontext_t *context)
 
 #endif
 
+/* Calls function(argument) with the stack that ends below `top`, aligned to 16, and comes back. The caller's frame must be found by
+ * its frame pointer. Returns false, without a call, where that is not known. */
+static inline bool machine_call_on(void *top, void (*function)(void *argument), void *argument)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("mov %%rsp, %%rbx\n\t"
+                     "mov %[top], %%rsp\n\t"
+                     "call *%[function]\n\t"
+                     "mov %%rbx, %%rsp"
+                     : "+D"(argument)
+                     : [top] "r"(top), [function] "r"(function)
+                     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1",
+                       "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+                       "xmm13", "xmm14", "xmm15");
+    return true;
+#else
+    (void)top;
+    (void)function;
+    (void)argument;
+    return false;
+#endif
+}
+
 /* The stack pointer that a jump restores which setjmp has prepared, 0 = not known. The C library hides it by a number that is in
  * each thread's descriptor. */
 static inline uintptr_t machine_jump_target(const void *buffer)

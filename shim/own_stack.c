@@ -5,12 +5,14 @@
 #include "calm.h"
 #include "compiler.h"
 #include "lock.h"
+#include "machine.h"
 
 #include <signal.h>
 #include <stdbool.h>
 #include <ucontext.h>
 
 #define STACK_BYTES (256u << 10)
+#define FRAME_WORDS 16u /* registers that a frame may have below its address */
 
 static void *stack;
 static struct lock lock; /* of what follows. Nobody waits for it */
@@ -38,10 +40,22 @@ static void begin(void)
     work = NULL;
 }
 
-/* `here` is on the caller's stack, where the scan of the memory finds the registers. */
+/* Not by the C library's functions where that can be: sanitizers have their own in the place of those, and warn of them. */
+static bool call(void (*function)(void *), void *argument)
+{
+    __builtin_unwind_init(); /* the registers of the callers are saved in this frame, where the scan of the memory finds them */
+    left = (uintptr_t)__builtin_frame_address(0) - sizeof(uintptr_t[FRAME_WORDS]);
+    bool called = machine_call_on((uint8_t *)stack + STACK_BYTES, function, argument);
+    left = 0;
+    return called;
+}
+
 static void change(void (*function)(void *), void *argument)
 {
-    ucontext_t here;
+    ucontext_t here; /* with the registers */
+
+    if (call(function, argument))
+        return;
 
     work = function;
     work_argument = argument;

@@ -63,6 +63,24 @@ compile() {
     $compiler -O1 -w -I"$root/include" "$@" -o "$folder/program" 2>"$folder/cc" || return 1
 }
 
+# A program with a sanitizer's library runs with both.
+case_sanitized_program() {
+    local compiler sanitizer count=0
+    for compiler in cc clang; do
+        for sanitizer in address $(rounds "undefined thread" ""); do
+            compile $compiler -fsanitize=$sanitizer "$root/tests/targets/no_leak.c" -lpthread || continue
+            bare "$folder/program"
+            [ $bare_status -eq 0 ] || continue # no such library, or no room for it
+            traced -- "$folder/program"
+            same_as_bare
+            readable_reports >/dev/null
+            count=$((count + 1))
+        done
+    done
+    [ $count -gt 0 ] || skip "no sanitizers"
+    echo "$count programs"
+}
+
 case_linked_allocators() {
     local library count=0
     for library in $(other_allocators); do

@@ -89,6 +89,7 @@ case_debuggers() {
         grep -q ' main (' "$folder/out" || grep -q ptrace "$folder/err" || fail "no stack: $(tail -n 3 "$folder/out")"
         count=$((count + 1))
     fi
+    : >"$folder/told"
     traced -- bash -c '"$0" >"$1" & while [ "$(wc -l <"$1")" -lt 20 ]; do sleep 0.01; done; kill -STOP $!; sleep 0.1; kill -CONT $!; kill -TERM $!
         wait $!; [ $? -eq 143 ]' "$(target killed)" "$folder/told"
     expect 0

@@ -70,7 +70,7 @@ case_jumps() {
         expect 2
         compare >"$folder/compared" || grep -q "jumped out of an allocation" "$folder"/reports/* || fail "$option: $(cat "$folder/compared")"
     done
-    cat "$folder/compared"
+    echo "pointers that lead nowhere, and a timer"
 }
 
 # Handlers that end the process, fork or exec in the middle of a hook.
