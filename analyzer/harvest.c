@@ -6,6 +6,7 @@
 
 #include "compiler.h"
 #include "ledger_view.h"
+#include "mappers.h"
 #include "memshim/report.h"
 #include "report_writer.h"
 #include "text.h"
@@ -101,6 +102,7 @@ struct image {
     char *path;
     char *target; /* the file itself, where `path` is a link */
     pid_t pid;
+    pid_t seen_as; /* its id here, in place of `pid`; 0 = there is none */
     uint32_t sequence, ended;
     ino_t inode;
     bool open; /* the view is */
@@ -167,6 +169,7 @@ static int image_open(struct image *image, struct harvest *harvest)
     if (stat(image->path, &status) == 0)
         image->inode = status.st_ino;
     image->pid = image->view.header->pid;
+    image->seen_as = image->pid;
     image->sequence = image->view.header->sequence;
     return 0;
 }
@@ -186,7 +189,7 @@ static bool line_maps(const char *line, const struct image *image)
 static bool image_is_alive(const struct image *image)
 {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)image->pid);
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)image->seen_as);
     _cleanup_fclose_ FILE *maps = fopen(path, "re");
     /* Another user's process: it is there, and more we cannot know. */
     if (!maps)
@@ -210,7 +213,7 @@ static int64_t milliseconds(void)
 /* Waits until the image's process ends, at the latest until `deadline`. */
 static void wait_for_end(const struct image *image, int64_t deadline)
 {
-    _cleanup_close_ int fd = pidfd_open(image->pid, 0);
+    _cleanup_close_ int fd = pidfd_open(image->seen_as, 0);
     int64_t left = deadline - milliseconds();
     if (fd < 0 || left <= 0)
         return;
@@ -218,18 +221,36 @@ static void wait_for_end(const struct image *image, int64_t deadline)
     poll(&poller, 1, (int)left);
 }
 
+/* Whether the process of this id is another one, or none: the image's own may have been killed, or go by another id here. */
+static bool is_of_another(const struct image *image)
+{
+    const struct ledger_header *header = image->view.header;
+
+    return __atomic_load_n(&header->ended, __ATOMIC_ACQUIRE) == END_NONE && header->process_start &&
+           report_process_start(image->pid) != header->process_start;
+}
+
+static void look_at(struct image *image, struct mappers *mappers)
+{
+    if (is_of_another(image))
+        image->seen_as = mappers_find(mappers, strrchr(image->target, '/') + 1, image->inode);
+    image->alive = image_is_alive(image);
+}
+
 static void find_alive(struct image *images, size_t count)
 {
+    struct mappers mappers = {0};
     int64_t deadline = milliseconds() + GRACE_MS;
     for (size_t i = 0; i < count; i++) {
         if (!images[i].open)
             continue;
-        images[i].alive = image_is_alive(&images[i]);
+        look_at(&images[i], &mappers);
         if (!images[i].alive)
             continue;
         wait_for_end(&images[i], deadline);
         images[i].alive = image_is_alive(&images[i]);
     }
+    mappers_clear(&mappers);
 }
 
 static bool has_successor(const struct image *images, size_t count, const struct image *image)
@@ -298,7 +319,8 @@ static int finish_images(struct image *images, size_t count, const struct launch
         struct image *image = &images[i];
         if (!image->open)
             continue;
-        int r = image->alive ? add_running(harvest, image->pid) : image_finish(images, count, image, result, harvest);
+        int r =
+            image->alive ? add_running(harvest, image->seen_as) : image_finish(images, count, image, result, harvest);
         if (r < 0)
             return r;
     }

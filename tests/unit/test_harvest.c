@@ -137,6 +137,26 @@ Test(harvest, an_image_that_was_followed_by_another_ended_by_exec)
     expect_line("c.jsonl", "\"ended\":\"exec\"");
 }
 
+/* A process in a namespace of its own has another id here than it knows. */
+Test(harvest, a_living_process_is_found_whatever_its_id)
+{
+    pid_t pid = live_process("a.ledger", true), dead = dead_pid();
+    FILE *file = fopen("a.ledger", "r+");
+    int32_t other = (int32_t)dead;
+    uint64_t start = 1;
+
+    fseek(file, offsetof(struct ledger_header, pid), SEEK_SET);
+    fwrite(&other, sizeof(other), 1, file);
+    fseek(file, offsetof(struct ledger_header, process_start), SEEK_SET);
+    fwrite(&start, sizeof(start), 1, file);
+    fclose(file);
+    cr_assert_eq(harvest_folder(folder, &before, &result, &harvest), 0);
+    cr_expect_eq(harvest.reports.count, 0);
+    cr_assert_eq(harvest.running_count, 1);
+    cr_expect_eq(harvest.running[0], pid);
+    end_process(pid);
+}
+
 /* Of a process that started at `start` and was to leave its report here, in shared memory and without a link. */
 static char *put_lost_ledger(uint64_t start)
 {
@@ -159,6 +179,7 @@ Test(harvest, a_ledger_that_the_folder_does_not_show_is_found)
 {
     result.begun = 1000;
     const char *path = put_lost_ledger(1000);
+    cr_assert_eq(chdir("/"), 0);
     cr_assert_eq(rmdir(folder), 0);
     cr_assert_eq(harvest_folder(folder, &before, &result, &harvest), 0);
     cr_assert_eq(harvest.reports.count, 1);
