@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "block.h"
+#include "scan_proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,7 +212,7 @@ static bool parse_mapping(const char *line, struct scan_mapping *mapping)
     return mapping->start < mapping->end;
 }
 
-static bool add_line(struct scan_array *mappings, const char *line)
+static bool add_line(void *mappings, const char *line)
 {
     struct scan_mapping mapping, *place;
 
@@ -223,45 +224,9 @@ static bool add_line(struct scan_array *mappings, const char *line)
     return place;
 }
 
-/* Lines are at most some 4200 bytes; of a longer one only the beginning is looked at. */
-static bool add_lines(struct scan_array *mappings, char *buffer, size_t *used, size_t size)
-{
-    char *line = buffer, *end;
-    bool added = true;
-
-    while (added && (end = memchr(line, '\n', *used - (size_t)(line - buffer)))) {
-        *end = '\0';
-        added = add_line(mappings, line);
-        line = end + 1;
-    }
-    *used -= (size_t)(line - buffer);
-    memmove(buffer, line, *used);
-    if (*used == size)
-        *used = size / 2;
-    return added;
-}
-
 int scan_mappings_read(struct scan_array *mappings)
 {
-    char *buffer = arena_map(WINDOW);
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), result = fd < 0 ? -errno : 0;
-    size_t used = 0;
-
-    if (!buffer)
-        result = -ENOMEM;
-    while (result == 0) {
-        ssize_t got = read(fd, buffer + used, WINDOW - used);
-        if (got <= 0) {
-            result = got < 0 ? -errno : 0;
-            break;
-        }
-        used += (size_t)got;
-        if (!add_lines(mappings, buffer, &used, WINDOW))
-            result = -ENOMEM;
-    }
-    if (fd >= 0)
-        close(fd);
-    arena_unmap(buffer, WINDOW);
+    int result = scan_lines("/proc/self/maps", add_line, mappings);
     return result == 0 && mappings->used == 0 ? -ENOENT : result;
 }
 

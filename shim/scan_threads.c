@@ -2,6 +2,7 @@
  *
  * The stack pointers of the other threads, as far as they wait in the system: /proc shows them. */
 #include "scan.h"
+#include "scan_proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,14 +50,6 @@ static uintptr_t first_argument(const char *text)
     return space ? strtoul(space, NULL, 16) : 0;
 }
 
-struct directory_entry {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 static bool add_pointer(struct scan_array *pointers, uintptr_t pointer)
 {
     uintptr_t *place = pointer ? scan_array_push(pointers, sizeof(*place)) : NULL;
@@ -81,26 +74,27 @@ static bool add_thread(struct scan_threads *threads, const char *tid, const vola
     return add_pointer(&threads->pointers, stack_pointer(text));
 }
 
+struct reading {
+    struct scan_threads *threads;
+    const volatile void *waiting;
+    unsigned count;
+};
+
+static bool take_thread(void *context, const char *tid)
+{
+    struct reading *reading = context;
+
+    if (strtol(tid, NULL, 10) == reading->threads->caller)
+        return true;
+    return ++reading->count <= THREADS_MAX && add_thread(reading->threads, tid, reading->waiting);
+}
+
 bool scan_threads_read(struct scan_threads *threads, const volatile void *waiting)
 {
-    _Alignas(struct directory_entry) char buffer[4096];
-    _cleanup_close_ int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    unsigned count = 0;
-    bool done = true;
-    long got;
+    struct reading reading = {.threads = threads, .waiting = waiting};
 
     *threads = (struct scan_threads){.caller = syscall(SYS_gettid)};
-    while (fd >= 0 && (got = syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
-        for (long at = 0; at < got && count < THREADS_MAX;) {
-            const struct directory_entry *entry = (const void *)(buffer + at);
-            at += entry->length;
-            if (entry->name[0] < '0' || entry->name[0] > '9' || strtol(entry->name, NULL, 10) == threads->caller)
-                continue;
-            count++;
-            done &= add_thread(threads, entry->name, waiting);
-        }
-    }
-    return done;
+    return scan_names("/proc/self/task", take_thread, &reading) || reading.count > THREADS_MAX;
 }
 
 void scan_threads_done(struct scan_threads *threads)

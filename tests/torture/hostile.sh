@@ -34,6 +34,13 @@ case_lesser_rights() {
         output_of_program=$folder/told compare >"$folder/compared" || fail "$how: $(cat "$folder/compared")"
     done
     rmdir /tmp/memshim-root-* 2>/dev/null || true
+    # In a folder that the other user may write to nothing is missing.
+    rm -rf "$folder/reports"
+    mkdir -m 1777 "$folder/reports"
+    chmod 711 "$folder"
+    "$TEST_MEMSHIM" run -q -o "$folder/reports" -- "$(target lesser_rights)" nobody >"$folder/out" 2>"$folder/err" || [ $? -eq 4 ]
+    [ ! -s "$folder/err" ] || fail "nobody: $(cat "$folder/err")"
+    compare >"$folder/compared" || fail "nobody, in a folder for all: $(cat "$folder/compared")"
     echo "7 ways"
 }
 
