@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define LEDGER_MAGIC 0x4744454c4d48534dULL /* "MSHMLEDG" in memory */
-#define LEDGER_VERSION 6
+#define LEDGER_VERSION 7
 #ifndef LEDGER_SMALL /* only where ledgers are read for fuzzing: hundreds of times as many of small ones */
 #define LEDGER_SEGMENT_SHIFT 18
 #define LEDGER_SEGMENTS_MAX 98304u /* 24 GiB */
@@ -185,10 +185,10 @@ struct ledger_thread {
 /* What one thread has counted for a trace and not added to its counters yet. A thread has one or more rows of
  * LEDGER_TALLIES_ROW, with places that depend on the first three fields (shim/tally.h). Published by `trace`. */
 struct ledger_tally {
-    uint64_t frame; /* struct python_stack in shim/stacks.h */
-    uint32_t parent;
+    uint64_t frame;  /* struct python_stack in shim/stacks.h */
     uint32_t native; /* LEDGER_NODES id */
-    uint32_t trace;  /* LEDGER_TRACES id */
+    uint32_t parent;
+    uint32_t trace; /* LEDGER_TRACES id */
     uint32_t allocations;
     uint64_t bytes;
 };

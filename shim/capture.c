@@ -66,8 +66,12 @@ static _cold_ bool skip_sample(size_t size)
 /* Looks after the interpreter's hooks at some events only. */
 static _always_inline_ void watch_sometimes(struct thread *thread)
 {
-    if (unlikely((++thread->ticks & 15) == 0))
-        pymem_watch();
+    if (likely(++thread->ticks & 15))
+        return;
+    uint8_t busy = thread_local_state.busy;
+    thread_local_state.busy = BUSY_NESTED;
+    pymem_watch();
+    thread_local_state.busy = busy;
 }
 
 /* Opens the guard for a new block; NULL: it is not to be recorded. */
@@ -124,7 +128,7 @@ static _noinline_ void *malloc_oddly(size_t size, void *const *frame)
 
 static _noinline_ void *malloc_guarded(size_t size, void *const *frame)
 {
-    struct thread *thread = plain_enter();
+    struct thread *thread = plain_enter(BUSY_SHIM);
 
     if (unlikely(!thread))
         return malloc_oddly(size, frame);
@@ -154,7 +158,7 @@ void *capture_malloc(size_t size, void *const *frame)
         return malloc_oddly(size, frame);
     if (unlikely(event_odd))
         return malloc_when_odd(size, frame);
-    struct thread *thread = plain_enter();
+    struct thread *thread = plain_enter(BUSY_SHIM);
     if (unlikely(!thread))
         return malloc_oddly(size, frame);
     if (pymem_watching)

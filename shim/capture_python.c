@@ -87,14 +87,14 @@ static _always_inline_ void *malloc_entered(struct thread *thread, const struct 
 
 static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    struct thread *thread = plain_enter();
+    struct thread *thread = plain_enter(BUSY_SHIM);
 
     return likely(thread) ? malloc_entered(thread, origin, size, frame) : malloc_oddly(origin, size, frame);
 }
 
 static _noinline_ void *malloc_guarded(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    struct thread *thread = plain_enter();
+    struct thread *thread = plain_enter(BUSY_SHIM);
 
     if (unlikely(!thread))
         return malloc_oddly(origin, size, frame);
@@ -129,7 +129,7 @@ void *capture_python_malloc(const struct python_origin *origin, size_t size, voi
 
 void *capture_python_hook_malloc(void *context, size_t size)
 {
-    struct thread *thread = likely(is_plain(size)) ? plain_enter() : NULL;
+    struct thread *thread = likely(is_plain(size)) ? plain_enter(BUSY_SHIM) : NULL;
 
     return likely(thread) ? malloc_entered(thread, context, size, UNWIND_HERE)
                           : capture_python_malloc(context, size, UNWIND_HERE);
@@ -260,7 +260,8 @@ static _noinline_ void free_and_look(const struct py_allocator *allocator, void 
     allocator->free(allocator->context, base);
 }
 
-void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
+/* Out of line, so that the hook has no registers to save. */
+_noinline_ void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
 {
     if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
         return;

@@ -13,18 +13,21 @@
 /* Larger blocks are not plain: no check word has their size. */
 #define PLAIN_SIZE_MAX (BLOCK_SIZE_UNKNOWN - 1)
 
-/* Opens the guard, as BUSY_NESTED. NULL: the event is not plain, and nothing has been done. */
-static _always_inline_ struct thread *plain_enter(void)
+/* Opens the guard, as `busy`. NULL: the event is not plain, and nothing has been done. */
+static _always_inline_ struct thread *plain_enter(uint8_t busy)
 {
     struct thread_local_state *state = &thread_local_state;
 
-    if (unlikely(!thread_raise(BUSY_NESTED)))
+    if (unlikely(!thread_raise(busy)))
         return NULL;
     if (unlikely(state->generation != *thread_generation)) {
         state->busy = 0;
         return NULL;
     }
-    return state->self;
+    struct thread *thread = state->self;
+    if (!thread)
+        __builtin_unreachable(); /* as long as the generation is valid */
+    return thread;
 }
 
 static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, void *const *frame)
@@ -41,7 +44,7 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
 static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_t *prefix, size_t size, uint64_t ref,
                                          struct ledger_tally *tally, const struct records_free *record)
 {
-    ref |= (uint64_t)(uint16_t)thread->generation << BLOCK_PROCESS_SHIFT | record->id;
+    ref |= thread->process | record->id;
     if (likely(record->id))
         event_fill_record(record->record, thread, p, size, ref, tally->trace, 0);
     else
@@ -52,10 +55,9 @@ static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_
 }
 
 /* The stack is taken before the block is made: it also tells whether the thread holds the interpreter's lock, and less has to
- * be remembered meanwhile. */
+ * be remembered meanwhile. With the guard as BUSY_SHIM; then it is BUSY_NESTED. */
 static _always_inline_ struct ledger_tally *plain_tally_first(struct thread *thread, void *const *frame)
 {
-    thread_local_state.busy = BUSY_SHIM;
     struct ledger_tally *tally = plain_tally(thread, frame);
     thread_local_state.busy = BUSY_NESTED;
     return tally;
@@ -97,7 +99,7 @@ static _always_inline_ bool plain_has_prefix(const void *p)
 /* For a new size of `p`, which was asked for as `of` says: opens the guard as plain_enter does. NULL: it is not plain. */
 static _always_inline_ struct thread *plain_enter_with(const void *p, uint64_t of)
 {
-    struct thread *thread = plain_has_prefix(p) ? plain_enter() : NULL;
+    struct thread *thread = plain_has_prefix(p) ? plain_enter(BUSY_SHIM) : NULL;
 
     if (likely(thread) && unlikely(!plain_is_own(p, of, 0, thread_local_state.generation))) {
         thread_local_state.busy = 0;

@@ -34,19 +34,18 @@ struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, s
 void tally_spill(struct ledger_tally *tally);
 
 /* Both nodes as they lie in a tally. */
-struct tally_nodes {
-    uint32_t parent, native;
-};
+static _always_inline_ uint64_t tally_nodes(uint32_t native, struct python_stack python)
+{
+    return python.parent << 32 | native;
+}
 
 static _always_inline_ bool tally_is_of(const struct ledger_tally *tally, uint32_t native, struct python_stack python)
 {
-    const struct tally_nodes nodes = {(uint32_t)python.parent, native};
-    uint64_t wanted, found;
+    uint64_t found;
 
-    _Static_assert(offsetof(struct ledger_tally, native) == offsetof(struct ledger_tally, parent) + 4, "one word");
-    memcpy(&wanted, &nodes, sizeof(wanted));
-    memcpy(&found, &tally->parent, sizeof(found));
-    return found == wanted && tally->frame == python.frame;
+    _Static_assert(offsetof(struct ledger_tally, parent) == offsetof(struct ledger_tally, native) + 4, "one word");
+    memcpy(&found, &tally->native, sizeof(found));
+    return found == tally_nodes(native, python) && tally->frame == python.frame;
 }
 
 /* Where the tally of a trace would be. */
@@ -54,7 +53,7 @@ static _always_inline_ struct ledger_tally *tally_place(const struct tally_table
                                                         struct python_stack python)
 {
     /* Offset and id of the frame's code where the nodes' numbers have few bits. */
-    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ (python.parent << 32 | native);
+    uint64_t hash = (python.frame << 17 | python.frame >> 47) ^ tally_nodes(native, python);
 
     hash *= 0x9e3779b97f4a7c15ULL;
     return &table->rows[hash >> 48 & table->mask][hash >> (64 - LEDGER_TALLIES_SHIFT)];

@@ -58,6 +58,7 @@ static bool give_counters(struct thread *thread, uint32_t generation)
     thread->counters = ledger_entry(LEDGER_THREADS, id);
     __atomic_store_n(&thread->counters->used, 1, __ATOMIC_RELEASE);
     thread->generation = generation;
+    thread->process = (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
     return true;
 }
 

@@ -20,6 +20,7 @@ struct thread {
     struct ledger_thread *counters;
     uint32_t id;         /* LEDGER_THREADS id */
     uint32_t generation; /* ledger generation for which `counters` and `tallies` are valid */
+    uint64_t process;    /* the same as the part of a reference that it is (block.h) */
     struct unwind_thread *unwind;
     struct pyframes_thread *python;
     struct tally_table tallies;

@@ -20,15 +20,14 @@ static bool all_here(const struct unwind_thread *thread, const struct unwind_wor
 /* That of the same branch where it ended elsewhere in the trunk, or the next in turn. */
 static struct unwind_branch *choose_place(struct unwind_thread *thread, void *const *frame)
 {
-    struct unwind_branch *first = branch_first(thread, frame);
+    struct unwind_branch *set = branch_set(thread, frame);
 
-    for (unsigned way = 0; way < BRANCH_WAYS; way++) {
-        struct unwind_branch *branch = branch_way(first, way);
+    for (struct unwind_branch *branch = set; branch < set + BRANCH_WAYS; branch++) {
         bool is_void = (branch->start & ~(BRANCH_STAMP - 1)) != thread->stamp;
         if (is_void || (branch_begins(thread, branch, frame) && branch_is_same(branch)))
             return branch;
     }
-    return branch_way(first, thread->turn++ % BRANCH_WAYS);
+    return set + thread->turn++ % BRANCH_WAYS;
 }
 
 /* The words from the trunk to the innermost frame, and the frame pointer with which the hook was called, where that leads to
@@ -47,7 +46,7 @@ static bool gather(const struct unwind_thread *thread, void *const *frame, struc
     if (leaf->fp_used)
         words[odd + count] = (struct unwind_word){fp, leaf->fp};
     *ret_count = total + odd;
-    return true;
+    return *ret_count;
 }
 
 void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node)
@@ -69,11 +68,12 @@ void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node
         .join_fp = join->fp,
         .join_fp_used = join->fp_used,
         .join = kept,
+        .join_from = (kept - 1) * (uint32_t)sizeof(*join),
         .join_node = join->node[thread->chain_parity],
         .low = first_word(thread, begin),
         .node = node,
         .parity = thread->chain_parity & 1,
-        .count = (uint16_t)count,
+        .bytes = (uint16_t)(count * sizeof(*words)),
     };
     memcpy(branch->words, words, count * sizeof(*words));
 }

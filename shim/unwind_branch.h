@@ -15,8 +15,9 @@
 
 #define BRANCHES_SHIFT 9
 #define BRANCHES (1u << BRANCHES_SHIFT) /* of one thread */
-#define BRANCH_WAYS 4u                  /* in a set: the same place called in different ways; a power of two */
-#define BRANCH_WORDS 12u                /* what has more of them is walked each time */
+#define BRANCH_SETS_SHIFT 7
+#define BRANCH_WAYS (BRANCHES >> BRANCH_SETS_SHIFT) /* in a set: the same place called in different ways */
+#define BRANCH_WORDS 12u                            /* what has more of them is walked each time */
 
 /* In branch.start: the rest of it is an address. */
 #define BRANCH_STAMP (1ULL << 48)
@@ -26,11 +27,12 @@ struct unwind_branch {
     uintptr_t sp;       /* likewise */
     uint64_t join_kind; /* frame_kind of the frame of the trunk in which it ends */
     uintptr_t join_sp, join_fp;
-    uint32_t join; /* frames of the trunk that belong to the stack */
+    uint32_t join;      /* frames of the trunk that belong to the stack */
+    uint32_t join_from; /* bytes from the trunk's first to that in which it ends */
     uint32_t join_node;
     uint32_t low;   /* first word of the trunk that does */
     uint32_t node;  /* of the stack, never 0 */
-    uint16_t count; /* of words, an even number: the outermost may be one that is always as it was */
+    uint16_t bytes; /* of words; at least two, an even number: the outermost may be one that is always as it was */
     uint8_t parity; /* of the chain's nodes */
     bool join_fp_used;
     struct unwind_word words[BRANCH_WORDS]; /* in the reverse of the order of reading, as the trunk's */
@@ -38,18 +40,13 @@ struct unwind_branch {
 
 _Static_assert(sizeof(struct unwind_branch) == 256, "whole cache lines");
 
-/* Where a branch that begins at the caller of the hook with this frame is looked for first.. */
-static _always_inline_ struct unwind_branch *branch_first(const struct unwind_thread *thread, void *const *frame)
+/* The set of BRANCH_WAYS where a branch is that begins at the caller of the hook with this frame. */
+static _always_inline_ struct unwind_branch *branch_set(const struct unwind_thread *thread, void *const *frame)
 {
     const struct unwind_start start = unwind_caller(frame);
+    uint64_t hash = (start.pc + start.sp * 8) * 0x9e3779b97f4a7c15ULL;
 
-    return &thread->branches[(start.pc + start.sp * 8) * 0x9e3779b97f4a7c15ULL >> (64 - BRANCHES_SHIFT)];
-}
-
-/* ..and then: in the same set, whose branches begin at different places of it. */
-static _always_inline_ struct unwind_branch *branch_way(struct unwind_branch *first, unsigned way)
-{
-    return (struct unwind_branch *)((uintptr_t)first ^ way * sizeof(*first));
+    return &thread->branches[hash >> (64 - BRANCH_SETS_SHIFT) << (BRANCHES_SHIFT - BRANCH_SETS_SHIFT)];
 }
 
 static _always_inline_ bool branch_begins(const struct unwind_thread *thread, const struct unwind_branch *branch,
@@ -63,11 +60,13 @@ static _always_inline_ bool branch_begins(const struct unwind_thread *thread, co
 /* Whether what the steps from its beginning read is as it was. */
 reads_stacks static _always_inline_ bool branch_is_same(const struct unwind_branch *branch)
 {
-    const struct unwind_word *word = branch->words + branch->count;
+    const struct unwind_word *word = (const struct unwind_word *)((uintptr_t)branch->words + branch->bytes);
 
-    for (; word > branch->words; word -= 2)
-        if (*word[-1].address != word[-1].value || *word[-2].address != word[-2].value)
+    do {
+        word -= 2;
+        if (*word[1].address != word[1].value || *word[0].address != word[0].value)
             return false;
+    } while (word > branch->words);
     return true;
 }
 
@@ -76,7 +75,7 @@ static _always_inline_ bool branch_joins(const struct unwind_thread *thread, con
 {
     if (unlikely(branch->join > thread->count))
         return false;
-    const struct unwind_frame *frame = &thread->frames[branch->join - 1];
+    const struct unwind_frame *frame = (const struct unwind_frame *)((uintptr_t)thread->frames + branch->join_from);
     if (unlikely(frame->sp != branch->join_sp || frame_kind(frame) != branch->join_kind ||
                  frame->node[branch->parity] != branch->join_node ||
                  (branch->join_fp_used && frame->fp != branch->join_fp)))
@@ -88,13 +87,11 @@ static _always_inline_ bool branch_joins(const struct unwind_thread *thread, con
 /* The branch to the stack that begins at the caller of the hook with this frame, or NULL: it has to be walked. */
 static _always_inline_ const struct unwind_branch *branch_find(const struct unwind_thread *thread, void *const *frame)
 {
-    struct unwind_branch *first = branch_first(thread, frame);
+    const struct unwind_branch *branch = branch_set(thread, frame), *end = branch + BRANCH_WAYS;
 
-    for (unsigned way = 0; way < BRANCH_WAYS; way++) {
-        const struct unwind_branch *branch = branch_way(first, way);
+    for (; branch < end; branch++)
         if (branch_begins(thread, branch, frame) && branch_is_same(branch))
             return branch_joins(thread, branch) ? branch : NULL;
-    }
     return NULL;
 }
 
