@@ -134,9 +134,7 @@ static _noinline_ void *malloc_guarded(size_t size, void *const *frame)
         return malloc_oddly(size, frame);
     if (pymem_watching)
         watch_sometimes(thread);
-    struct ledger_tally *tally = plain_tally_first(thread, frame);
-    uint8_t *base = real.malloc(size + PLAIN_GUARDED + GUARD_SIDE);
-    return plain_finish_guarded(thread, base, size, plain_ref(DOMAIN_MALLOC, frame), tally);
+    return capture_guarded_malloc(thread, size, plain_ref(DOMAIN_MALLOC, frame), frame);
 }
 
 /* Most requests end here with sampling. */
@@ -393,8 +391,7 @@ static _noinline_ void free_when_odd(void *p, void *const *frame)
         real.free(p);
         return;
     }
-    if (event_guards && !thread_local_state.origin &&
-        guarded_free_plainly(p, block_template, EVENT_BY_INTERPRETER, frame))
+    if (event_guards && !thread_local_state.origin && capture_guarded_free(p, frame))
         return;
     free_oddly(p, frame);
 }

@@ -50,7 +50,18 @@ struct python_origin capture_python_origin(const struct py_allocator *allocator,
 void *capture_python_hook_malloc(void *context, size_t size);
 void capture_python_hook_free(void *context, void *p);
 
-/* The same for the hook with `frame`. */
+/* The same with guard bytes: capture_guarded.c. */
+void *capture_guarded_hook_malloc(void *context, size_t size);
+void *capture_guarded_python_malloc(const struct python_origin *origin, size_t size, void *const *frame);
+void capture_guarded_hook_free(void *context, void *p);
+
+struct thread;
+
+/* And for malloc, inside the guard of thread.h, and free. False: nothing has been done. */
+void *capture_guarded_malloc(struct thread *thread, size_t size, uint64_t ref, void *const *frame);
+bool capture_guarded_free(void *p, void *const *frame);
+
+/* The hooks for the interpreter, for the hook with `frame`. */
 void *capture_python_malloc(const struct python_origin *origin, size_t size, void *const *frame);
 void *capture_python_calloc(const struct python_origin *origin, size_t count, size_t size, void *const *frame);
 void *capture_python_realloc(const struct python_origin *origin, void *p, size_t size, void *const *frame);

@@ -92,22 +92,6 @@ static _noinline_ void *malloc_plainly(const struct python_origin *origin, size_
     return likely(thread) ? malloc_entered(thread, origin, size, frame) : malloc_oddly(origin, size, frame);
 }
 
-static _noinline_ void *malloc_guarded(const struct python_origin *origin, size_t size, void *const *frame)
-{
-    struct thread *thread = plain_enter(BUSY_SHIM);
-
-    if (unlikely(!thread))
-        return malloc_oddly(origin, size, frame);
-    const struct py_allocator *allocator = origin->allocator;
-    struct ledger_tally *tally = plain_tally_first(thread, frame);
-    if (unlikely(interpreter_lock_missing_after(thread))) {
-        thread_leave();
-        return malloc_oddly(origin, size, frame);
-    }
-    uint8_t *base = allocator->malloc(allocator->context, size + PLAIN_GUARDED + GUARD_SIDE);
-    return plain_finish_guarded(thread, base, size, origin->ref, tally);
-}
-
 /* With sampling most requests end here. */
 static _noinline_ void *pass_over(const struct python_origin *origin, size_t size)
 {
@@ -122,8 +106,6 @@ void *capture_python_malloc(const struct python_origin *origin, size_t size, voi
 {
     if (likely(is_plain(size)))
         return malloc_plainly(origin, size, frame);
-    if (event_guards && size - 1 < PLAIN_SIZE_MAX)
-        return malloc_guarded(origin, size, frame);
     return plain_passes(size) ? pass_over(origin, size) : malloc_oddly(origin, size, frame);
 }
 
@@ -263,8 +245,6 @@ static _noinline_ void free_and_look(const struct py_allocator *allocator, void 
 /* Out of line, so that the hook has no registers to save. */
 _noinline_ void capture_python_free(const struct python_origin *origin, void *p, void *const *frame)
 {
-    if (event_guards && guarded_free_plainly(p, origin->ref, 0, frame))
-        return;
     if (plain_is_foreign(p))
         origin->allocator->free(origin->allocator->context, p);
     else

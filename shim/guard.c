@@ -3,9 +3,12 @@
 
 #include "block.h"
 
-const char guard_letters[DOMAIN_COUNT] = {
-    [DOMAIN_MALLOC] = 'c', [DOMAIN_RAW] = 'r',       [DOMAIN_MEM] = 'm',  [DOMAIN_OBJ] = 'o',
-    [DOMAIN_NEW] = 'n',    [DOMAIN_NEW_ARRAY] = 'N', [DOMAIN_MMAP] = 'p',
+#define LETTER_WORD(letter) ((GUARD_FORBIDDEN_WORD & ~0xffULL) | (letter))
+
+const uint64_t guard_letter_words[DOMAIN_COUNT] = {
+    [DOMAIN_MALLOC] = LETTER_WORD('c'), [DOMAIN_RAW] = LETTER_WORD('r'), [DOMAIN_MEM] = LETTER_WORD('m'),
+    [DOMAIN_OBJ] = LETTER_WORD('o'),    [DOMAIN_NEW] = LETTER_WORD('n'), [DOMAIN_NEW_ARRAY] = LETTER_WORD('N'),
+    [DOMAIN_MMAP] = LETTER_WORD('p'),
 };
 
 bool guard_active, guard_fills;
@@ -51,7 +54,7 @@ struct guard_damage guard_examine(const struct guard_sides *sides, size_t size, 
     struct guard_sides should;
 
     guard_store(should.before, htobe64(size));
-    guard_store(should.before + 8, guard_letter_word(domain));
+    guard_store(should.before + 8, guard_letter_words[domain]);
     guard_store(should.after, GUARD_FORBIDDEN_WORD);
     memcpy(should.after + 8, sides->after + 8, 8);
     if (!serial_possible(guard_load(sides->after + 8), serial_limit))

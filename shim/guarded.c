@@ -9,18 +9,6 @@
 
 #define MOVE_MAX (256u << 10) /* growing blocks up to here move */
 
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#else
-#define __libc_single_threaded false
-#endif
-
-/* What is atomic costs as much as all the rest of a free. */
-static inline bool is_single_threaded(void)
-{
-    return __libc_single_threaded;
-}
-
 /* ---- what is told of a damage ---- */
 
 void guarded_describe(char *text, size_t room, const struct guard_damage *damage, uint64_t size,
@@ -62,11 +50,6 @@ struct guarded_block guarded_kept(const struct quarantine_entry *entry)
 {
     return (struct guarded_block){quarantine_address(entry->place), entry->size, quarantine_domain(entry->place),
                                   entry->alloc_trace, entry->free_trace};
-}
-
-uint64_t guarded_serial_limit(void)
-{
-    return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
 }
 
 struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct guard_sides *sides,
@@ -168,27 +151,21 @@ struct guarded_block guarded_from_prefix(const void *p)
                                   block_alloc_trace(prefix), block_free_trace(prefix)};
 }
 
-/* Of threads that free one block at the same moment, one does. */
-static inline bool claim(void *p)
-{
-    uint64_t *word = &block_prefix(p)[1], is = *word;
-
-    if (is_single_threaded())
-        return true;
-    return block_is_marked(block_prefix(p), p) &&
-           __atomic_compare_exchange_n(word, &is, BLOCK_CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
 /* ---- leaving the quarantine ---- */
 
-/* The real free, with what it frees in turn passed through. */
-static void give_back(void *p, uint64_t ref)
+/* The real free; with the guard as BUSY_NESTED, so that what it frees in turn passes through. */
+static _always_inline_ void give_back(void *p, uint64_t ref)
+{
+    block_unmark(p);
+    event_base_free(ref, block_base(p, ref));
+}
+
+static void give_back_alone(void *p, uint64_t ref)
 {
     uint8_t busy = thread_local_state.busy;
 
-    block_unmark(p);
     thread_local_state.busy = BUSY_NESTED;
-    event_base_free(ref, block_base(p, ref));
+    give_back(p, ref);
     thread_local_state.busy = busy;
 }
 
@@ -205,37 +182,56 @@ struct leaving {
     void *const *frame;
 };
 
-static void let_go(const struct quarantine_entry *entry, void *argument)
+/* Notes what is wrong with a block that leaves. False: its memory cannot be given back any more. */
+_cold_ static bool note_leaving(const struct leaving *leaving, const struct quarantine_entry *entry)
+{
+    struct guarded_block block = guarded_kept(entry);
+    void *p = (void *)block.address;
+    bool marked = block_is_kept(block_prefix(p), p), sides = !(entry->place & QUARANTINE_SIDES_NOTED);
+
+    thread_local_state.busy = BUSY_SHIM;
+    if (!marked && sides)
+        guarded_note_prefix(leaving->thread, &block, leaving->frame);
+    if (marked && guard_fills && !(entry->place & QUARANTINE_DEAD_NOTED))
+        note_dead(leaving->thread, &block, leaving->frame);
+    if (marked && sides)
+        note_sides(leaving->thread, &block, guarded_serial_limit(), leaving->frame);
+    thread_local_state.busy = BUSY_NESTED;
+    return marked;
+}
+
+static void let_go(struct quarantine_batch *batch, void *argument)
 {
     const struct leaving *leaving = argument;
-    void *p = (void *)quarantine_address(entry->place);
-    uint64_t ref = block_prefix(p)[0];
+    bool fills = guard_fills;
 
-    struct guarded_block block = guarded_kept(entry);
-    if (unlikely(!block_is_kept(block_prefix(p), p))) { /* its memory cannot be given back any more */
-        if (!(entry->place & QUARANTINE_SIDES_NOTED))
-            guarded_note_prefix(leaving->thread, &block, leaving->frame);
-        return;
+    thread_local_state.busy = BUSY_NESTED;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct quarantine_entry entry = quarantine_leaves(batch, i);
+        void *p = (void *)quarantine_address(entry.place);
+        if (unlikely(!p)) /* it was forgotten */
+            continue;
+        const uint64_t *prefix = block_prefix(p);
+        uint64_t ref = prefix[0];
+        if (unlikely(!block_is_kept(prefix, p) || (fills && !guard_is_filled(p, entry.size, GUARD_DEAD)) ||
+                     !guard_intact(p, entry.size, quarantine_domain(entry.place), guarded_serial_limit())) &&
+            !note_leaving(leaving, &entry))
+            continue;
+        give_back(p, ref);
     }
-    if (guard_fills && unlikely(!guard_is_filled(p, entry->size, GUARD_DEAD)) &&
-        !(entry->place & QUARANTINE_DEAD_NOTED))
-        note_dead(leaving->thread, &block, leaving->frame);
-    if (unlikely(!guard_intact(p, entry->size, quarantine_domain(entry->place), guarded_serial_limit())) &&
-        !(entry->place & QUARANTINE_SIDES_NOTED))
-        note_sides(leaving->thread, &block, guarded_serial_limit(), leaving->frame);
-    give_back(p, ref);
+    thread_local_state.busy = BUSY_SHIM;
 }
 
 /* ---- free ---- */
 
-/* Python's blocks can be kept back by threads that hold the lock, in the interpreter that lives as long as the process. The block
- * has been claimed and has no record any more. */
-static void keep_back(struct thread *thread, void *p, uint64_t ref, const struct quarantine_entry *entry,
-                      bool holds_lock, void *const *frame)
+/* Python's blocks can be kept back by threads that hold the lock, in the interpreter that lives as long as the process. */
+void guarded_keep_back(struct thread *thread, void *p, uint64_t ref, const struct quarantine_entry *entry,
+                       bool holds_lock, void *const *frame)
 {
     bool python = event_is_python(block_domain_of(ref)), returnable = !python || holds_lock;
     enum quarantine_pool pool = python ? QUARANTINE_PYTHON : QUARANTINE_LIBC;
     bool kept = !returnable || (quarantine_keeps(entry->size) && (!python || pymem_in_main_interpreter()));
+    int saved = errno;
 
     if (kept) {
         guard_fill(p, GUARD_DEAD, entry->size);
@@ -243,9 +239,10 @@ static void keep_back(struct thread *thread, void *p, uint64_t ref, const struct
         kept = quarantine_add(&thread->quarantine, thread->generation, pool, entry);
     }
     if (!kept && returnable)
-        give_back(p, ref);
+        give_back_alone(p, ref);
     else if (kept && returnable)
         quarantine_shrink(&thread->quarantine, pool, let_go, &(struct leaving){thread, frame});
+    errno = saved;
 }
 
 /* What has been claimed is no live block any more. */
@@ -271,13 +268,13 @@ static void free_recorded(struct thread *thread, void *p, uint64_t ref, struct l
     misuse_check(thread, p, ref, release);
     if (!check_sides(thread, p, ref, record, release->frame))
         entry.place |= QUARANTINE_SIDES_NOTED;
-    if (!claim(p)) { /* by another thread, this moment */
+    if (!guarded_claim(p)) { /* by another thread, this moment */
         struct guarded_block block = guarded_live(p, entry.size, block_domain_of(ref), NULL);
         guarded_note_double_free(thread, &block, release);
         return;
     }
     retire(thread, p, ref, entry.size);
-    keep_back(thread, p, ref, &entry, !missing, release->frame);
+    guarded_keep_back(thread, p, ref, &entry, !missing, release->frame);
 }
 
 /* The parent's, or one for which the ledger had no room. */
@@ -286,7 +283,7 @@ static void free_unrecorded(struct thread *thread, void *p, uint64_t ref, const 
     misuse_check(thread, p, ref, release);
     check_sides(thread, p, ref, NULL, release->frame);
     event_forget(thread, p, ref);
-    give_back(p, ref);
+    give_back_alone(p, ref);
 }
 
 void guarded_free(void *p, uint64_t ref, const struct release *release)
@@ -310,47 +307,11 @@ void guarded_free(void *p, uint64_t ref, const struct release *release)
     errno = saved;
 }
 
-bool guarded_free_plainly(void *p, uint64_t of, uint64_t allocator_bits, void *const *frame)
-{
-    const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
-    enum block_domain domain = block_domain_of(of);
-    struct thread_local_state *state = &thread_local_state;
-    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - PLAIN_GUARDED);
-
-    if (unlikely(((uintptr_t)p & 15) != 0 || ((uintptr_t)p & 4095) < PLAIN_GUARDED || !thread_raise(BUSY_SHIM)))
-        return false;
-    uint32_t generation = *thread_generation, size = (uint32_t)prefix[1];
-    uint64_t ref = prefix[0];
-    struct thread *thread = state->self;
-    of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
-    if (unlikely((ref ^ of) & ~ignored || !block_is_marked(prefix, p) || !block_record(ref) ||
-                 size == BLOCK_SIZE_UNKNOWN || state->generation != generation) ||
-        unlikely(!guard_intact(p, size, domain, guarded_serial_limit()))) {
-        state->busy = 0;
-        return false;
-    }
-    struct ledger_record *record = records_get(block_record(ref));
-    __builtin_prefetch(record, 1); /* it may be in no cache */
-    uint32_t trace = plain_tally(thread, frame)->trace;
-    if (unlikely((event_is_python(domain) && interpreter_lock_missing_after(thread)) || !claim(p))) {
-        state->busy = 0;
-        return false;
-    }
-    int saved = errno;
-    struct quarantine_entry entry = {quarantine_place(p, domain), size, record->trace, trace};
-    records_give(&thread->records, block_record(ref));
-    count_subtract(thread->counters, 1, size);
-    keep_back(thread, p, ref, &entry, true, frame);
-    errno = saved;
-    thread_leave();
-    return true;
-}
-
 /* ---- realloc ---- */
 
 static void *allocate(const struct python_origin *origin, size_t size, void *const *frame)
 {
-    return origin ? capture_python_malloc(origin, size, frame) : capture_malloc(size, frame);
+    return origin ? capture_guarded_python_malloc(origin, size, frame) : capture_malloc(size, frame);
 }
 
 /* Checks, at the beginning of a realloc. Returns the size. */

@@ -6,16 +6,20 @@
 #define SHIM_GUARDED_H
 
 #include "capture.h"
+#include "event.h"
 #include "guard.h"
 #include "misuse.h"
 #include "quarantine.h"
+#include "thread.h"
+
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#else
+#define __libc_single_threaded false
+#endif
 
 /* Frees the recorded block `p`. */
 void guarded_free(void *p, uint64_t ref, const struct release *release);
-
-/* The same in the plain case (plain.h): `p` was made in this process, its reference but for record, process and bits of the
- * allocator's number is `of`, and nothing is wrong. False: nothing has been done. */
-bool guarded_free_plainly(void *p, uint64_t of, uint64_t allocator_bits, void *const *frame);
 
 /* Resizes it: to a new block, so that a use of the old one is found, except where that would copy much. `origin` NULL: for the C
  * library's family. `size` > 0. */
@@ -33,6 +37,22 @@ void *guarded_realloc_invalid(const struct python_origin *origin, const void *p,
 
 /* Whether `p` is a freed block that is kept back. */
 bool guarded_is_kept(const void *p);
+/* Of threads that free one block at the same moment, one does. What is atomic costs as much as all the rest of a free. */
+static _always_inline_ bool guarded_claim(void *p)
+{
+    uint64_t *word = &block_prefix(p)[1], is = *word;
+
+    if (__libc_single_threaded)
+        return true;
+    return block_is_marked(block_prefix(p), p) &&
+           __atomic_compare_exchange_n(word, &is, BLOCK_CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* Keeps back a block that was claimed and has no record any more, or gives it back at once. `holds_lock`: this thread may give
+ * back Python's blocks. */
+void guarded_keep_back(struct thread *thread, void *p, uint64_t ref, const struct quarantine_entry *entry,
+                       bool holds_lock, void *const *frame);
+
 /* What is known of a block. */
 struct guarded_block {
     uintptr_t address;
@@ -63,7 +83,10 @@ struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct g
 void guarded_note_prefix(struct thread *thread, const struct guarded_block *block, void *const *frame);
 
 /* Serial numbers in guard bytes are smaller. */
-uint64_t guarded_serial_limit(void);
+static inline uint64_t guarded_serial_limit(void)
+{
+    return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
+}
 
 /* Checks all blocks, live and kept back. Returns the number of new errors. Without the guard of thread.h. */
 unsigned guarded_check_all(void *const *frame);

@@ -14,12 +14,11 @@
 /* Whether the calling thread holds no interpreter's lock, while there is one to hold. */
 bool interpreter_lock_missing(void);
 
-/* The same right after the thread's stack was captured, inside the guard of thread.h. */
-static inline bool interpreter_lock_missing_after(const struct thread *thread)
+/* Whether it is seen without a look that it holds one: right after the thread's stack was captured, inside the guard of
+ * thread.h. */
+static inline bool interpreter_lock_held_after(const struct thread *thread)
 {
-    bool known = pymem_captures && thread->python;
-
-    return unlikely(!known || !pyframes_held(thread->python)) && interpreter_lock_missing();
+    return pymem_captures && thread->python && pyframes_held(thread->python);
 }
 
 /* Inside the guard of thread.h: whether that is the interpreter's own affair, which calls its allocators while it has no thread

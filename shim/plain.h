@@ -78,30 +78,31 @@ static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, 
     return base + BLOCK_PREFIX;
 }
 
-/* Whether `p` is a block with a record, made in this process, whose reference is `of` but for record, process, and bits of the
- * allocator's number: with the guard up, after a look at the generation. */
-static _always_inline_ bool plain_is_own(const void *p, uint64_t of, uint64_t allocator_bits, uint32_t generation)
+/* Whether `prefix` is that of a block `p` with a record, made in this process, whose reference is `of` but for record, process,
+ * and bits of the allocator's number: with the guard up, after a look at the generation. */
+static _always_inline_ bool plain_is_own(const uint64_t *prefix, const void *p, uint64_t of, uint64_t allocator_bits,
+                                         uint32_t generation)
 {
     const uint64_t ignored = allocator_bits << BLOCK_ALLOCATOR_SHIFT | UINT32_MAX;
-    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
     uint64_t ref = prefix[0];
 
     of |= (uint64_t)(uint16_t)generation << BLOCK_PROCESS_SHIFT;
     return !((ref ^ of) & ~ignored) && block_is_marked(prefix, p) && block_record(ref);
 }
 
-/* Whether there is a word to be read where the prefix of `p` would be. */
-static _always_inline_ bool plain_has_prefix(const void *p)
+/* Whether there are words to be read where the prefix of `p` would be, `distance` bytes before it. */
+static _always_inline_ bool plain_has_prefix(const void *p, uintptr_t distance)
 {
-    return !((uintptr_t)p & 15) && ((uintptr_t)p & 4095) >= BLOCK_PREFIX;
+    return !((uintptr_t)p & 15) && ((uintptr_t)p & 4095) >= distance;
 }
 
 /* For a new size of `p`, which was asked for as `of` says: opens the guard as plain_enter does. NULL: it is not plain. */
 static _always_inline_ struct thread *plain_enter_with(const void *p, uint64_t of)
 {
-    struct thread *thread = plain_has_prefix(p) ? plain_enter(BUSY_SHIM) : NULL;
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
+    struct thread *thread = plain_has_prefix(p, BLOCK_PREFIX) ? plain_enter(BUSY_SHIM) : NULL;
 
-    if (likely(thread) && unlikely(!plain_is_own(p, of, 0, thread_local_state.generation))) {
+    if (likely(thread) && unlikely(!plain_is_own(prefix, p, of, 0, thread_local_state.generation))) {
         thread_local_state.busy = 0;
         return NULL;
     }
@@ -145,11 +146,11 @@ static _always_inline_ enum plain_left plain_leave(void *p, uint64_t of, uint64_
     struct thread_local_state *state = &thread_local_state;
     uint64_t *prefix = (uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
 
-    if (unlikely(!plain_has_prefix(p) || !thread_raise(BUSY_SHIM)))
+    if (unlikely(!plain_has_prefix(p, BLOCK_PREFIX) || !thread_raise(BUSY_SHIM)))
         return PLAIN_NOT_LEFT;
     uint32_t generation = *thread_generation;
     uint64_t ref = prefix[0];
-    if (unlikely(!plain_is_own(p, of, allocator_bits, generation) || state->generation != generation)) {
+    if (unlikely(!plain_is_own(prefix, p, of, allocator_bits, generation) || state->generation != generation)) {
         state->busy = 0;
         return PLAIN_NOT_LEFT;
     }
@@ -192,30 +193,8 @@ static _always_inline_ bool plain_is_foreign(const void *p)
 /* The same at a second glance, still without a call. */
 static _always_inline_ bool plain_is_foreign_after_all(const void *p)
 {
-    return event_foreign_below && plain_has_prefix(p) &&
+    return event_foreign_below && plain_has_prefix(p, BLOCK_PREFIX) &&
            !block_ref_of((const uint64_t *)((uintptr_t)p - BLOCK_PREFIX), p);
-}
-
-/* ---- with guard bytes, and nothing else that is odd (event_guards) ---- */
-
-#define PLAIN_GUARDED (BLOCK_PREFIX + GUARD_SIDE) /* p - base */
-
-/* plain_finish for these. */
-static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
-                                                  struct ledger_tally *tally)
-{
-    if (unlikely(!base)) {
-        thread_leave();
-        return NULL;
-    }
-    uint8_t *p = base + PLAIN_GUARDED;
-    thread_local_state.busy = BUSY_SHIM;
-    guard_fill(p, GUARD_CLEAN, size);
-    event_dress(thread, p, size, block_domain_of(ref));
-    const struct records_free record = records_take_both(&thread->records);
-    plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record);
-    thread_leave();
-    return p;
 }
 
 #endif

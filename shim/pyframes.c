@@ -41,11 +41,6 @@ static void *(*main_interpreter)(void); /* may be NULL */
 
 /* ---- the thread's state ---- */
 
-bool pyframes_held(const struct pyframes_thread *thread)
-{
-    return thread->held;
-}
-
 /* A state of a subinterpreter may have been made by another thread than the one that uses it. */
 static bool is_of_subinterpreter(uintptr_t state)
 {
@@ -391,7 +386,7 @@ static _always_inline_ struct python_stack capture_same(struct pyframes_thread *
 
     if (unlikely(!state_as_before(&compat, thread, &state, shape)))
         return otherwise(thread, 0);
-    thread->held = true;
+    thread->head.held = true;
     const struct place *tip = thread->tip;
     uintptr_t top = frame_of(&compat, state, shape);
     if (unlikely(top != tip->frame) ||
@@ -434,7 +429,7 @@ static struct python_stack capture_same_312(struct pyframes_thread *thread)
 
 static struct python_stack capture_nothing(struct pyframes_thread *thread)
 {
-    thread->held = false;
+    thread->head.held = false;
     return (struct python_stack){0, 0};
 }
 

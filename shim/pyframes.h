@@ -14,8 +14,11 @@
 
 struct pyapi; /* pyapi.h */
 
-/* What one thread keeps between captures. */
+/* What one thread keeps between captures, and what is told of it without a call. */
 struct pyframes_thread;
+struct pyframes_head {
+    bool held; /* at the last capture the calling thread held an interpreter's thread state */
+};
 
 /* Prepares for the interpreter in `api`. Returns 0, or -ENOTSUP (LACK_PYTHON_UNKNOWN or LACK_FREE_THREADED is noted):
  * captures then return 0. May be called again for another interpreter in the same process (embedding): the last one counts. */
@@ -31,8 +34,10 @@ void pyframes_thread_reset(struct pyframes_thread *thread);
  * rest is a NODE_CUT root. A pointer, because interpreters differ. */
 extern _hidden_ struct python_stack (*pyframes_capture)(struct pyframes_thread *thread);
 
-/* Whether the last capture found that the calling thread held an interpreter's thread state. */
-bool pyframes_held(const struct pyframes_thread *thread);
+static inline bool pyframes_held(const struct pyframes_thread *thread)
+{
+    return ((const struct pyframes_head *)thread)->held;
+}
 
 /* True when the calling thread holds an interpreter's thread state (with it, in builds that have one, the GIL). */
 bool pyframes_attached(void);

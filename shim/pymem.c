@@ -27,6 +27,7 @@ _hot_data_ uint8_t pymem_watching;
 bool pymem_present;
 _hot_data_ bool pymem_captures;
 bool pymem_checks_lock;
+bool pymem_many_heaps;
 uintptr_t pymem_code_start;
 size_t pymem_code_size;
 
@@ -236,9 +237,9 @@ const struct python_origin *pymem_libc_origin(enum block_domain domain)
 }
 
 /* Since 3.12 subinterpreters may have heaps of their own. */
-bool pymem_in_main_interpreter(void)
+bool pymem_looks_at_interpreter(void)
 {
-    return api.hex < 0x030c0000 || (current_interpreter && current_interpreter() == main_interpreter());
+    return current_interpreter && current_interpreter() == main_interpreter();
 }
 
 /* ---- installation ---- */
@@ -246,8 +247,8 @@ bool pymem_in_main_interpreter(void)
 static bool is_hook(const struct py_allocator *allocator)
 {
     return allocator->malloc == raw_malloc || allocator->malloc == capture_python_hook_malloc ||
-           allocator->malloc == sampled_malloc || allocator->malloc == sampled_raw_malloc ||
-           allocator->malloc == aside_malloc;
+           allocator->malloc == capture_guarded_hook_malloc || allocator->malloc == sampled_malloc ||
+           allocator->malloc == sampled_raw_malloc || allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
@@ -314,6 +315,9 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
     if (sample_mean)
         return (struct py_allocator){origin, origin->direct ? sampled_malloc : capture_python_hook_malloc,
                                      python_calloc, sampled_realloc, sampled_free};
+    if (guard_active)
+        return (struct py_allocator){origin, capture_guarded_hook_malloc, python_calloc, python_realloc,
+                                     capture_guarded_hook_free};
     return (struct py_allocator){origin, capture_python_hook_malloc, python_calloc, python_realloc,
                                  capture_python_hook_free};
 }
@@ -426,6 +430,8 @@ void pymem_start(void *handle)
     finalizing = pycompat_finalizing(&api);
     pymem_present = true;
     pymem_captures = start_options.python;
+    quarantine_pool_size = api.hex >= 0x030a0000 ? 16384 : 4096; /* POOL_SIZE of Objects/obmalloc.c, 64-bit machines */
+    pymem_many_heaps = api.hex >= 0x030c0000;
     pymem_checks_lock = guard_active && supported && !free_threaded;
     if (!supported)
         log_line(1, "Python %s: no Python stacks", api.version);

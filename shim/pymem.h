@@ -36,8 +36,16 @@ extern _hidden_ size_t pymem_code_size;
 /* Whether it can be told that a thread does not hold the interpreter's lock (pyframes_attached). */
 extern _hidden_ bool pymem_checks_lock;
 
+/* Whether subinterpreters have heaps of their own. */
+extern _hidden_ bool pymem_many_heaps;
+
 /* True unless the calling thread, which holds the interpreter's lock, is in a subinterpreter with a heap of its own. */
-bool pymem_in_main_interpreter(void);
+bool pymem_looks_at_interpreter(void);
+
+static inline bool pymem_in_main_interpreter(void)
+{
+    return !pymem_many_heaps || pymem_looks_at_interpreter();
+}
 
 /* An origin whose blocks come from libc, for requests that Python's allocators must not see. */
 const struct python_origin *pymem_libc_origin(enum block_domain domain);

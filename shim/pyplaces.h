@@ -6,6 +6,7 @@
 #define SHIM_PYPLACES_H
 
 #include "pycompat.h"
+#include "pyframes.h"
 #include "stacks.h"
 
 #define PLACES_MAX 2048u
@@ -58,9 +59,9 @@ struct recent {
 };
 
 struct pyframes_thread {
+    struct pyframes_head head;
     uintptr_t state;     /* last thread state that proved to be this thread's (since 3.12) */
     uintptr_t attached;  /* thread state that it held last, or NO_STATE */
-    bool held;           /* it held one at the last capture */
     uint32_t generation; /* of codes_generation, for which ids of code are right */
     uint32_t stamp;      /* raised when `recent` becomes void, never 0 */
     uint32_t count;      /* places of the last stack */

@@ -49,7 +49,7 @@ static _noinline_ uintptr_t find_state(const struct pycompat *compat, struct pyf
 {
     uintptr_t holder = current_state(compat, thread);
 
-    thread->held = holder != 0;
+    thread->head.held = holder != 0;
     if (likely(holder))
         thread->attached = holder;
     return likely(holder) ? holder : detached_state(compat, thread);

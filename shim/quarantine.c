@@ -8,11 +8,9 @@
 #include "pymem.h"
 
 #define BATCH_BYTES (32u << 10)
-#define BIG_SHARE 16u  /* a big block is at least this part of the limit */
-#define AHEAD 6u       /* blocks that are fetched before it is their turn */
-#define LINE 64u       /* of the cache */
-#define LINES_AHEAD 6u /* of a block: what comes behind them is fetched in turn */
-#define CHUNK_HEADER 16u
+#define TOGETHER \
+    8u /* so many parts of a big share leave in one go: what does so is quicker done at once than now and then */
+#define BIG_SHARE 16u /* a big block is at least this part of the limit */
 
 enum bulk { SMALL, BIG, BULK_COUNT };
 
@@ -28,6 +26,8 @@ static struct queue {
 } queues[QUARANTINE_POOL_COUNT];
 
 static uint64_t limit;
+uint64_t quarantine_batch_bytes;
+uintptr_t quarantine_pool_size = 4096;
 static struct lock unused_lock;
 static struct quarantine_batch *unused;
 static struct quarantine_batch *batches; /* ever made */
@@ -35,6 +35,7 @@ static struct quarantine_batch *batches; /* ever made */
 void quarantine_init(uint64_t bytes)
 {
     limit = bytes;
+    quarantine_batch_bytes = MIN(BATCH_BYTES, bytes / 2 / BIG_SHARE); /* whether there is an interpreter or not */
 }
 
 /* With an interpreter, its blocks and the others have half each. */
@@ -166,11 +167,20 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
 /* ---- out ---- */
 
 /* The newest big block may stay alone even when it is too big for the big ones' share. */
-static bool is_too_much(const struct list *list, enum bulk bulk)
+static bool is_too_much(const struct list *list, enum bulk bulk, bool going)
 {
-    if (bulk == BIG && pool_limit() && list->first == list->last)
-        return false;
-    return list->bytes > (bulk == BIG ? pool_limit() / 4 : pool_limit() / 4 * 3);
+    uint64_t share = pool_limit() / 4;
+
+    if (bulk == BIG)
+        return list->bytes > share && (list->first != list->last || !share);
+    return list->bytes > share * 3 - (going ? share / TOGETHER : 0);
+}
+
+/* For the one who takes it next. */
+static void fetch_batch(const struct quarantine_batch *batch)
+{
+    for (size_t at = 0; at < sizeof(*batch); at += QUARANTINE_LINE)
+        __builtin_prefetch((const uint8_t *)batch + at, 1);
 }
 
 static struct quarantine_batch *take_first(struct list *list)
@@ -181,51 +191,34 @@ static struct quarantine_batch *take_first(struct list *list)
     if (!list->first)
         list->last = NULL;
     list->bytes -= batch->bytes;
+    fetch_batch(list->first);
     return batch;
 }
 
 /* The oldest batch of a queue that holds too much, or NULL. */
-static struct quarantine_batch *take_batch(struct queue *queue)
+static struct quarantine_batch *take_batch(struct queue *queue, bool going)
 {
     struct quarantine_batch *batch = NULL;
 
-    if (likely(!is_too_much(&queue->lists[SMALL], SMALL) && !is_too_much(&queue->lists[BIG], BIG)))
+    if (likely(!is_too_much(&queue->lists[SMALL], SMALL, going) && !is_too_much(&queue->lists[BIG], BIG, going)))
         return NULL;
     lock_take(&queue->lock);
     for (int i = BIG; !batch && i >= SMALL; i--)
-        if (is_too_much(&queue->lists[i], (enum bulk)i))
+        if (is_too_much(&queue->lists[i], (enum bulk)i, going))
             batch = take_first(&queue->lists[i]);
     lock_give(&queue->lock);
     return batch;
 }
 
-/* What waited long is in no cache any more. */
-static inline void fetch(const struct quarantine_batch *batch, uint32_t number)
-{
-    if (number >= batch->count)
-        return;
-    const struct quarantine_entry *entry = &batch->entries[number];
-    const uint8_t *start = (const uint8_t *)quarantine_address(entry->place);
-    const uint8_t *at = start - block_distance - CHUNK_HEADER, *end = start + entry->size + block_trailer;
-    for (unsigned lines = 0; at < end && lines < LINES_AHEAD; lines++, at += LINE)
-        __builtin_prefetch(at, 1);
-}
-
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
-                       void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument)
+                       void (*let_go)(struct quarantine_batch *batch, void *argument), void *argument)
 {
     struct quarantine_batch *batch;
 
-    while ((batch = take_batch(&queues[pool]))) {
-        for (uint32_t i = 0; i < AHEAD; i++)
-            fetch(batch, i);
-        for (uint32_t i = 0; i < batch->count; i++) {
-            struct quarantine_entry entry = batch->entries[i];
-            fetch(batch, i + AHEAD);
-            batch->entries[i].place = 0;
-            if (likely(entry.place != 0)) /* else it was forgotten */
-                let_go(&entry, argument);
-        }
+    for (bool going = false; (batch = take_batch(&queues[pool], going)); going = true) {
+        for (uint32_t i = 0; i < QUARANTINE_AHEAD; i++)
+            quarantine_fetch(batch, i);
+        let_go(batch, argument);
         drop_batch(cache, batch);
     }
 }

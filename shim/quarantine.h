@@ -7,6 +7,8 @@
 #ifndef SHIM_QUARANTINE_H
 #define SHIM_QUARANTINE_H
 
+#include "block.h"
+#include "compiler.h"
 #include "ledger_format.h"
 
 #include <stdbool.h>
@@ -16,6 +18,7 @@
 enum quarantine_pool { QUARANTINE_LIBC, QUARANTINE_PYTHON, QUARANTINE_POOL_COUNT };
 
 #define QUARANTINE_BATCH 64u
+#define QUARANTINE_AHEAD 8u /* blocks that are fetched before it is their turn */
 #define QUARANTINE_COST 72u /* bytes around a block and of its entry */
 
 /* What is known of a freed block, apart from the block: it has no record any more. */
@@ -63,6 +66,13 @@ struct quarantine_cache {
 /* Bytes that all queues together may hold. */
 void quarantine_init(uint64_t bytes);
 
+/* Size of the interpreter's pools of blocks (a power of two), at whose start is what every free of a block changes. Aligned as they
+ * are, these places have few sets of the processor's caches for all of them. */
+extern _hidden_ uintptr_t quarantine_pool_size;
+
+/* Bytes that a batch may hold before it is handed over. */
+extern _hidden_ uint64_t quarantine_batch_bytes;
+
 /* False: a block of so many bytes is never kept back. */
 bool quarantine_keeps(size_t size);
 
@@ -70,15 +80,71 @@ bool quarantine_keeps(size_t size);
 bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum quarantine_pool pool,
                     const struct quarantine_entry *entry);
 
+/* The same for a block of `size` bytes after which its batch is not yet full, without a call: what is returned is to be
+ * filled, and then goes to quarantine_added. NULL: nothing has been done. */
+static _always_inline_ struct quarantine_entry *quarantine_adds(struct quarantine_cache *cache, uint32_t generation,
+                                                                enum quarantine_pool pool, uint64_t size)
+{
+    struct quarantine_batch *batch = cache->open[pool];
+
+    if (unlikely(!batch || cache->generation != generation))
+        return NULL;
+    uint64_t bytes = batch->bytes + size + QUARANTINE_COST;
+    if (unlikely(batch->count >= QUARANTINE_BATCH - 1 || bytes >= quarantine_batch_bytes))
+        return NULL;
+    batch->bytes = bytes;
+    return &batch->entries[batch->count];
+}
+
+static _always_inline_ void quarantine_added(struct quarantine_cache *cache, enum quarantine_pool pool)
+{
+    struct quarantine_batch *batch = cache->open[pool];
+
+    __atomic_store_n(&batch->count, batch->count + 1, __ATOMIC_RELEASE);
+    __builtin_prefetch(&batch->entries[batch->count + QUARANTINE_AHEAD / 2], 1);
+}
+
 /* Calls visit(entry, argument) for each block that is kept back, by this and other threads, which go on meanwhile: an entry
  * counts as long as its `place` stays. */
 void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry *entry, void *argument),
                       void *argument);
 
-/* Lets the oldest blocks go if there are too many: calls let_go(entry, argument) for each, which gives it back. After
- * quarantine_add. */
+/* Lets the oldest blocks go if there are too many: calls let_go(batch, argument) for whole batches, which takes each block out
+ * (quarantine_leaves) and gives it back. After quarantine_add. */
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
-                       void (*let_go)(const struct quarantine_entry *entry, void *argument), void *argument);
+                       void (*let_go)(struct quarantine_batch *batch, void *argument), void *argument);
+
+#define QUARANTINE_LINE 64u       /* of the cache */
+#define QUARANTINE_LINES_AHEAD 6u /* of a block: what comes behind them is fetched in turn */
+#define QUARANTINE_CHUNK_HEADER 16u
+
+/* What waited long is in no cache any more. Most blocks with all that surrounds them lie on two or three lines. */
+static _always_inline_ void quarantine_fetch(const struct quarantine_batch *batch, uint32_t number)
+{
+    if (number >= batch->count)
+        return;
+    const struct quarantine_entry *entry = &batch->entries[number];
+    const uint8_t *start = (const uint8_t *)quarantine_address(entry->place);
+    const uint8_t *at = start - block_distance - QUARANTINE_CHUNK_HEADER, *end = start + entry->size + block_trailer;
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + QUARANTINE_LINE, 1);
+    __builtin_prefetch(end - 1, 1);
+    __builtin_prefetch((const void *)((uintptr_t)start & -quarantine_pool_size), 1);
+    if (likely(end - at <= 3 * QUARANTINE_LINE))
+        return;
+    for (unsigned lines = 2; lines < QUARANTINE_LINES_AHEAD; lines++)
+        __builtin_prefetch(at + lines * QUARANTINE_LINE, 1);
+}
+
+/* Takes out number `i` of a batch, and fetches one whose turn is soon. Its place is 0 if it was forgotten. */
+static _always_inline_ struct quarantine_entry quarantine_leaves(struct quarantine_batch *batch, uint32_t i)
+{
+    struct quarantine_entry entry = batch->entries[i];
+
+    quarantine_fetch(batch, i + QUARANTINE_AHEAD);
+    batch->entries[i].place = 0;
+    return entry;
+}
 
 /* What the calling thread was doing with `cache` will not be ended (jumps.c): the cache begins anew. False: queues were being
  * changed, and must not be used by this thread any more. */

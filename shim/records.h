@@ -52,14 +52,19 @@ static inline bool records_is_full(const struct records_cache *cache)
 }
 
 /* Clears the record and puts it back into a cache that is not full. */
-static _always_inline_ void records_give_plainly(struct records_cache *cache, uint32_t id)
+static _always_inline_ void records_give_known(struct records_cache *cache, const struct records_free *known)
 {
-    struct ledger_record *record = records_get(id);
     uint32_t top = cache->count;
 
-    __atomic_store_n(&record->owner, 0, __ATOMIC_RELEASE);
-    cache->free[top] = (struct records_free){record, id};
+    __atomic_store_n(&known->record->owner, 0, __ATOMIC_RELEASE);
+    cache->free[top] = *known;
     cache->count = top + 1;
+}
+
+/* The same with its id alone. */
+static _always_inline_ void records_give_plainly(struct records_cache *cache, uint32_t id)
+{
+    records_give_known(cache, &(struct records_free){records_get(id), id});
 }
 
 static inline void records_give(struct records_cache *cache, uint32_t id)

@@ -45,9 +45,8 @@ static void tear_down(void)
     fixture_close();
 }
 
-static void leave(const struct quarantine_entry *entry, void *argument)
+static void leave(const struct quarantine_entry *entry)
 {
-    (void)argument;
     uintptr_t number = quarantine_address(entry->place) / PAGE;
 
     cr_assert_lt(number, BLOCKS);
@@ -58,9 +57,19 @@ static void leave(const struct quarantine_entry *entry, void *argument)
     left->bytes += entry->size + QUARANTINE_COST;
 }
 
+static void leave_all(struct quarantine_batch *batch, void *argument)
+{
+    (void)argument;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct quarantine_entry entry = quarantine_leaves(batch, i);
+        if (entry.place)
+            leave(&entry);
+    }
+}
+
 static void shrink(struct quarantine_cache *cache, enum quarantine_pool pool)
 {
-    quarantine_shrink(cache, pool, leave, NULL);
+    quarantine_shrink(cache, pool, leave_all, NULL);
 }
 
 /* All that is in the queues. */
