@@ -2,6 +2,7 @@
 #include "spawn.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -158,8 +159,27 @@ char *folder_new(void)
     return folder;
 }
 
+/* Of processes that were killed without a launcher: the ledgers themselves are in shared memory. */
+static void remove_ledgers(const char *folder)
+{
+    DIR *stream = opendir(folder);
+
+    for (struct dirent *entry; stream && (entry = readdir(stream)) != NULL;) {
+        char target[4096];
+        ssize_t length = readlinkat(dirfd(stream), entry->d_name, target, sizeof(target) - 1);
+        if (length <= 0)
+            continue;
+        target[length] = '\0';
+        if (strncmp(target, "/dev/shm/memshim-", 17) == 0)
+            unlink(target);
+    }
+    if (stream)
+        closedir(stream);
+}
+
 void folder_remove(char *folder)
 {
+    remove_ledgers(folder);
     struct outcome outcome = spawn_run(LIST("rm", "-rf", "--", folder), NULL);
     outcome_clear(&outcome);
     free(folder);
