@@ -132,26 +132,32 @@ static _always_inline_ struct guard_pieces guard_cut(size_t size)
     return (struct guard_pieces){MIN(last, GUARD_PIECE), MAX(last, GUARD_PIECE) - GUARD_PIECE, last};
 }
 
-/* 0 if the piece at `at` consists of `word`. */
-static _always_inline_ uint64_t guard_differs(const uint8_t *at, uint64_t word)
+/* Two words at once, where the machine can do that. */
+typedef uint64_t guard_pair __attribute__((vector_size(GUARD_PIECE)));
+
+/* 0 where the piece at `at` consists of `value`. */
+static _always_inline_ guard_pair guard_differs(const uint8_t *at, guard_pair value)
 {
-    return (guard_load(at) ^ word) | (guard_load(at + 8) ^ word);
+    guard_pair found;
+
+    memcpy(&found, at, sizeof(found));
+    return found ^ value;
 }
 
 /* Whether all of [bytes, bytes + size) is `value`. */
 static _always_inline_ bool guard_is_filled(const uint8_t *bytes, size_t size, uint8_t value)
 {
-    const uint64_t word = value * 0x0101010101010101ULL;
+    const guard_pair wanted = (guard_pair){0, 0} + value * 0x0101010101010101ULL;
 
     if (unlikely(size - GUARD_PIECE > GUARD_MIDDLE_MAX - GUARD_PIECE))
         return guard_find_other(bytes, size, value) == size;
     struct guard_pieces pieces = guard_cut(size);
-    uint64_t other = guard_differs(bytes, word) | guard_differs(bytes + pieces.second, word) |
-                     guard_differs(bytes + pieces.third, word) | guard_differs(bytes + pieces.last, word);
+    guard_pair other = guard_differs(bytes, wanted) | guard_differs(bytes + pieces.second, wanted) |
+                       guard_differs(bytes + pieces.third, wanted) | guard_differs(bytes + pieces.last, wanted);
     if (size > GUARD_SMALL_MAX)
-        other |= guard_differs(bytes + 32, word) | guard_differs(bytes + 48, word) |
-                 guard_differs(bytes + size - 64, word) | guard_differs(bytes + size - 48, word);
-    return !other;
+        other |= guard_differs(bytes + 32, wanted) | guard_differs(bytes + 48, wanted) |
+                 guard_differs(bytes + size - 64, wanted) | guard_differs(bytes + size - 48, wanted);
+    return !(other[0] | other[1]);
 }
 
 /* Fills a block. */
