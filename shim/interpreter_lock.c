@@ -7,7 +7,8 @@
 
 #include <dlfcn.h>
 
-/* Functions of the interpreter that hold its lock, but for a while no thread state, when a subinterpreter begins or ends. */
+/* Functions of the interpreter that hold its lock, but for a while no thread state, when a subinterpreter begins or ends; and those
+ * that end the process where something is wrong with that very state. */
 static bool is_between_states(const void *pc)
 {
     static const char *const names[] = {
@@ -23,6 +24,9 @@ static bool is_between_states(const void *pc)
         "Py_FinalizeEx",
         "Py_Finalize",
         "PyThreadState_New",
+        "Py_FatalError",
+        "_Py_FatalErrorFunc",
+        "_Py_FatalErrorFormat",
     };
     Dl_info info;
 

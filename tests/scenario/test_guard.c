@@ -401,6 +401,23 @@ Test(guard, every_error_of_pythons_domains_is_found, .timeout = LONG)
         python_errors(pythons[i % count].path);
 }
 
+/* What the interpreter frees when it ends a process for such a call is its own affair. */
+Test(guard, the_last_steps_of_a_fatal_error_are_no_error, .timeout = LONG)
+{
+    static const char code[] = "import ctypes; ctypes.CDLL(None).PyThreadState_Get()";
+    struct python pythons[PYTHONS_MAX];
+    size_t count = find_pythons(pythons);
+
+    for (size_t i = 0; i < count; i++) {
+        struct traced traced =
+            trace(BY_LAUNCHER, "guard=1", LIST(pythons[i].path, "-X", "faulthandler", "-c", code), NULL);
+        cr_assert(strstr(traced.run.err, "Fatal Python error"), "%s: %s", pythons[i].path, traced.run.err);
+        cr_assert_eq(json_array_size(json_object_get(traced.report, "errors")), 0, "%s: %s", pythons[i].path,
+                     traced.run.err);
+        traced_clear(&traced);
+    }
+}
+
 /* CPython itself runs on silently. */
 Test(guard, an_overrun_in_an_extension_is_found, .timeout = 120)
 {
