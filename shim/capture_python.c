@@ -21,9 +21,34 @@ struct python_origin capture_python_origin(const struct py_allocator *allocator,
     return (struct python_origin){allocator, ref, domain, false, index};
 }
 
+/* The first sample may be long in coming: whether the program's own code has begun is looked at some requests before. */
+static _cold_ void look_for_start(void)
+{
+    struct thread *thread = thread_enter();
+
+    if (!thread)
+        return;
+    if ((++thread->ticks & 255) == 0 && pymem_captures && thread->python) {
+        pyframes_capture(thread->python);
+        event_watch_start();
+    }
+    thread_leave();
+}
+
+static _cold_ bool passes_over(size_t size)
+{
+    bool skips = sample_skips(size);
+
+    if (skips && start_phase)
+        look_for_start();
+    return skips;
+}
+
 static _always_inline_ struct thread *begin_python(const struct python_origin *origin, size_t size)
 {
-    if (unlikely(!event_is_recorded(origin->domain) || size > EVENT_SIZE_LIMIT) || sample_skips(size))
+    if (unlikely(!event_is_recorded(origin->domain) || size > EVENT_SIZE_LIMIT))
+        return NULL;
+    if (unlikely(sample_mean) && passes_over(size))
         return NULL;
     struct thread *thread = thread_enter();
     if (likely(thread))
