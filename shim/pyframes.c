@@ -121,33 +121,45 @@ static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint
 }
 
 /* More room for what is recent, if there is memory. */
-static _cold_ void grow_recent(struct pyframes_thread *thread)
+static _cold_ void grow_recent(struct pyframes_thread *thread, unsigned shift)
 {
-    struct recent *recent = arena_map(sizeof(*recent) << RECENT_MANY_SHIFT);
+    struct recent *recent = arena_map(sizeof(*recent) << shift), *old = thread->recent;
+    size_t old_size = sizeof(*old) << (32 - thread->recent_shift);
 
     if (!recent)
         return;
     thread->recent = recent;
-    thread->recent_shift = 32 - RECENT_MANY_SHIFT;
+    thread->recent_shift = 32 - shift;
+    if (old != thread->first_recent)
+        arena_unmap(old, old_size);
 }
 
-/* Makes `recent` the node of place `i`, or returns false. */
-static bool learn_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent, uint32_t meta,
-                       struct recent *recent)
+static void count_learned(struct pyframes_thread *thread)
+{
+    thread->recent_learned++;
+    if (thread->recent_learned == RECENT_MANY_AFTER)
+        grow_recent(thread, RECENT_MANY_SHIFT);
+    else if (thread->recent_learned == RECENT_MOST_AFTER)
+        grow_recent(thread, RECENT_MOST_SHIFT);
+}
+
+/* Makes a node of place `i` recent, and returns it, or NULL. */
+static struct recent *learn_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent, uint32_t meta)
 {
     const struct place *place = &thread->places[i];
     uint32_t id = find_code(thread, i);
 
     if (!id || id == CODES_INTERNAL)
-        return false;
+        return NULL;
     uint64_t key = (uint64_t)id << 32 | offset_of(&compat, place->position, place->code);
     uint32_t node = stacks_node(parent, key, meta);
     if (!node)
-        return false;
+        return NULL;
+    if (thread->recent_learned < RECENT_MOST_AFTER)
+        count_learned(thread);
+    struct recent *recent = recent_of(thread, place->position, parent);
     *recent = (struct recent){place->position, place->code, parent, meta, node, id, thread->stamp};
-    if (unlikely(++thread->recent_learned == RECENT_MANY_AFTER))
-        grow_recent(thread);
-    return true;
+    return recent;
 }
 
 /* Gives place `i` the node of a frame called from the node `parent`. False: there is none to be had. */
@@ -166,7 +178,7 @@ static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i
     struct recent *recent = recent_of(thread, position, parent);
     if (unlikely(!is_recent(thread, recent, position, parent, meta) ||
                  (shape == SHAPE_OBJECTS && recent->code != code)) &&
-        !learn_node(thread, i, parent, meta, recent)) {
+        !(recent = learn_node(thread, i, parent, meta))) {
         known->meta = 0;
         return false;
     }

@@ -17,6 +17,8 @@
 #define RECENT (1u << RECENT_SHIFT)
 #define RECENT_MANY_SHIFT 14    /* for a thread that comes by many stacks.. */
 #define RECENT_MANY_AFTER 8192u /* ..which has made so many nodes recent */
+#define RECENT_MOST_SHIFT 16    /* and for one to which that is not enough */
+#define RECENT_MOST_AFTER 65536u
 #define NOWHERE UINT32_MAX
 #define NO_POSITION UINT64_MAX /* of a place that has no node: no frame is there */
 #define NO_STATE 1u            /* of a thread that has held none: no thread state is there */
@@ -73,7 +75,7 @@ struct pyframes_thread {
     uint32_t fresh_count;
     const struct place *tip; /* place of the innermost frame of the last stack, if that is whole; else `nowhere` */
     uint16_t hints[HINTS];   /* where a frame may be */
-    struct recent *recent;   /* first_recent, or 1 << RECENT_MANY_SHIFT of them */
+    struct recent *recent;   /* first_recent, or a mapping of many */
     unsigned recent_shift;   /* 32 - log2 of their number */
     uint32_t recent_learned;
     struct recent first_recent[RECENT];

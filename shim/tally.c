@@ -3,7 +3,10 @@
 
 #include "ledger.h"
 
-#define GROW_AFTER 8192u
+/* Tallies that have made room for others, until there are more rows. */
+#define MANY_AFTER 8192u
+#define MANY_ROWS 16u
+#define MOST_AFTER 65536u
 
 static struct ledger_tally *take_row(void)
 {
@@ -18,14 +21,23 @@ bool tally_begin(struct tally_table *table)
     return table->rows[0];
 }
 
-/* What is in the first row stays there until it makes room: its counts are right wherever they are. */
-static _cold_ void grow(struct tally_table *table)
+/* What is in the rows stays there until it makes room: its counts are right wherever they are. */
+static _cold_ void grow(struct tally_table *table, uint32_t rows)
 {
-    for (uint32_t i = 1; i < TALLY_ROWS; i++) {
+    for (uint32_t i = table->mask + 1; i < rows; i++) {
         struct ledger_tally *row = take_row();
         table->rows[i] = row ? row : table->rows[0];
     }
-    table->mask = TALLY_ROWS - 1;
+    table->mask = rows - 1;
+}
+
+static void count_replaced(struct tally_table *table)
+{
+    table->replaced++;
+    if (table->replaced == MANY_AFTER)
+        grow(table, MANY_ROWS);
+    else if (table->replaced == MOST_AFTER)
+        grow(table, TALLY_ROWS);
 }
 
 /* A reader of a process that was killed in here may miss the counts of one trace, or see them twice. */
@@ -39,8 +51,8 @@ _cold_ void tally_spill(struct ledger_tally *tally)
 
 struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, struct python_stack python)
 {
-    if (unlikely(++table->replaced == GROW_AFTER))
-        grow(table);
+    if (table->replaced < MOST_AFTER)
+        count_replaced(table);
     struct ledger_tally *tally = tally_place(table, native, python);
     if (tally->allocations)
         tally_spill(tally);

@@ -15,12 +15,12 @@
 
 #include <stdbool.h>
 
-#define TALLY_ROWS 16u /* a power of two */
+#define TALLY_ROWS 64u /* at most; a power of two */
 #define TALLY_MAX (1u << 30)
 
 struct tally_table {
-    uint32_t mask;                         /* of the rows in use: 0, or all */
-    uint32_t replaced;                     /* tallies that have made room for others */
+    uint32_t mask;     /* of the rows in use, a power of two of them */
+    uint32_t replaced; /* tallies that have made room for others, as long as there can be more rows */
     struct ledger_tally *rows[TALLY_ROWS]; /* LEDGER_TALLIES_ROW each */
 };
 
