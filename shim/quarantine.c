@@ -251,8 +251,7 @@ void quarantine_forget_python(uintptr_t start, uintptr_t end)
     for (struct quarantine_batch *batch = __atomic_load_n(&batches, __ATOMIC_ACQUIRE); batch; batch = batch->next_all) {
         for (uint32_t i = 0; i < batch->count; i++) {
             uint64_t place = batch->entries[i].place;
-            enum block_domain domain = quarantine_domain(place);
-            if ((domain == DOMAIN_MEM || domain == DOMAIN_OBJ) && quarantine_address(place) - start < end - start)
+            if (quarantine_is_python(place) && quarantine_address(place) - start < end - start)
                 batch->entries[i].place = 0;
         }
     }

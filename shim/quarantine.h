@@ -47,6 +47,13 @@ static inline enum block_domain quarantine_domain(uint64_t place)
     return (enum block_domain)(place >> QUARANTINE_DOMAIN_SHIFT & 15);
 }
 
+static inline bool quarantine_is_python(uint64_t place)
+{
+    enum block_domain domain = quarantine_domain(place);
+
+    return domain == DOMAIN_MEM || domain == DOMAIN_OBJ;
+}
+
 struct quarantine_batch {
     struct quarantine_batch *next;
     struct quarantine_batch *next_all;
@@ -129,7 +136,8 @@ static _always_inline_ void quarantine_fetch(const struct quarantine_batch *batc
     __builtin_prefetch(at, 1);
     __builtin_prefetch(at + QUARANTINE_LINE, 1);
     __builtin_prefetch(end - 1, 1);
-    __builtin_prefetch((const void *)((uintptr_t)start & -quarantine_pool_size), 1);
+    if (quarantine_is_python(entry->place))
+        __builtin_prefetch((const void *)((uintptr_t)start & -quarantine_pool_size), 1);
     if (likely(end - at <= 3 * QUARANTINE_LINE))
         return;
     for (unsigned lines = 2; lines < QUARANTINE_LINES_AHEAD; lines++)
