@@ -182,12 +182,13 @@ static _always_inline_ bool plain_passes(size_t size)
     return true;
 }
 
-/* With sampling and nothing else that is odd: whether `p` is seen at a glance to be no recorded block. */
+/* With sampling and nothing else that is odd: whether `p` is seen at a glance to be no recorded block. Otherwise nothing is read: with
+ * guard pages `p` may be where nothing can be. */
 static _always_inline_ bool plain_is_foreign(const void *p)
 {
     const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
 
-    return ((uintptr_t)p & 4095) >= BLOCK_PREFIX && prefix[0] < event_foreign_below;
+    return event_foreign_below && ((uintptr_t)p & 4095) >= BLOCK_PREFIX && prefix[0] < event_foreign_below;
 }
 
 /* The same at a second glance, still without a call. */
