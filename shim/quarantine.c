@@ -8,8 +8,8 @@
 #include "pymem.h"
 
 #define BATCH_BYTES (32u << 10)
-#define TOGETHER \
-    8u /* so many parts of a big share leave in one go: what does so is quicker done at once than now and then */
+/* So many parts of a big share leave in one go: what does so is quicker done at once than now and then. */
+#define TOGETHER 8u
 #define BIG_SHARE 16u /* a big block is at least this part of the limit */
 
 enum bulk { SMALL, BIG, BULK_COUNT };
