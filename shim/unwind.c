@@ -30,6 +30,7 @@ int unwind_init(unsigned depth, uint64_t self_check)
     unwind_depth = depth ? depth : 1;
     int r = slow_init();
     walk_init();
+    branch_init();
     check_every = r < 0 ? 0 : self_check;
     if (r < 0)
         ledger_lacks(LACK_UNWINDER);

@@ -3,9 +3,41 @@
 
 #include <string.h>
 
-_Static_assert(BRANCH_WORDS % 2 == 0, "words are compared two at a time");
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
-static const uintptr_t constant;
+_hot_data_ bool branch_wide;
+
+#ifdef __x86_64__
+#define LEAF_FEATURES 7u
+#define FEATURE_AVX_VNNI (1u << 4)
+
+/* Up to a certain generation of Intel's, and with other makers', it takes longer than to read one by one. Those after it have
+ * AVX-VNNI. */
+void branch_init(void)
+{
+    unsigned a = 0, b = 0, c = 0, d = 0;
+
+    __builtin_cpu_init();
+    branch_wide = __builtin_cpu_is("intel") && __builtin_cpu_supports("avx2") &&
+                  __get_cpuid_count(LEAF_FEATURES, 1, &a, &b, &c, &d) && a & FEATURE_AVX_VNNI;
+}
+
+BRANCH_WIDE bool branch_is_same_wide(const struct unwind_branch *branch)
+{
+    return branch_is_same_here_wide(branch);
+}
+#else
+void branch_init(void)
+{
+}
+
+bool branch_is_same_wide(const struct unwind_branch *branch)
+{
+    return branch_is_same_plainly(branch);
+}
+#endif
 
 /* Whether the words lie on the stack on which the capture began, which is there whenever a capture begins at this place
  * again; and nothing has to be asked before they are read. */
@@ -30,50 +62,103 @@ static struct unwind_branch *choose_place(struct unwind_thread *thread, void *co
     return set + thread->turn++ % BRANCH_WAYS;
 }
 
-/* The words from the trunk to the innermost frame, and the frame pointer with which the hook was called, where that leads to
- * older frames: *ret_count of them. False: they are not of the kind. */
-static bool gather(const struct unwind_thread *thread, void *const *frame, struct unwind_word *words,
-                   uint32_t *ret_count)
+static bool on_one_page(uintptr_t a, uintptr_t b)
 {
-    const struct unwind_frame *join = &thread->frames[thread->kept - 1], *leaf = &thread->frames[thread->count - 1];
-    uint32_t count = leaf->words - join->words, total = count + leaf->fp_used, odd = total & 1;
+    return a >> 12 == b >> 12;
+}
+
+/* Fills the last group of `words`. */
+static void fill(struct unwind_word *words, uint32_t *count)
+{
+    for (; *count % BRANCH_GROUP; ++*count)
+        words[*count] = words[*count - 1];
+}
+
+static bool add(struct unwind_word *words, uint32_t *count, struct unwind_word word)
+{
+    if (*count % BRANCH_GROUP && !on_one_page((uintptr_t)word.address, (uintptr_t)words[*count - 1].address))
+        fill(words, count);
+    if (*count == (branch_wide ? BRANCH_WORDS_WIDE : BRANCH_WORDS))
+        return false;
+    words[(*count)++] = word;
+    return true;
+}
+
+/* The frame pointer with which the hook was called, where that leads to older frames, and the words from the innermost frame to
+ * the first `kept` ones: their number, 0: they are not of the kind. */
+static uint32_t gather(const struct unwind_thread *thread, void *const *frame, uint32_t kept, struct unwind_word *words)
+{
+    const struct unwind_frame *leaf = &thread->frames[thread->count - 1];
+    uint32_t from = kept ? thread->frames[kept - 1].words : 0, count = 0;
     const uintptr_t *fp = unwind_saved_fp(frame);
 
-    if (total > BRANCH_WORDS || (leaf->fp_used && !fp) || !all_here(thread, thread->words + join->words, count))
-        return false;
-    words[0] = (struct unwind_word){&constant, constant};
-    memcpy(words + odd, thread->words + join->words, count * sizeof(*words));
-    if (leaf->fp_used)
-        words[odd + count] = (struct unwind_word){fp, leaf->fp};
-    *ret_count = total + odd;
-    return *ret_count;
+    if (!all_here(thread, thread->words + from, leaf->words - from))
+        return 0;
+    if (leaf->fp_used && !(fp && add(words, &count, (struct unwind_word){fp, leaf->fp})))
+        return 0;
+    for (uint32_t i = leaf->words; i-- > from;)
+        if (!add(words, &count, thread->words[i]))
+            return 0;
+    fill(words, &count);
+    return count;
+}
+
+/* False: they lie too far from each other. */
+static bool take_wide(struct unwind_branch *branch, const struct unwind_word *words)
+{
+    for (uint32_t i = 0; i < branch->count; i++) {
+        intptr_t place = (intptr_t)words[i].address - (intptr_t)branch->sp;
+        if (place != (int32_t)place)
+            return false;
+        branch->wide.places[i] = (int32_t)place;
+        branch->wide.values[i] = words[i].value;
+    }
+    return true;
+}
+
+static bool take(struct unwind_branch *branch, const struct unwind_word *words, uint32_t count)
+{
+    branch->count = (uint16_t)count;
+    if (branch_wide)
+        return take_wide(branch, words);
+    memcpy(branch->words, words, count * sizeof(*words));
+    return true;
+}
+
+static void join(const struct unwind_thread *thread, uint32_t kept, uint32_t begin, struct unwind_branch *branch)
+{
+    const struct unwind_frame *join = &thread->frames[kept - 1];
+
+    branch->join_kind = frame_kind(join);
+    branch->join_sp = join->sp;
+    branch->join_fp = join->fp;
+    branch->join_fp_used = join->fp_used;
+    branch->join = kept;
+    branch->join_from = (kept - 1) * (uint32_t)sizeof(*join);
+    branch->join_node = join->node[thread->chain_parity];
+    branch->low = first_word(thread, begin);
 }
 
 void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node)
 {
     const struct unwind_start start = unwind_caller(frame);
-    uint32_t kept = thread->kept, begin = chain_begin(thread, thread->count), count;
-    struct unwind_word words[BRANCH_WORDS];
-
-    if (!node || kept <= begin || thread->dropped || thread->rootless || start.pc >= BRANCH_STAMP ||
-        !gather(thread, frame, words, &count))
-        return;
-    const struct unwind_frame *join = &thread->frames[kept - 1];
-    struct unwind_branch *branch = choose_place(thread, frame);
-    *branch = (struct unwind_branch){
+    uint32_t kept = thread->kept, begin = chain_begin(thread, thread->count);
+    struct unwind_word words[BRANCH_WORDS_WIDE];
+    struct unwind_branch branch = {
         .start = thread->stamp | start.pc,
         .sp = start.sp,
-        .join_kind = frame_kind(join),
-        .join_sp = join->sp,
-        .join_fp = join->fp,
-        .join_fp_used = join->fp_used,
-        .join = kept,
-        .join_from = (kept - 1) * (uint32_t)sizeof(*join),
-        .join_node = join->node[thread->chain_parity],
-        .low = first_word(thread, begin),
         .node = node,
         .parity = thread->chain_parity & 1,
-        .bytes = (uint16_t)(count * sizeof(*words)),
     };
-    memcpy(branch->words, words, count * sizeof(*words));
+
+    if (!node || thread->dropped || thread->rootless || start.pc >= BRANCH_STAMP)
+        return;
+    uint32_t count = begin ? 0 : gather(thread, frame, 0, words);
+    if (!count) {
+        if (kept <= begin || !(count = gather(thread, frame, kept, words)))
+            return;
+        join(thread, kept, begin, &branch);
+    }
+    if (take(&branch, words, count))
+        *choose_place(thread, frame) = branch;
 }
