@@ -25,15 +25,14 @@
 #include "ledger.h"
 #include "pyapi.h"
 #include "pycompat.h"
-#include "pyplaces.h"
-#include "pystate.h"
+#include "pysame.h"
 #include "stacks.h"
 
 #include <errno.h>
 
 #define THREAD_INTERPRETER 16u /* in a thread state, in all versions: its interpreter */
 
-_hot_data_ static struct pycompat compat;
+_hot_data_ struct pycompat pyframes_compat;
 static bool active;
 static unsigned depth_limit;
 static bool program_started;
@@ -53,10 +52,10 @@ bool pyframes_attached(void)
 {
     if (!active)
         return false;
-    if (!compat.runtime_thread)
-        return compat.current_thread_state() != NULL;
-    uintptr_t state = holder_state(&compat);
-    return state && (is_own_state(&compat, state) || is_of_subinterpreter(state));
+    if (!pyframes_compat.runtime_thread)
+        return pyframes_compat.current_thread_state() != NULL;
+    uintptr_t state = holder_state(&pyframes_compat);
+    return state && (is_own_state(&pyframes_compat, state) || is_of_subinterpreter(state));
 }
 
 /* ---- nodes ---- */
@@ -66,11 +65,11 @@ static inline uint32_t find_code(struct pyframes_thread *thread, uint32_t i)
 {
     struct place *place = &thread->places[i];
     uint32_t *id = &thread->known[i].id;
-    uintptr_t code = code_of(&compat, place->frame, compat.shape);
+    uintptr_t code = code_of(&pyframes_compat, place->frame, pyframes_compat.shape);
 
     if (code == place->code)
         return *id;
-    *id = codes_id(&compat, code);
+    *id = codes_id(&pyframes_compat, code);
     place->code = *id && *id != CODES_INTERNAL ? code : NO_CODE;
     return *id;
 }
@@ -79,7 +78,7 @@ static _always_inline_ enum place_kind find_kind(struct pyframes_thread *thread,
 {
     if (shape != SHAPE_312)
         return PLACE_FRAME;
-    if (pycompat_load8(thread->places[i].frame, compat.frame_owner) >= compat.entry_owner)
+    if (pycompat_load8(thread->places[i].frame, pyframes_compat.frame_owner) >= pyframes_compat.entry_owner)
         return PLACE_ENTRY;
     return unlikely(find_code(thread, i) == CODES_INTERNAL) ? PLACE_INTERNAL : PLACE_FRAME;
 }
@@ -151,7 +150,7 @@ static struct recent *learn_node(struct pyframes_thread *thread, uint32_t i, uin
 
     if (!id || id == CODES_INTERNAL)
         return NULL;
-    uint64_t key = (uint64_t)id << 32 | offset_of(&compat, place->position, place->code);
+    uint64_t key = (uint64_t)id << 32 | offset_of(&pyframes_compat, place->position, place->code);
     uint32_t node = stacks_node(parent, key, meta);
     if (!node)
         return NULL;
@@ -168,7 +167,7 @@ static _always_inline_ bool find_node(struct pyframes_thread *thread, uint32_t i
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
-    uintptr_t code = shape == SHAPE_OBJECTS ? code_of(&compat, place->frame, shape) : place->code;
+    uintptr_t code = shape == SHAPE_OBJECTS ? code_of(&pyframes_compat, place->frame, shape) : place->code;
     uint32_t meta = meta_of(thread, i, position, shape);
 
     if (place->position == position && place->code == code && known->parent == parent && known->meta == meta)
@@ -196,7 +195,7 @@ static _always_inline_ bool make_node(struct pyframes_thread *thread, uint32_t i
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
-    uint64_t position = position_of(&compat, place->frame, shape);
+    uint64_t position = position_of(&pyframes_compat, place->frame, shape);
 
     if (shape != SHAPE_312 || known->kind == PLACE_FRAME)
         return find_node(thread, i, parent, position, shape);
@@ -247,18 +246,18 @@ static _always_inline_ bool make_tip(struct pyframes_thread *thread, uint32_t i,
 {
     struct place *place = &thread->places[i];
     struct known *known = &thread->known[i];
-    uint64_t position = position_of(&compat, place->frame, shape);
+    uint64_t position = position_of(&pyframes_compat, place->frame, shape);
 
-    if (unlikely(known->kind != PLACE_FRAME || code_of(&compat, place->frame, shape) != place->code)) {
+    if (unlikely(known->kind != PLACE_FRAME || code_of(&pyframes_compat, place->frame, shape) != place->code)) {
         if (!make_node(thread, i, parent, shape))
             return false;
-        *ret = known->kind == PLACE_FRAME ? stack_at(&compat, thread, place, parent, position, shape)
+        *ret = known->kind == PLACE_FRAME ? stack_at(&pyframes_compat, thread, place, parent, position, shape)
                                           : (struct python_stack){0, place->node};
         return true;
     }
     if (place->position != position || known->parent != parent || known->meta != meta_of(thread, i, position, shape))
         place->position = NO_POSITION;
-    *ret = stack_at(&compat, thread, place, parent, position, shape);
+    *ret = stack_at(&pyframes_compat, thread, place, parent, position, shape);
     return true;
 }
 
@@ -318,7 +317,7 @@ static _cold_ struct python_stack capture_anew(struct pyframes_thread *thread, u
     uint32_t kept, changed;
 
     forget_stack(thread);
-    if (!walk(&compat, thread, top, &kept, &changed, shape)) {
+    if (!walk(&pyframes_compat, thread, top, &kept, &changed, shape)) {
         if (thread->fresh_count < PLACES_MAX || !walk_open(thread, top, shape))
             return (struct python_stack){0, 0};
         thread->open = true;
@@ -331,7 +330,8 @@ static _always_inline_ struct python_stack capture_changed(struct pyframes_threa
 {
     uint32_t kept, changed;
 
-    if (unlikely(!walk(&compat, thread, top, &kept, &changed, shape) || kept + thread->fresh_count > PLACES_MAX))
+    if (unlikely(!walk(&pyframes_compat, thread, top, &kept, &changed, shape) ||
+                 kept + thread->fresh_count > PLACES_MAX))
         return capture_anew(thread, top, shape);
     if (unlikely(thread->open) && kept + thread->fresh_count <= 2 * depth_limit)
         return capture_anew(thread, top, shape);
@@ -352,7 +352,8 @@ static _always_inline_ struct python_stack capture_part(struct pyframes_thread *
     const struct place *start = &thread->places[thread->start], *tip = &thread->places[thread->count - 1];
 
     if (!thread->cut || thread->open || tip->frame != top || tip == start ||
-        !is_same_below(&compat, start, false, tip, shape) || thread->known[tip - thread->places].kind != PLACE_FRAME)
+        !is_same_below(&pyframes_compat, start, false, tip, shape) ||
+        thread->known[tip - thread->places].kind != PLACE_FRAME)
         return stack;
     if (unlikely(!make_tip(thread, thread->count - 1, tip[-1].node, &stack, shape)))
         forget_stack(thread);
@@ -363,7 +364,7 @@ static _always_inline_ struct python_stack capture_part(struct pyframes_thread *
 static _always_inline_ struct python_stack capture(struct pyframes_thread *thread, uintptr_t top,
                                                    enum pycompat_shape shape)
 {
-    if (!top && !(top = top_frame(&compat, thread, shape)))
+    if (!top && !(top = top_frame(&pyframes_compat, thread, shape)))
         return (struct python_stack){0, 0};
     if (unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)))
         forget_stack(thread);
@@ -388,55 +389,34 @@ static _noinline_ struct python_stack capture_312(struct pyframes_thread *thread
     return capture(thread, top, SHAPE_312);
 }
 
-/* Most stacks differ from the last one in the position of the innermost frame at most. All that is not usual is left to
- * `otherwise`, so that there are hardly any registers to save. */
-static _always_inline_ struct python_stack capture_same(struct pyframes_thread *thread, enum pycompat_shape shape,
-                                                        struct python_stack (*otherwise)(struct pyframes_thread *,
-                                                                                         uintptr_t))
-{
-    uintptr_t state;
-
-    if (unlikely(!state_as_before(&compat, thread, &state, shape)))
-        return otherwise(thread, 0);
-    thread->head.held = true;
-    const struct place *tip = thread->tip;
-    uintptr_t top = frame_of(&compat, state, shape);
-    if (unlikely(top != tip->frame) ||
-        unlikely(thread->generation != __atomic_load_n(&codes_generation, __ATOMIC_RELAXED)) ||
-        unlikely(!is_same_below(&compat, thread->places, true, tip, shape)) ||
-        unlikely(code_of(&compat, top, shape) != tip->code))
-        return otherwise(thread, top);
-    return stack_at(&compat, thread, tip, tip[-1].node, position_of(&compat, top, shape), shape);
-}
-
 static struct python_stack capture_same_objects(struct pyframes_thread *thread)
 {
-    return capture_same(thread, SHAPE_OBJECTS, capture_objects);
+    return pysame_capture(thread, SHAPE_OBJECTS, capture_objects);
 }
 
 static struct python_stack capture_same_311(struct pyframes_thread *thread)
 {
-    return capture_same(thread, SHAPE_311, capture_311);
+    return pysame_capture(thread, SHAPE_311, capture_311);
 }
 
 #ifdef __x86_64__
 /* The same for processors with registers in which `words` has room. */
 #define WIDE __attribute__((target("avx2")))
 
-WIDE static _noinline_ struct python_stack capture_311_wide(struct pyframes_thread *thread, uintptr_t top)
+WIDE _noinline_ struct python_stack pysame_otherwise_wide(struct pyframes_thread *thread, uintptr_t top)
 {
     return capture(thread, top, SHAPE_311);
 }
 
 WIDE static struct python_stack capture_same_311_wide(struct pyframes_thread *thread)
 {
-    return capture_same(thread, SHAPE_311, capture_311_wide);
+    return pysame_capture(thread, SHAPE_311, pysame_otherwise_wide);
 }
 #endif
 
 static struct python_stack capture_same_312(struct pyframes_thread *thread)
 {
-    return capture_same(thread, SHAPE_312, capture_312);
+    return pysame_capture(thread, SHAPE_312, capture_312);
 }
 
 static struct python_stack capture_nothing(struct pyframes_thread *thread)
@@ -447,11 +427,22 @@ static struct python_stack capture_nothing(struct pyframes_thread *thread)
 
 _hot_data_ struct python_stack (*pyframes_capture)(struct pyframes_thread *thread) = capture_nothing;
 
-static struct python_stack (*choose_way(enum pycompat_shape shape))(struct pyframes_thread *thread)
+_hot_data_ bool pysame_wide;
+
+static bool is_wide(enum pycompat_shape shape)
 {
 #ifdef __x86_64__
     __builtin_cpu_init();
-    if (shape == SHAPE_311 && __builtin_cpu_supports("avx2"))
+    return shape == SHAPE_311 && __builtin_cpu_supports("avx2");
+#else
+    return false;
+#endif
+}
+
+static struct python_stack (*choose_way(enum pycompat_shape shape))(struct pyframes_thread *thread)
+{
+#ifdef __x86_64__
+    if (is_wide(shape))
         return capture_same_311_wide;
 #endif
     return shape == SHAPE_OBJECTS ? capture_same_objects : shape == SHAPE_311 ? capture_same_311 : capture_same_312;
@@ -464,10 +455,11 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
     enum ledger_lack lack;
 
     active = false;
+    pysame_wide = false;
     pyframes_capture = capture_nothing;
     __atomic_fetch_add(&codes_generation, 1, __ATOMIC_RELAXED); /* stacks of another interpreter */
-    int r = pycompat_find(api, &compat, &lack);
-    if (r == 0 && codes_watch(&compat) < 0)
+    int r = pycompat_find(api, &pyframes_compat, &lack);
+    if (r == 0 && codes_watch(&pyframes_compat) < 0)
         r = -ENOTSUP;
     if (r < 0) {
         ledger_lacks(lack);
@@ -475,7 +467,8 @@ int pyframes_init(const struct pyapi *api, unsigned depth)
     }
     depth_limit = MAX(MIN(depth, DEPTH_MAX), 1u);
     main_interpreter = api->main_interpreter;
-    pyframes_capture = choose_way(compat.shape);
+    pyframes_capture = choose_way(pyframes_compat.shape);
+    pysame_wide = is_wide(pyframes_compat.shape);
     active = true;
     return 0;
 }

@@ -247,8 +247,9 @@ bool pymem_looks_at_interpreter(void)
 static bool is_hook(const struct py_allocator *allocator)
 {
     return allocator->malloc == raw_malloc || allocator->malloc == capture_python_hook_malloc ||
-           allocator->malloc == capture_guarded_hook_malloc || allocator->malloc == sampled_malloc ||
-           allocator->malloc == sampled_raw_malloc || allocator->malloc == aside_malloc;
+           allocator->malloc == capture_python_hook_malloc_wide || allocator->malloc == capture_guarded_hook_malloc ||
+           allocator->malloc == sampled_malloc || allocator->malloc == sampled_raw_malloc ||
+           allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
@@ -318,7 +319,7 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
     if (guard_active)
         return (struct py_allocator){origin, capture_guarded_hook_malloc, python_calloc, python_realloc,
                                      capture_guarded_hook_free};
-    return (struct py_allocator){origin, capture_python_hook_malloc, python_calloc, python_realloc,
+    return (struct py_allocator){origin, capture_python_choose_malloc(), python_calloc, python_realloc,
                                  capture_python_hook_free};
 }
 

@@ -121,7 +121,11 @@ bool branch_is_same_wide(const struct unwind_branch *branch);
 /* Whether what the steps from its beginning read is as it was. */
 static _always_inline_ bool branch_is_same(const struct unwind_branch *branch)
 {
+#ifdef __AVX2__
+    return likely(branch_wide) ? branch_is_same_here_wide(branch) : branch_is_same_plainly(branch);
+#else
     return likely(branch_wide) ? branch_is_same_wide(branch) : branch_is_same_plainly(branch);
+#endif
 }
 
 /* Whether it ends in the trunk, and the trunk is as it was from there on. */
