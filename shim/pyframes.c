@@ -157,7 +157,7 @@ static struct recent *learn_node(struct pyframes_thread *thread, uint32_t i, uin
     if (thread->recent_learned < RECENT_MOST_AFTER)
         count_learned(thread);
     struct recent *recent = recent_of(thread, place->position, parent);
-    *recent = (struct recent){place->position, place->code, parent, meta, node, id, thread->stamp};
+    *recent = (struct recent){place->position, place->code, parent, node, id, recent_kind(thread, meta)};
     return recent;
 }
 
@@ -230,7 +230,7 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
         thread->places[i].code = NO_CODE;
         thread->known[i].meta = 0;
     }
-    if (!++thread->stamp) { /* all numbers have been used */
+    if (!(++thread->stamp << 1)) { /* all numbers have been used */
         memset(thread->recent, 0, sizeof(*thread->recent) << (32 - thread->recent_shift));
         thread->stamp = 1;
     }

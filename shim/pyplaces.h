@@ -55,17 +55,19 @@ struct known {
 struct recent {
     uint64_t position; /* as in struct place */
     uintptr_t code;
-    uint32_t parent, meta, node;
-    uint32_t id;    /* of the code */
-    uint32_t stamp; /* thread->stamp for which it is right */
-};
+    uint32_t parent, node;
+    uint32_t id;   /* of the code */
+    uint32_t kind; /* recent_kind() */
+} __attribute__((aligned(32)));
+
+_Static_assert(sizeof(struct recent) == 32, "never in two cache lines");
 
 struct pyframes_thread {
     struct pyframes_head head;
     uintptr_t state;     /* last thread state that proved to be this thread's (since 3.12) */
     uintptr_t attached;  /* thread state that it held last, or NO_STATE */
     uint32_t generation; /* of codes_generation, for which ids of code are right */
-    uint32_t stamp;      /* raised when `recent` becomes void, never 0 */
+    uint32_t stamp;      /* raised when `recent` becomes void: 31 bits, never 0 */
     uint32_t count;      /* places of the last stack */
     uint32_t high;       /* places ever used */
     uint32_t start;      /* first place that has a node */
@@ -184,17 +186,25 @@ static inline bool push_fresh(struct pyframes_thread *thread, uintptr_t frame)
     return true;
 }
 
-/* Where in `recent` a node with this caller may be. */
+/* Where in `recent` a node with this caller may be. Callers whose nodes were made one after another are often met in this order
+ * again: what they called from one position lies side by side. */
 static _always_inline_ struct recent *recent_of(struct pyframes_thread *thread, uint64_t position, uint32_t parent)
 {
-    return &thread->recent[((uint32_t)position * 0x9e3779b1u + parent * 0x85ebca6bu) >> thread->recent_shift];
+    unsigned shift = thread->recent_shift;
+
+    return &thread->recent[(((uint32_t)position * 0x9e3779b1u >> shift) + parent) & UINT32_MAX >> shift];
+}
+
+/* The stamp for which it is right, and what varies of `meta`. */
+static _always_inline_ uint32_t recent_kind(const struct pyframes_thread *thread, uint32_t meta)
+{
+    return thread->stamp << 1 | ((meta & NODE_ENTRY) != 0);
 }
 
 static _always_inline_ bool is_recent(const struct pyframes_thread *thread, const struct recent *recent,
                                       uint64_t position, uint32_t parent, uint32_t meta)
 {
-    return recent->position == position && recent->parent == parent && recent->meta == meta &&
-           recent->stamp == thread->stamp;
+    return recent->position == position && recent->parent == parent && recent->kind == recent_kind(thread, meta);
 }
 
 /* Whether the frame at this place is where it was. */
