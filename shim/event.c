@@ -6,7 +6,8 @@
 _hot_data_ uint32_t event_interval;
 _hot_data_ bool event_odd = true;
 bool event_samples, event_guards, event_looks_aside;
-_hot_data_ uint64_t event_passed_max, event_foreign_below;
+_hot_data_ uint64_t event_passed_max;
+_hot_data_ bool event_tells_by_page;
 
 void event_settle(void)
 {
@@ -20,8 +21,7 @@ void event_settle(void)
     event_odd = odd || guard_active || sample_mean;
     event_samples = !odd && !guard_active && sample_mean;
     event_passed_max = event_samples ? EVENT_PYMALLOC_MAX : 0;
-    event_foreign_below =
-        event_samples && !event_looks_aside ? (uint64_t)BLOCK_PADDING_LOG_MIN << BLOCK_PADDING_SHIFT : 0;
+    event_tells_by_page = event_samples && !event_looks_aside;
     event_guards = !odd && guard_active && !sample_mean;
 }
 

@@ -12,6 +12,7 @@
 #include "guard.h"
 #include "labels.h"
 #include "ledger.h"
+#include "marked_pages.h"
 #include "pyframes.h"
 #include "pymem.h"
 #include "real.h"
@@ -37,8 +38,8 @@ extern _hidden_ bool event_samples;
 /* What the shortest way of a request that is passed over compares with: all it asks is in one number. Where not all that is
  * odd is sampling, 0, so that nothing goes that way. */
 #define EVENT_PYMALLOC_MAX 512u
-extern _hidden_ uint64_t event_passed_max;    /* largest request that may go it: EVENT_PYMALLOC_MAX */
-extern _hidden_ uint64_t event_foreign_below; /* a smaller word before a block begins no reference */
+extern _hidden_ uint64_t event_passed_max; /* largest request that may go it: EVENT_PYMALLOC_MAX */
+extern _hidden_ bool event_tells_by_page;  /* what marked_pages.h says of a pointer is all there is to it */
 
 /* True: records of some blocks may have to be found by address (side_table.h). Followed by event_settle. */
 extern _hidden_ bool event_looks_aside;
@@ -155,6 +156,21 @@ static _always_inline_ void event_dress(struct thread *thread, void *p, size_t s
     guard_dress(p, size, domain, thread->serial++);
 }
 
+/* block_mark and block_unmark, without guard bytes. */
+static _always_inline_ void event_mark(void *p, uint64_t ref, size_t size)
+{
+    if (unlikely(sample_mean))
+        marked_pages_add(p);
+    block_mark(p, ref, size);
+}
+
+static _always_inline_ void event_unmark(void *p)
+{
+    block_unmark(p);
+    if (unlikely(sample_mean))
+        marked_pages_remove(p);
+}
+
 /* Records the block at `p` and marks it. A `ref` without a record gets one of its own. */
 static _always_inline_ void event_enter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
 {
@@ -170,7 +186,7 @@ static _always_inline_ void event_enter(struct thread *thread, void *p, size_t s
         event_fill_record(records_get(id), thread, p, size, ref, tally->trace, event_flags());
     else
         thread->counters->dropped++;
-    block_mark(p, ref, size);
+    event_mark(p, ref, size);
     event_count_allocation(thread, tally, block_domain_of(ref), size);
 }
 
@@ -248,7 +264,7 @@ static _always_inline_ void event_leave(void *p, uint64_t ref)
     } else {
         event_forget_alone(ref);
     }
-    block_unmark(p);
+    event_unmark(p);
 }
 
 /* Frees a recorded block the way it was made, whatever function was called for it. */

@@ -182,19 +182,16 @@ static _always_inline_ bool plain_passes(size_t size)
     return true;
 }
 
-/* With sampling and nothing else that is odd: whether `p` is seen at a glance to be no recorded block. Otherwise nothing is read: with
- * guard pages `p` may be where nothing can be. */
+/* With sampling and nothing else that is odd: whether `p` is seen at a glance to be no recorded block. */
 static _always_inline_ bool plain_is_foreign(const void *p)
 {
-    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - BLOCK_PREFIX);
-
-    return event_foreign_below && ((uintptr_t)p & 4095) >= BLOCK_PREFIX && prefix[0] < event_foreign_below;
+    return event_tells_by_page && marked_pages_none(p);
 }
 
 /* The same at a second glance, still without a call. */
 static _always_inline_ bool plain_is_foreign_after_all(const void *p)
 {
-    return event_foreign_below && plain_has_prefix(p, BLOCK_PREFIX) &&
+    return event_tells_by_page && plain_has_prefix(p, BLOCK_PREFIX) &&
            !block_ref_of((const uint64_t *)((uintptr_t)p - BLOCK_PREFIX), p);
 }
 

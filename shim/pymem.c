@@ -117,7 +117,7 @@ static void *sampled_malloc(void *context, size_t size)
     return origin->allocator->malloc(origin->allocator->context, size);
 }
 
-/* Of one pointer in ten or so what lies before it might begin a reference. */
+/* There is a recorded block nearby. */
 static _noinline_ void sampled_free_doubtful(void *context, void *p)
 {
     const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
@@ -149,26 +149,58 @@ static void *sampled_realloc(void *context, void *p, size_t size)
     return moved;
 }
 
+static void *sampled_calloc(void *context, size_t count, size_t size)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+    size_t bytes;
+
+    if (unlikely(__builtin_mul_overflow(count, size, &bytes)) || unlikely(!plain_passes(bytes)))
+        return capture_python_calloc(context, count, size, HERE);
+    void *p = allocator->calloc(allocator->context, count, size);
+    thread_local_state.busy = 0;
+    return p;
+}
+
+/* Whether a RAW request goes on without a name: it is inside another one, or is passed over. Then the guard is up, and shall be
+ * `*ret_busy` afterwards. */
+static _always_inline_ bool sampled_raw_passes(size_t size, uint8_t *ret_busy)
+{
+    *ret_busy = thread_local_state.busy;
+    return *ret_busy || likely(plain_passes(size));
+}
+
 static void *sampled_raw_malloc(void *context, size_t size)
 {
     const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+    uint8_t busy;
 
-    if (unlikely(!plain_passes(size)))
+    if (unlikely(!sampled_raw_passes(size, &busy)))
         return raw_malloc(context, size);
     void *p = allocator->malloc(allocator->context, size);
-    thread_local_state.busy = 0;
+    thread_local_state.busy = busy;
     return p;
 }
 
 static void *sampled_raw_realloc(void *context, void *p, size_t size)
 {
     const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+    uint8_t busy;
 
-    if (unlikely(!plain_is_foreign(p)) || unlikely(!plain_passes(size)))
+    if (unlikely(!plain_is_foreign(p)) || unlikely(!sampled_raw_passes(size, &busy)))
         return raw_realloc(context, p, size);
     void *moved = allocator->realloc(allocator->context, p, size);
-    thread_local_state.busy = 0;
+    thread_local_state.busy = busy;
     return moved;
+}
+
+static void sampled_raw_free(void *context, void *p)
+{
+    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
+
+    if (likely(plain_is_foreign(p)) && likely(!finalizing || !*finalizing))
+        allocator->free(allocator->context, p);
+    else
+        raw_free(context, p);
 }
 
 static void *aside_malloc(void *context, size_t size)
@@ -308,14 +340,14 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
     struct python_origin *origin = &generation->origins[domain];
 
     if (domain == PY_RAW && sample_mean && !is_debug(&generation->saved[domain], domain))
-        return (struct py_allocator){origin, sampled_raw_malloc, raw_calloc, sampled_raw_realloc, raw_free};
+        return (struct py_allocator){origin, sampled_raw_malloc, raw_calloc, sampled_raw_realloc, sampled_raw_free};
     if (domain == PY_RAW)
         return (struct py_allocator){origin, raw_malloc, raw_calloc, raw_realloc, raw_free};
     if (is_debug(&generation->saved[domain], domain))
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
     if (sample_mean)
         return (struct py_allocator){origin, origin->direct ? sampled_malloc : capture_python_hook_malloc,
-                                     python_calloc, sampled_realloc, sampled_free};
+                                     sampled_calloc, sampled_realloc, sampled_free};
     if (guard_active)
         return (struct py_allocator){origin, capture_guarded_hook_malloc, python_calloc, python_realloc,
                                      capture_guarded_hook_free};

@@ -30,7 +30,7 @@ static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
 
     if (thread)
         thread_local_state.busy = BUSY_NESTED;
-    block_unmark(p);
+    event_unmark(p);
     uint8_t *base = event_base_realloc(ref, block_base(p, ref), size + padding);
     void *moved = base ? base + padding : p;
     if (base && thread) {
@@ -39,7 +39,7 @@ static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
     } else {
         if (base)
             correct_record(ref, moved, size);
-        block_mark(moved, ref, base ? size : BLOCK_SIZE_UNKNOWN);
+        event_mark(moved, ref, base ? size : BLOCK_SIZE_UNKNOWN);
     }
     if (thread)
         thread_leave();
@@ -60,14 +60,14 @@ static void *resize_to_plain(void *p, uint64_t ref, size_t size)
 
     uint8_t busy = thread_local_state.busy;
 
-    block_unmark(p);
+    event_unmark(p);
     memmove(base, p, kept);
     thread_local_state.busy = BUSY_NESTED; /* what pymalloc asks of libc for it must not be recorded in its place */
     void *moved = event_base_realloc(ref, base, size);
     thread_local_state.busy = busy;
     if (!moved) {
         memmove(p, base, kept);
-        block_mark(p, ref, BLOCK_SIZE_UNKNOWN);
+        event_mark(p, ref, BLOCK_SIZE_UNKNOWN);
         return NULL;
     }
     struct thread *thread = thread_enter();
