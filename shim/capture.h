@@ -38,7 +38,8 @@ struct python_origin {
     const struct py_allocator *allocator;
     uint64_t ref; /* a block's reference without record and process */
     enum block_domain domain;
-    bool direct; /* small requests reach no other hook */
+    bool direct;       /* small requests reach no other hook */
+    uint8_t free_hook; /* enum python_free of pymem_sampled.h */
     uint8_t index;
 };
 

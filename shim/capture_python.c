@@ -11,6 +11,7 @@
 #include "misuse.h"
 #include "pages.h"
 #include "plain.h"
+#include "pymem_sampled.h"
 #include "resize.h"
 #include "side_table.h"
 
@@ -77,6 +78,14 @@ static _always_inline_ void *on_pages(struct thread *thread, const struct python
                              : NULL;
 }
 
+/* Memory that was asked for with a prefix, and can have none. */
+static _cold_ void *not_recorded(struct thread *thread, void *base)
+{
+    thread->counters->dropped++;
+    thread_leave();
+    return base;
+}
+
 static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t size, void *const *frame)
 {
     if (unlikely(fault_active) && fault_refuses(origin->domain, size))
@@ -92,7 +101,9 @@ static _noinline_ void *malloc_oddly(const struct python_origin *origin, size_t 
     if (unlikely(p != NULL))
         return p;
     size_t padding = block_distance;
-    uint8_t *base = allocator->malloc(allocator->context, MAX(size, 1u) + padding + block_trailer);
+    uint8_t *base = allocator->malloc(allocator->context, pymem_sampled_ask(MAX(size, 1u) + padding + block_trailer));
+    if (unlikely(!pymem_sampled_accepts(origin->ref, base)))
+        return not_recorded(thread, base);
     return event_finish(thread, base, size, padding, origin->ref, false, frame);
 }
 
@@ -158,7 +169,10 @@ void *capture_python_calloc(const struct python_origin *origin, size_t count, si
     if (unlikely(p != NULL))
         return p;
     size_t padding = block_distance;
-    uint8_t *base = allocator->calloc(allocator->context, 1, MAX(bytes, 1u) + padding + block_trailer);
+    uint8_t *base =
+        allocator->calloc(allocator->context, 1, pymem_sampled_ask(MAX(bytes, 1u) + padding + block_trailer));
+    if (unlikely(!pymem_sampled_accepts(origin->ref, base)))
+        return not_recorded(thread, base);
     return event_finish(thread, base, bytes, padding, origin->ref, true, frame);
 }
 

@@ -2,16 +2,17 @@
 #include "pymem.h"
 
 #include "capture.h"
+#include "event.h"
 #include "guard.h"
 #include "imports.h"
 #include "ledger.h"
 #include "lock.h"
 #include "log.h"
 #include "place.h"
-#include "plain.h"
 #include "pyarenas.h"
 #include "pycompat.h"
 #include "pyframes.h"
+#include "pymem_sampled.h"
 #include "quarantine.h"
 #include "real.h"
 #include "side_table.h"
@@ -36,7 +37,7 @@ struct pymem_generation pymem_generations[PYMEM_GENERATIONS_MAX];
 static unsigned generation_count;
 static void *(*current_interpreter)(void), *(*main_interpreter)(void);
 static struct lock lock;
-static const uintptr_t *finalizing; /* pycompat_finalizing */
+const uintptr_t *pymem_finalizing;
 
 static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
     [PY_RAW] = DOMAIN_RAW,
@@ -62,29 +63,29 @@ static const enum block_domain block_domains[PY_DOMAIN_COUNT] = {
         result_; \
     })
 
-static void *raw_malloc(void *context, size_t size)
+void *pymem_raw_malloc(void *context, size_t size)
 {
     return RAW_CALL(size, malloc(allocator_->context, size));
 }
 
-static void *raw_calloc(void *context, size_t count, size_t size)
+void *pymem_raw_calloc(void *context, size_t count, size_t size)
 {
     return RAW_CALL(count * size, calloc(allocator_->context, count, size));
 }
 
-static void *raw_realloc(void *context, void *p, size_t size)
+void *pymem_raw_realloc(void *context, void *p, size_t size)
 {
     return RAW_CALL(size, realloc(allocator_->context, p, size));
 }
 
-static void raw_free(void *context, void *p)
+void pymem_raw_free(void *context, void *p)
 {
     struct thread_local_state *state = &thread_local_state;
     const struct python_origin *hook = context;
     struct origin origin = {DOMAIN_RAW, HERE, 0, SIZE_MAX};
     const struct origin *outer = state->origin;
 
-    if (unlikely(finalizing && *finalizing))
+    if (unlikely(pymem_finalizes()))
         start_interpreter_drops(p);
     if (!outer && !state->busy)
         state->origin = &origin;
@@ -100,107 +101,6 @@ static void *python_calloc(void *context, size_t count, size_t size)
 static void *python_realloc(void *context, void *p, size_t size)
 {
     return capture_python_realloc(context, p, size, HERE);
-}
-
-/* With sampling most requests are passed over, and all that is done for them is here, also inside the shim, where none is
- * recorded. What pymalloc serves itself asks libc for nothing meanwhile; anything else, and what is to be recorded, goes the
- * usual way, by a jump: the hook there sees the same frame. */
-static void *sampled_malloc(void *context, size_t size)
-{
-    struct thread_local_state *state = &thread_local_state;
-    const struct python_origin *origin = context;
-    int64_t left = state->sample_left - (int64_t)size;
-
-    if (unlikely(size - 1 >= event_passed_max) || unlikely(left <= 0))
-        return capture_python_hook_malloc(context, size);
-    state->sample_left = left;
-    return origin->allocator->malloc(origin->allocator->context, size);
-}
-
-/* There is a recorded block nearby. */
-static _noinline_ void sampled_free_doubtful(void *context, void *p)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-
-    if (likely(plain_is_foreign_after_all(p)))
-        allocator->free(allocator->context, p);
-    else
-        capture_python_hook_free(context, p);
-}
-
-static void sampled_free(void *context, void *p)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-
-    if (likely(plain_is_foreign(p)))
-        allocator->free(allocator->context, p);
-    else
-        sampled_free_doubtful(context, p);
-}
-
-static void *sampled_realloc(void *context, void *p, size_t size)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-
-    if (unlikely(!plain_is_foreign(p)) || unlikely(!plain_passes(size)))
-        return capture_python_realloc(context, p, size, HERE);
-    void *moved = allocator->realloc(allocator->context, p, size);
-    thread_local_state.busy = 0;
-    return moved;
-}
-
-static void *sampled_calloc(void *context, size_t count, size_t size)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-    size_t bytes;
-
-    if (unlikely(__builtin_mul_overflow(count, size, &bytes)) || unlikely(!plain_passes(bytes)))
-        return capture_python_calloc(context, count, size, HERE);
-    void *p = allocator->calloc(allocator->context, count, size);
-    thread_local_state.busy = 0;
-    return p;
-}
-
-/* Whether a RAW request goes on without a name: it is inside another one, or is passed over. Then the guard is up, and shall be
- * `*ret_busy` afterwards. */
-static _always_inline_ bool sampled_raw_passes(size_t size, uint8_t *ret_busy)
-{
-    *ret_busy = thread_local_state.busy;
-    return *ret_busy || likely(plain_passes(size));
-}
-
-static void *sampled_raw_malloc(void *context, size_t size)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-    uint8_t busy;
-
-    if (unlikely(!sampled_raw_passes(size, &busy)))
-        return raw_malloc(context, size);
-    void *p = allocator->malloc(allocator->context, size);
-    thread_local_state.busy = busy;
-    return p;
-}
-
-static void *sampled_raw_realloc(void *context, void *p, size_t size)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-    uint8_t busy;
-
-    if (unlikely(!plain_is_foreign(p)) || unlikely(!sampled_raw_passes(size, &busy)))
-        return raw_realloc(context, p, size);
-    void *moved = allocator->realloc(allocator->context, p, size);
-    thread_local_state.busy = busy;
-    return moved;
-}
-
-static void sampled_raw_free(void *context, void *p)
-{
-    const struct py_allocator *allocator = ((const struct python_origin *)context)->allocator;
-
-    if (likely(plain_is_foreign(p)) && likely(!finalizing || !*finalizing))
-        allocator->free(allocator->context, p);
-    else
-        raw_free(context, p);
 }
 
 static void *aside_malloc(void *context, size_t size)
@@ -278,10 +178,9 @@ bool pymem_looks_at_interpreter(void)
 
 static bool is_hook(const struct py_allocator *allocator)
 {
-    return allocator->malloc == raw_malloc || allocator->malloc == capture_python_hook_malloc ||
+    return allocator->malloc == pymem_raw_malloc || allocator->malloc == capture_python_hook_malloc ||
            allocator->malloc == capture_python_hook_malloc_wide || allocator->malloc == capture_guarded_hook_malloc ||
-           allocator->malloc == sampled_malloc || allocator->malloc == sampled_raw_malloc ||
-           allocator->malloc == aside_malloc;
+           pymem_sampled_is_hook(allocator) || allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
@@ -322,6 +221,7 @@ static struct pymem_generation *keep_generation(const struct pymem_generation *f
         generation->origins[domain] =
             capture_python_origin(&generation->saved[domain], block_domains[domain], (uint8_t)generation_count);
         generation->origins[domain].direct = is_pymalloc(generation, (enum py_domain)domain);
+        pymem_sampled_begin(&generation->origins[domain]);
     }
     generation_count++;
     return generation;
@@ -339,15 +239,12 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
 {
     struct python_origin *origin = &generation->origins[domain];
 
-    if (domain == PY_RAW && sample_mean && !is_debug(&generation->saved[domain], domain))
-        return (struct py_allocator){origin, sampled_raw_malloc, raw_calloc, sampled_raw_realloc, sampled_raw_free};
+    if (sample_mean && !is_debug(&generation->saved[domain], domain))
+        return pymem_sampled_hooks(origin, domain);
     if (domain == PY_RAW)
-        return (struct py_allocator){origin, raw_malloc, raw_calloc, raw_realloc, raw_free};
+        return (struct py_allocator){origin, pymem_raw_malloc, pymem_raw_calloc, pymem_raw_realloc, pymem_raw_free};
     if (is_debug(&generation->saved[domain], domain))
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
-    if (sample_mean)
-        return (struct py_allocator){origin, origin->direct ? sampled_malloc : capture_python_hook_malloc,
-                                     sampled_calloc, sampled_realloc, sampled_free};
     if (guard_active)
         return (struct py_allocator){origin, capture_guarded_hook_malloc, python_calloc, python_realloc,
                                      capture_guarded_hook_free};
@@ -460,7 +357,8 @@ void pymem_start(void *handle)
     main_interpreter = (void *(*)(void))real.dlsym(handle, "PyInterpreterState_Main");
     imports_find(handle);
     make_libc_generation();
-    finalizing = pycompat_finalizing(&api);
+    pymem_finalizing = pycompat_finalizing(&api);
+    pymem_sampled_start();
     pymem_present = true;
     pymem_captures = start_options.python;
     quarantine_pool_size = api.hex >= 0x030a0000 ? 16384 : 4096; /* POOL_SIZE of Objects/obmalloc.c, 64-bit machines */

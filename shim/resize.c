@@ -2,6 +2,7 @@
 #include "resize.h"
 
 #include "event.h"
+#include "pymem_sampled.h"
 
 static void reenter(struct thread *thread, void *p, size_t size, uint64_t ref, void *const *frame)
 {
@@ -88,18 +89,22 @@ void *resize_recorded(void *p, uint64_t ref, size_t size, void *const *frame)
 /* Its bytes make room for a prefix. */
 void *resize_to_recorded(void *p, uint64_t ref, size_t size, void *const *frame)
 {
-    size_t padding = block_padding(ref);
+    size_t padding = block_padding(ref), wanted = size + padding + block_trailer;
+    bool python = event_is_python(block_domain_of(ref));
     struct thread *thread = thread_enter();
 
     if (!thread)
         return event_base_realloc(ref, p, size);
     thread_local_state.busy = BUSY_NESTED;
-    uint8_t *base = event_base_realloc(ref, p, size + padding);
-    if (base) {
+    uint8_t *base = event_base_realloc(ref, p, python ? pymem_sampled_ask(wanted) : wanted);
+    bool records = base && (!python || pymem_sampled_accepts(ref, base));
+    if (records) {
         memmove(base + padding, base, size);
         thread_local_state.busy = BUSY_SHIM;
         event_enter(thread, base + padding, size, ref, frame);
+    } else if (base) {
+        thread->counters->dropped++;
     }
     thread_leave();
-    return base ? base + padding : NULL;
+    return records ? base + padding : base;
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 uint64_t sample_mean;
+size_t sample_least;
 
 static uint64_t seed(const void *thread)
 {

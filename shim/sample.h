@@ -13,6 +13,11 @@
 /* The option sample: mean bytes between samples, 0 = every block is recorded. */
 extern _hidden_ uint64_t sample_mean;
 
+/* From this mean on the interpreter's own free has no hook, and a recorded block of its MEM or OBJ domain takes `sample_least` bytes or more (pymem_sampled.h);
+ * 0: it has one, and they take what they need. */
+#define SAMPLE_FREE_MEAN (64u << 10)
+extern _hidden_ size_t sample_least;
+
 /* The countdown ran out: true when the block is really to be recorded (the first call of a thread draws its first
  * distance). */
 bool sample_hit(struct thread_local_state *state, size_t size);

@@ -66,6 +66,7 @@ struct thread_local_state {
     uint8_t busy;        /* enum thread_busy */
     int64_t sample_left; /* bytes to the next sample (sample.h) */
     uint64_t random;     /* state of its generator, 0 = not begun */
+    void *raw_served;    /* what the RAW domain gave last inside another request (pymem_sampled.h) */
     uint8_t after;       /* enum thread_after: what thread_leave has to do */
     bool judged;         /* inside a realloc that is not refused (fault.h) */
 };
