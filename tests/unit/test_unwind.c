@@ -10,6 +10,7 @@
 #include "compiler.h"
 #include "ledger_fixture.h"
 #include "modules.h"
+#include "unwind_branch.h"
 #include "unwind_rules.h"
 #include "unwind_slow.h"
 
@@ -163,6 +164,41 @@ Test(unwind, a_change_far_out_is_seen)
     cr_expect_neq(one.frames[1].key, two.frames[1].key);
     expect_same_frames(&one);
     expect_same_frames(&two);
+}
+
+static noinline uint32_t left_way(struct captured *ret)
+{
+    uint32_t node = middle(ret);
+    __asm__ volatile("" ::: "memory");
+    return node;
+}
+
+static noinline uint32_t right_way(struct captured *ret)
+{
+    uint32_t node = middle(ret);
+    __asm__ volatile("nop" ::: "memory");
+    return node;
+}
+
+/* The same place, stack pointer, and number of frames; with and without the instruction that not all processors have. */
+Test(unwind, branches_that_begin_alike_are_told_apart)
+{
+    uint32_t (*const ways[])(struct captured *) = {left_way, right_way};
+    const bool has_wide = branch_wide;
+
+    for (volatile int wide = 0; wide <= has_wide; wide++) {
+        branch_wide = wide;
+        state = unwind_thread_new();
+        cr_assert_not_null(state);
+        uint32_t nodes[2] = {0, 0};
+        for (volatile unsigned i = 0; i < 20; i++) {
+            uint32_t node = ways[i % 2](&one);
+            expect_same_frames(&one);
+            cr_expect(!nodes[i % 2] || nodes[i % 2] == node);
+            nodes[i % 2] = node;
+        }
+        cr_expect_neq(nodes[0], nodes[1]);
+    }
 }
 
 static noinline uint32_t recurse(unsigned depth, struct captured *ret)
