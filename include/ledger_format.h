@@ -336,8 +336,6 @@ enum ledger_lack {                             /* what the report has to say it 
                    LACK_MARKS = 1u << 10,    /* at some marks not all blocks could be counted */
                    LACK_COLLECTION =
                        1u << 11, /* a snapshot for which no garbage was collected, though it was asked for */
-                   LACK_LEFT =
-                       1u << 12, /* a signal handler jumped out of a hook: its thread is not recorded any more */
 };
 
 /* Segment 0. Written at start, except for the counters and the end. */

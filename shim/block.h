@@ -96,8 +96,8 @@ static inline uint64_t block_product(const void *p, uint64_t packed, uint32_t si
     return (((uintptr_t)p ^ block_secret) + packed + size) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* In the lower half of the word the size, as far as it fits: a free has no need of the record then, which may have left the
- * caches of the processor long ago. */
+/* In the lower half of the word the size, as far as it fits, or with guard bytes, which tell the size, the trace of the allocation: a
+ * free has no need of the record then, which may have left the caches of the processor long ago. */
 static inline uint64_t block_check_word(const void *p, uint64_t packed, uint32_t size)
 {
     return (block_product(p, packed, size) & ~(uint64_t)UINT32_MAX) | size;
@@ -121,11 +121,18 @@ static inline uint64_t *block_prefix(const void *p)
     return (uint64_t *)((uintptr_t)p - block_distance);
 }
 
-static inline void block_mark(void *p, uint64_t ref, size_t size)
+/* `lower`: the lower half of the check word. */
+static inline void block_mark(void *p, uint64_t ref, uint32_t lower)
 {
     uint64_t *prefix = block_prefix(p);
     prefix[0] = ref;
-    prefix[1] = block_check_word(p, ref, size < BLOCK_SIZE_UNKNOWN ? (uint32_t)size : BLOCK_SIZE_UNKNOWN);
+    prefix[1] = block_check_word(p, ref, lower);
+}
+
+/* The lower half for a block of `size` bytes without guard bytes. */
+static inline uint32_t block_lower(size_t size)
+{
+    return size < BLOCK_SIZE_UNKNOWN ? (uint32_t)size : BLOCK_SIZE_UNKNOWN;
 }
 
 /* What is left of the check word in memory that was given back, where no heap has written over it: by it the leak scan tells
@@ -136,6 +143,12 @@ static inline void block_mark(void *p, uint64_t ref, size_t size)
 static inline void block_unmark(void *p)
 {
     block_prefix(p)[1] = BLOCK_FREED;
+}
+
+/* Whether `base`, which some allocator gave, looks like a block that was made unknown just now. */
+static inline bool block_base_is_unmarked(const void *base)
+{
+    return !((uintptr_t)base & 15) && ((const uint64_t *)base)[1] == BLOCK_FREED;
 }
 
 /* ---- freed blocks that are kept back (quarantine.h) ---- */

@@ -140,7 +140,7 @@ static _noinline_ void *malloc_guarded(size_t size, void *const *frame)
 /* Most requests end here with sampling. */
 static _noinline_ void *malloc_when_odd(size_t size, void *const *frame)
 {
-    if (event_samples && thread_local_state.busy)
+    if (thread_local_state.busy && (event_samples || (event_guards && thread_local_state.busy == BUSY_NESTED)))
         return real.malloc(size);
     if (plain_passes(size)) {
         void *p = real.malloc(size);
@@ -337,11 +337,17 @@ static _cold_ void free_on_pages(void *p, size_t size, void *const *frame)
     pages_free(p, &release);
 }
 
+/* What leaves the quarantine comes by here when its allocator has it from libc. There is no need to ask whether it is a block. */
+static inline bool is_given_back(const void *p)
+{
+    return thread_local_state.busy == BUSY_NESTED && block_base_is_unmarked(p);
+}
+
 static _cold_ void free_foreign(void *p, void *const *frame)
 {
     if (unlikely(!real_ready) && real_missing())
         return;
-    if (unlikely(real_early_owns(p)) || (guard_active && is_invalid(p, false, frame)))
+    if (unlikely(real_early_owns(p)) || (guard_active && !is_given_back(p) && is_invalid(p, false, frame)))
         return;
     real.free(p);
 }

@@ -157,11 +157,11 @@ static _always_inline_ void event_dress(struct thread *thread, void *p, size_t s
 }
 
 /* block_mark and block_unmark, without guard bytes. */
-static _always_inline_ void event_mark(void *p, uint64_t ref, size_t size)
+static _always_inline_ void event_mark(void *p, uint64_t ref, uint32_t lower)
 {
     if (unlikely(sample_mean))
         marked_pages_add(p);
-    block_mark(p, ref, size);
+    block_mark(p, ref, lower);
 }
 
 static _always_inline_ void event_unmark(void *p)
@@ -186,7 +186,7 @@ static _always_inline_ void event_enter(struct thread *thread, void *p, size_t s
         event_fill_record(records_get(id), thread, p, size, ref, tally->trace, event_flags());
     else
         thread->counters->dropped++;
-    event_mark(p, ref, size);
+    event_mark(p, ref, unlikely(guard_active) ? tally->trace : block_lower(size));
     event_count_allocation(thread, tally, block_domain_of(ref), size);
 }
 

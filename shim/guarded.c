@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "event.h"
 #include "interpreter_lock.h"
+#include "lanes.h"
 #include "plain.h"
 #include "quarantine.h"
 
@@ -200,26 +201,44 @@ _cold_ static bool note_leaving(const struct leaving *leaving, const struct quar
     return marked;
 }
 
+/* With the guard as BUSY_NESTED. */
+static _always_inline_ void let_go_one(const struct leaving *leaving, const struct quarantine_entry *entry)
+{
+    void *p = (void *)quarantine_address(entry->place);
+
+    if (unlikely(!p)) /* it was forgotten */
+        return;
+    uint64_t ref = block_prefix(p)[0];
+    if (likely(guarded_is_untouched(p, entry)) || note_leaving(leaving, entry))
+        give_back(p, ref);
+}
+
 static void let_go(struct quarantine_batch *batch, void *argument)
 {
-    const struct leaving *leaving = argument;
-    bool fills = guard_fills;
-
     thread_local_state.busy = BUSY_NESTED;
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct quarantine_entry entry = quarantine_leaves(batch, i);
-        void *p = (void *)quarantine_address(entry.place);
-        if (unlikely(!p)) /* it was forgotten */
-            continue;
-        const uint64_t *prefix = block_prefix(p);
-        uint64_t ref = prefix[0];
-        if (unlikely(!block_is_kept(prefix, p) || (fills && !guard_is_filled(p, entry.size, GUARD_DEAD)) ||
-                     !guard_intact(p, entry.size, quarantine_domain(entry.place), guarded_serial_limit())) &&
-            !note_leaving(leaving, &entry))
-            continue;
-        give_back(p, ref);
+        let_go_one(argument, &entry);
     }
     thread_local_state.busy = BUSY_SHIM;
+}
+
+_cold_ void guarded_let_go(struct thread *thread, const struct quarantine_entry *entry, void *const *frame)
+{
+    int saved = errno;
+
+    thread_local_state.busy = BUSY_NESTED;
+    let_go_one(&(struct leaving){thread, frame}, entry);
+    thread_local_state.busy = BUSY_SHIM;
+    errno = saved;
+}
+
+_cold_ void guarded_shrink_lanes(struct thread *thread, struct lanes *lanes, void *const *frame)
+{
+    int saved = errno;
+
+    lanes_shrink(lanes, &thread->quarantine, let_go, &(struct leaving){thread, frame});
+    errno = saved;
 }
 
 /* ---- free ---- */
@@ -347,7 +366,7 @@ static void *resize_in_place(void *p, uint64_t ref, uint64_t old_size, size_t si
         event_count_free(thread, block_domain_of(ref), old_size);
         event_enter(thread, moved, size, ref, release->frame);
     } else {
-        block_mark(p, ref, old_size);
+        block_mark(p, ref, records_get(block_record(ref))->trace);
     }
     thread_leave();
     return base ? moved : NULL;

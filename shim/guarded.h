@@ -37,6 +37,7 @@ void *guarded_realloc_invalid(const struct python_origin *origin, const void *p,
 
 /* Whether `p` is a freed block that is kept back. */
 bool guarded_is_kept(const void *p);
+
 /* Of threads that free one block at the same moment, one does. What is atomic costs as much as all the rest of a free. */
 static _always_inline_ bool guarded_claim(void *p)
 {
@@ -47,6 +48,28 @@ static _always_inline_ bool guarded_claim(void *p)
     return block_is_marked(block_prefix(p), p) &&
            __atomic_compare_exchange_n(word, &is, BLOCK_CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
+
+/* Serial numbers in guard bytes are smaller. */
+static inline uint64_t guarded_serial_limit(void)
+{
+    return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
+}
+
+/* Whether a block that leaves the quarantine is as it was when it came. */
+static _always_inline_ bool guarded_is_untouched(const void *p, const struct quarantine_entry *entry)
+{
+    return block_is_kept(block_prefix(p), p) && (!guard_fills || guard_is_filled(p, entry->size, GUARD_DEAD)) &&
+           guard_intact(p, entry->size, quarantine_domain(entry->place), guarded_serial_limit());
+}
+
+/* Gives back a block that was taken out of the quarantine, and notes what is wrong with it. */
+void guarded_let_go(struct thread *thread, const struct quarantine_entry *entry, void *const *frame);
+
+/* Lets blocks go for which the lanes have no room any more (lanes.h). */
+void guarded_shrink_lanes(struct thread *thread, struct lanes *lanes, void *const *frame);
+
+/* Whether malloc is that of libc. Other allocators mark their blocks in other ways. */
+bool guarded_real_is_libc(void);
 
 /* Keeps back a block that was claimed and has no record any more, or gives it back at once. `holds_lock`: this thread may give
  * back Python's blocks. */
@@ -81,12 +104,6 @@ struct guard_damage guarded_prefix_damage(const uint64_t *prefix, const struct g
 
 /* Notes it, with the sides as they are now. */
 void guarded_note_prefix(struct thread *thread, const struct guarded_block *block, void *const *frame);
-
-/* Serial numbers in guard bytes are smaller. */
-static inline uint64_t guarded_serial_limit(void)
-{
-    return __atomic_load_n(&event_serials, __ATOMIC_RELAXED);
-}
 
 /* Checks all blocks, live and kept back. Returns the number of new errors. Without the guard of thread.h. */
 unsigned guarded_check_all(void *const *frame);

@@ -51,8 +51,7 @@ static bool is_plausible_chunk(const void *p)
     return (next & 1) && (next & ~7ULL) >= 16 && next >> 46 == 0;
 }
 
-/* Other allocators mark their blocks in other ways. */
-static bool real_is_libc(void)
+bool guarded_real_is_libc(void)
 {
     const struct ledger_module *module = place_module((uintptr_t)real.free);
     return module && module == place_module((uintptr_t)real._exit);
@@ -165,7 +164,7 @@ _cold_ static bool find_invalid(const void *p, const struct release *release)
     char detail[160];
     const char *what = NULL;
 
-    if (!python && real_is_libc() && is_plausible_chunk(p))
+    if (!python && guarded_real_is_libc() && is_plausible_chunk(p))
         return false;
     if (!block_prefix_readable((const uint8_t *)p + block_distance))
         what = "an address without memory";
@@ -175,7 +174,7 @@ _cold_ static bool find_invalid(const void *p, const struct release *release)
         what = "a pointer to static data";
     else if (all_recorded() && is_in_block(p, release))
         return true;
-    else if (!python && real_is_libc())
+    else if (!python && guarded_real_is_libc())
         what = "a pointer that no allocator gave";
     if (!what)
         return false;

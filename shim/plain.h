@@ -40,9 +40,9 @@ static _always_inline_ struct ledger_tally *plain_tally(struct thread *thread, v
     return tally_find(&thread->tallies, native, python);
 }
 
-/* event_enter with this record, and the prefix at `prefix`. */
+/* event_enter with this record, and the prefix at `prefix`, whose lower half is `lower`. */
 static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_t *prefix, size_t size, uint64_t ref,
-                                         struct ledger_tally *tally, const struct records_free *record)
+                                         struct ledger_tally *tally, const struct records_free *record, uint32_t lower)
 {
     ref |= thread->process | record->id;
     if (likely(record->id))
@@ -50,7 +50,7 @@ static _always_inline_ void plain_record(struct thread *thread, void *p, uint64_
     else
         thread->counters->dropped++;
     prefix[0] = ref;
-    prefix[1] = block_check_word(p, ref, (uint32_t)size);
+    prefix[1] = block_check_word(p, ref, lower);
     count_add(thread->counters, tally, 1, size);
 }
 
@@ -73,7 +73,7 @@ static _always_inline_ void *plain_finish(struct thread *thread, uint8_t *base, 
     }
     thread_local_state.busy = BUSY_SHIM;
     const struct records_free record = records_take_both(&thread->records);
-    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally, &record);
+    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally, &record, (uint32_t)size);
     thread_leave();
     return base + BLOCK_PREFIX;
 }
@@ -127,7 +127,7 @@ static _always_inline_ void *plain_resize(struct thread *thread, const struct py
     const struct records_free record = {records_get(block_record(ref)), block_record(ref)};
     thread_local_state.busy = BUSY_SHIM;
     count_subtract(thread->counters, 1, record.record->size);
-    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally, &record);
+    plain_record(thread, base + BLOCK_PREFIX, (uint64_t *)base, size, ref, tally, &record, (uint32_t)size);
     thread_leave();
     return base + BLOCK_PREFIX;
 }

@@ -6,9 +6,14 @@
 
 #include "guarded.h"
 #include "interpreter_lock.h"
+#include "lanes.h"
 #include "plain.h"
 
 #define PLAIN_GUARDED (BLOCK_PREFIX + GUARD_SIDE) /* p - base */
+#define PLAIN_PAGE 4096u
+
+/* plain_tally, or what does the same. */
+typedef struct ledger_tally *plain_take_stack(struct thread *thread, void *const *frame);
 
 /* plain_finish. */
 static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
@@ -23,9 +28,61 @@ static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t
     guard_fill(p, GUARD_CLEAN, size);
     event_dress(thread, p, size, block_domain_of(ref));
     const struct records_free record = records_take_both(&thread->records);
-    plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record);
+    plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record, tally->trace);
     thread_leave();
     return p;
+}
+
+/* The lane for blocks of `size` bytes. */
+static _always_inline_ size_t plain_lane(enum quarantine_pool pool, size_t size)
+{
+    size_t bytes = size + PLAIN_GUARDED + GUARD_SIDE;
+
+    return pool == QUARANTINE_PYTHON ? lanes_of_python(bytes) : lanes_of_libc(bytes);
+}
+
+/* The lanes that the thread may use; NULL: none. For Python's right after the stack was captured, by a thread that by the same look holds
+ * the interpreter's lock. */
+static _always_inline_ struct lanes *plain_lanes(struct thread *thread, enum quarantine_pool pool)
+{
+    struct quarantine_cache *cache = &thread->quarantine;
+
+    if (pool == QUARANTINE_PYTHON)
+        return likely(pymem_is_in_main(pyframes_holder(thread->python))) ? &lanes_python : NULL;
+    quarantine_check(cache, thread->generation);
+    return &cache->lanes;
+}
+
+/* A block for a new request: the oldest one that is kept back in that lane, if there is one and it was not touched. */
+static _always_inline_ uint8_t *plain_take_kept(struct thread *thread, enum quarantine_pool pool, size_t lane,
+                                                void *const *frame)
+{
+    struct lanes *lanes = plain_lanes(thread, pool);
+
+    if (unlikely(!lanes))
+        return NULL;
+    const struct quarantine_entry entry = lanes_take(lanes, &thread->quarantine, lane);
+    uint8_t *p = (uint8_t *)quarantine_address(entry.place);
+    if (unlikely(!p))
+        return NULL;
+    if (likely(guarded_is_untouched(p, &entry)))
+        return p - PLAIN_GUARDED;
+    guarded_let_go(thread, &entry, frame);
+    return NULL;
+}
+
+static _always_inline_ void plain_fill_entry(struct quarantine_entry *kept, const struct quarantine_entry *entry)
+{
+    kept->size = entry->size; /* field by field: they come from registers */
+    kept->alloc_trace = entry->alloc_trace;
+    kept->free_trace = entry->free_trace;
+    __atomic_store_n(&kept->place, entry->place, __ATOMIC_RELEASE);
+}
+
+static _always_inline_ void plain_make_dead(void *p, uint64_t ref, const struct quarantine_entry *entry)
+{
+    guard_fill(p, GUARD_DEAD, entry->size);
+    block_keep(p, ref, entry->alloc_trace, entry->free_trace);
 }
 
 /* Keeps back a block that has been claimed, if that takes no more than a few stores. */
@@ -38,22 +95,46 @@ static _always_inline_ bool plain_keeps_back(struct thread *thread, void *p, uin
 
     if (unlikely(!kept))
         return false;
-    guard_fill(p, GUARD_DEAD, entry->size);
-    block_keep(p, ref, entry->alloc_trace, entry->free_trace);
-    kept->place = entry->place; /* field by field: they come from registers */
-    kept->size = entry->size;
-    kept->alloc_trace = entry->alloc_trace;
-    kept->free_trace = entry->free_trace;
+    plain_make_dead(p, ref, entry);
+    plain_fill_entry(kept, entry);
     quarantine_added(&thread->quarantine, pool);
     return true;
 }
 
+/* The same in a lane. */
+static _always_inline_ bool plain_keeps_in_lane(struct thread *thread, void *p, uint64_t ref, enum quarantine_pool pool,
+                                                const struct quarantine_entry *entry, void *const *frame)
+{
+    size_t number = plain_lane(pool, entry->size);
+    struct lanes *lanes = number < LANES_COUNT ? plain_lanes(thread, pool) : NULL;
+    struct quarantine_entry *kept =
+        likely(lanes) ? lanes_adds(lanes, &thread->quarantine, number, (const uint8_t *)p - PLAIN_GUARDED) : NULL;
+
+    if (unlikely(!kept))
+        return false;
+    plain_make_dead(p, ref, entry);
+    plain_fill_entry(kept, entry);
+    if (unlikely(lanes_added(lanes, number)))
+        guarded_shrink_lanes(thread, lanes, frame);
+    return true;
+}
+
+/* The size of a block: the guard bytes say it, where that is safe to believe before they are proved. Its record would have to be
+ * waited for. */
+static _always_inline_ uint64_t plain_guarded_size(const void *p, const struct ledger_record *record)
+{
+    uint64_t stated = be64toh(guard_load((const uint8_t *)p - GUARD_SIDE)),
+             in_page = PLAIN_PAGE - ((uintptr_t)p & (PLAIN_PAGE - 1));
+
+    return likely(stated + GUARD_SIDE <= in_page && stated <= in_page) ? stated : record->size;
+}
+
 /* Frees `p` if it was made in this process, its reference but for record, process and bits of the allocator's number is `of`,
- * and nothing is wrong. False: nothing has been done.
+ * and nothing is wrong. `has_lanes`: small blocks come from the interpreter's own heap. False: nothing has been done.
  *
  * Of two threads that free a block of Python's, both of which hold the interpreter's lock, one comes first without further ado. */
 static _always_inline_ bool plain_free_guarded(void *p, uint64_t of, uint64_t allocator_bits, enum quarantine_pool pool,
-                                               void *const *frame)
+                                               bool has_lanes, void *const *frame, plain_take_stack *take_stack)
 {
     struct thread_local_state *state = &thread_local_state;
     const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - PLAIN_GUARDED);
@@ -61,27 +142,34 @@ static _always_inline_ bool plain_free_guarded(void *p, uint64_t of, uint64_t al
 
     if (unlikely(!plain_has_prefix(p, PLAIN_GUARDED) || !thread_raise(BUSY_SHIM)))
         return false;
-    uint32_t generation = *thread_generation, size = (uint32_t)prefix[1];
+    uint32_t generation = *thread_generation;
+    uint64_t ref = prefix[0];
     struct thread *thread = state->self;
-    if (unlikely(!plain_is_own(prefix, p, of, allocator_bits, generation) || size == BLOCK_SIZE_UNKNOWN ||
-                 state->generation != generation || records_is_full(&thread->records)) ||
-        unlikely(!guard_intact(p, size, domain, guarded_serial_limit()))) {
+    if (unlikely(!plain_is_own(prefix, p, of, allocator_bits, generation) || state->generation != generation ||
+                 records_is_full(&thread->records))) {
         state->busy = 0;
         return false;
     }
-    uint64_t ref = prefix[0];
     const struct records_free record = {records_get(block_record(ref)), block_record(ref)};
     __builtin_prefetch(record.record, 1); /* it may be in no cache */
-    uint32_t trace = plain_tally(thread, frame)->trace;
+    uint32_t alloc_trace = (uint32_t)prefix[1];
+    uint64_t size = plain_guarded_size(p, record.record);
+    if (unlikely(!guard_intact(p, size, domain, guarded_serial_limit()))) {
+        state->busy = 0;
+        return false;
+    }
+    uint32_t trace = take_stack(thread, frame)->trace;
     bool holds_lock = pool == QUARANTINE_PYTHON && interpreter_lock_held_after(thread);
     if (unlikely(!holds_lock) && ((pool == QUARANTINE_PYTHON && interpreter_lock_missing()) || !guarded_claim(p))) {
         state->busy = 0;
         return false;
     }
-    const struct quarantine_entry entry = {quarantine_place(p, domain), size, record.record->trace, trace};
+    has_lanes &= pool == QUARANTINE_LIBC || holds_lock;
+    const struct quarantine_entry entry = {quarantine_place(p, domain), size, alloc_trace, trace};
     records_give_known(&thread->records, &record);
     count_subtract(thread->counters, 1, size);
-    if (unlikely(!plain_keeps_back(thread, p, ref, pool, &entry)))
+    if (!(has_lanes && plain_keeps_in_lane(thread, p, ref, pool, &entry, frame)) &&
+        unlikely(!plain_keeps_back(thread, p, ref, pool, &entry)))
         guarded_keep_back(thread, p, ref, &entry, true, frame);
     thread_leave();
     return true;

@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "compiler.h"
+#include "large_pages.h"
 #include "ledger.h"
 #include "lock.h"
 #include "thread.h"
@@ -23,6 +24,7 @@ struct page {
 void (*pyarenas_watcher)(uintptr_t start, size_t size);
 
 static struct py_arena_allocator saved[ALLOCATORS_MAX];
+static bool is_on_large_pages[ALLOCATORS_MAX];
 static unsigned saved_count;
 static struct page *pages;
 static struct lock lock;
@@ -96,10 +98,23 @@ static void keep_arena(uintptr_t start, size_t size, bool in_ledger)
         write_entry(arena);
 }
 
+/* The interpreter's own allocator of arenas maps them, and unmaps them one by one. */
+static void *allocate(const struct py_arena_allocator *allocator, size_t size)
+{
+    void *memory = NULL;
+
+    if (is_on_large_pages[allocator - saved] && large_pages_serve(size)) {
+        lock_take(&lock);
+        memory = large_pages_map(size);
+        lock_give(&lock);
+    }
+    return memory ? memory : allocator->alloc(allocator->context, size);
+}
+
 static void *arena_allocated(void *context, size_t size)
 {
     const struct py_arena_allocator *allocator = context;
-    void *memory = allocator->alloc(allocator->context, size);
+    void *memory = allocate(allocator, size);
     int error = errno;
     bool leave, inside;
 
@@ -139,7 +154,7 @@ static void arena_freed(void *context, void *memory, size_t size)
 }
 
 /* The place where `found` is kept, NULL when there is no room. */
-static struct py_arena_allocator *keep(const struct py_arena_allocator *found)
+static struct py_arena_allocator *keep(const struct py_arena_allocator *found, bool large_pages)
 {
     for (unsigned i = 0; i < saved_count; i++)
         if (memcmp(&saved[i], found, sizeof(*found)) == 0)
@@ -147,10 +162,11 @@ static struct py_arena_allocator *keep(const struct py_arena_allocator *found)
     if (saved_count == ALLOCATORS_MAX)
         return NULL;
     saved[saved_count] = *found;
+    is_on_large_pages[saved_count] = large_pages;
     return &saved[saved_count++];
 }
 
-void pyarenas_hook(const struct pyapi *api)
+void pyarenas_hook(const struct pyapi *api, uintptr_t own_code, size_t own_size)
 {
     struct py_arena_allocator found = {0};
 
@@ -159,7 +175,8 @@ void pyarenas_hook(const struct pyapi *api)
     api->get_arena_allocator(&found);
     if (found.alloc == arena_allocated || !found.alloc)
         return;
-    struct py_arena_allocator ours = {keep(&found), arena_allocated, arena_freed};
+    bool own = (uintptr_t)found.alloc - own_code < own_size;
+    struct py_arena_allocator ours = {keep(&found, own), arena_allocated, arena_freed};
     if (ours.context)
         api->set_arena_allocator(&ours);
 }
@@ -180,6 +197,18 @@ size_t pyarenas_list(struct pyarena *arenas, size_t room)
     }
     lock_give(&lock);
     return count;
+}
+
+bool pyarenas_owns(uintptr_t address)
+{
+    bool owns = false;
+
+    lock_take(&lock);
+    for (const struct page *page = pages; page && !owns; page = page->next)
+        for (unsigned i = 0; i < PAGE_ARENAS && !owns; i++)
+            owns = address - page->arenas[i].start < page->arenas[i].size;
+    lock_give(&lock);
+    return owns;
 }
 
 void pyarenas_fork_child(void)

@@ -99,6 +99,9 @@ static const struct pycompat_common pycompat_common[] = {
 /* Bytes of a frame since 3.11 that every frame has. */
 #define PYCOMPAT_FRAME_SIZE 80
 
+/* The interpreter of a thread state, since 3.12: PyThreadState.interp. */
+#define PYCOMPAT_THREAD_INTERPRETER 16
+
 #define PYCOMPAT_OB_TYPE 8
 #define PYCOMPAT_OB_SIZE 16
 #define PYCOMPAT_TP_DEALLOC 48

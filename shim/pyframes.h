@@ -17,7 +17,8 @@ struct pyapi; /* pyapi.h */
 /* What one thread keeps between captures, and what is told of it without a call. */
 struct pyframes_thread;
 struct pyframes_head {
-    bool held; /* at the last capture the calling thread held an interpreter's thread state */
+    bool held;        /* at the last capture the calling thread held an interpreter's thread state .. */
+    uintptr_t holder; /* .. namely this one */
 };
 
 /* Prepares for the interpreter in `api`. Returns 0, or -ENOTSUP (LACK_PYTHON_UNKNOWN or LACK_FREE_THREADED is noted):
@@ -37,6 +38,12 @@ extern _hidden_ struct python_stack (*pyframes_capture)(struct pyframes_thread *
 static inline bool pyframes_held(const struct pyframes_thread *thread)
 {
     return ((const struct pyframes_head *)thread)->held;
+}
+
+/* The thread state that pyframes_held is about. */
+static inline uintptr_t pyframes_holder(const struct pyframes_thread *thread)
+{
+    return ((const struct pyframes_head *)thread)->holder;
 }
 
 /* True when the calling thread holds an interpreter's thread state (with it, in builds that have one, the GIL). */

@@ -13,6 +13,7 @@
 #include "pycompat.h"
 #include "pyframes.h"
 #include "pymem_sampled.h"
+#include "pysame.h"
 #include "quarantine.h"
 #include "real.h"
 #include "side_table.h"
@@ -29,6 +30,7 @@ bool pymem_present;
 _hot_data_ bool pymem_captures;
 bool pymem_checks_lock;
 bool pymem_many_heaps;
+uintptr_t pymem_main;
 uintptr_t pymem_code_start;
 size_t pymem_code_size;
 
@@ -171,7 +173,10 @@ const struct python_origin *pymem_libc_origin(enum block_domain domain)
 /* Since 3.12 subinterpreters may have heaps of their own. */
 bool pymem_looks_at_interpreter(void)
 {
-    return current_interpreter && current_interpreter() == main_interpreter();
+    if (!current_interpreter || current_interpreter() != main_interpreter())
+        return false;
+    pymem_main = (uintptr_t)main_interpreter();
+    return true;
 }
 
 /* ---- installation ---- */
@@ -180,7 +185,8 @@ static bool is_hook(const struct py_allocator *allocator)
 {
     return allocator->malloc == pymem_raw_malloc || allocator->malloc == capture_python_hook_malloc ||
            allocator->malloc == capture_python_hook_malloc_wide || allocator->malloc == capture_guarded_hook_malloc ||
-           pymem_sampled_is_hook(allocator) || allocator->malloc == aside_malloc;
+           allocator->malloc == capture_guarded_hook_malloc_wide || pymem_sampled_is_hook(allocator) ||
+           allocator->malloc == aside_malloc;
 }
 
 static bool same_allocators(const struct pymem_generation *a, const struct pymem_generation *b)
@@ -245,13 +251,13 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
         return (struct py_allocator){origin, pymem_raw_malloc, pymem_raw_calloc, pymem_raw_realloc, pymem_raw_free};
     if (is_debug(&generation->saved[domain], domain))
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
+    if (guard_active && pysame_wide)
+        return (struct py_allocator){origin, capture_guarded_hook_malloc_wide, python_calloc, python_realloc,
+                                     capture_guarded_hook_free_wide};
     if (guard_active)
         return (struct py_allocator){origin, capture_guarded_hook_malloc, python_calloc, python_realloc,
                                      capture_guarded_hook_free};
-    if (capture_python_is_wide())
-        return (struct py_allocator){origin, capture_python_hook_malloc_wide, python_calloc,
-                                     capture_python_hook_realloc_wide, capture_python_hook_free};
-    return (struct py_allocator){origin, capture_python_hook_malloc, python_calloc, python_realloc,
+    return (struct py_allocator){origin, capture_python_choose_malloc(), python_calloc, python_realloc,
                                  capture_python_hook_free};
 }
 
@@ -280,7 +286,7 @@ static void install(void)
         if (!hooked[domain])
             api.set_allocator(domain, &ours);
     }
-    pyarenas_hook(&api);
+    pyarenas_hook(&api, pymem_code_start, guard_active ? pymem_code_size : 0);
     if (guard_active) {
         quarantine_forget_python(0, UINTPTR_MAX); /* the interpreter may have begun anew, with another heap */
         pyarenas_watcher = arena_goes;

@@ -10,6 +10,7 @@
 #include "compiler.h"
 #include "ledger_format.h"
 #include "pyapi.h"
+#include "pycompat.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,6 +46,16 @@ bool pymem_looks_at_interpreter(void);
 static inline bool pymem_in_main_interpreter(void)
 {
     return !pymem_many_heaps || pymem_looks_at_interpreter();
+}
+
+/* The main interpreter, once it was met. */
+extern _hidden_ uintptr_t pymem_main;
+
+/* pymem_in_main_interpreter for a thread that holds this thread state: most often without a call. */
+static _always_inline_ bool pymem_is_in_main(uintptr_t holder)
+{
+    return likely(!pymem_many_heaps) || likely(pycompat_load(holder, PYCOMPAT_THREAD_INTERPRETER) == pymem_main) ||
+           pymem_looks_at_interpreter();
 }
 
 /* An origin whose blocks come from libc, for requests that Python's allocators must not see. */

@@ -51,7 +51,7 @@ static _noinline_ uintptr_t find_state(const struct pycompat *compat, struct pyf
 
     thread->head.held = holder != 0;
     if (likely(holder))
-        thread->attached = holder;
+        thread->attached = thread->head.holder = holder;
     return likely(holder) ? holder : detached_state(compat, thread);
 }
 

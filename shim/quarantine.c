@@ -4,8 +4,11 @@
 #include "arena.h"
 #include "block.h"
 #include "compiler.h"
+#include "lanes.h"
 #include "lock.h"
 #include "pymem.h"
+
+#include <string.h>
 
 #define BATCH_BYTES (32u << 10)
 /* So many parts of a big share leave in one go: what does so is quicker done at once than now and then. */
@@ -26,6 +29,7 @@ static struct queue {
 } queues[QUARANTINE_POOL_COUNT];
 
 static uint64_t limit;
+static uint32_t sharers; /* threads that have lanes of libc's */
 uint64_t quarantine_batch_bytes;
 uintptr_t quarantine_pool_size = 4096;
 static struct lock unused_lock;
@@ -36,6 +40,7 @@ void quarantine_init(uint64_t bytes)
 {
     limit = bytes;
     quarantine_batch_bytes = MIN(BATCH_BYTES, bytes / 2 / BIG_SHARE); /* whether there is an interpreter or not */
+    lanes_reset(&lanes_python, bytes / 8);
 }
 
 /* With an interpreter, its blocks and the others have half each. */
@@ -59,7 +64,7 @@ static void drop_batches(struct quarantine_batch *first, struct quarantine_batch
     lock_give(&unused_lock);
 }
 
-static void drop_batch(struct quarantine_cache *cache, struct quarantine_batch *batch)
+void quarantine_drop_batch(struct quarantine_cache *cache, struct quarantine_batch *batch)
 {
     if (!batch)
         return;
@@ -82,8 +87,26 @@ static struct quarantine_batch *make_batch(void)
     return batch;
 }
 
-static struct quarantine_batch *new_batch(struct quarantine_cache *cache)
+/* What lanes of one more thread may hold. */
+static uint64_t lanes_limit(void)
 {
+    return pool_limit() / 4 / __atomic_add_fetch(&sharers, 1, __ATOMIC_RELAXED);
+}
+
+/* In a forked child: its parent's blocks are not kept back any more. */
+_cold_ void quarantine_renew(struct quarantine_cache *cache, uint32_t generation)
+{
+    for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++) {
+        quarantine_drop_batch(cache, cache->open[pool]);
+        cache->open[pool] = NULL;
+    }
+    lanes_reset(&cache->lanes, lanes_limit());
+    cache->generation = generation;
+}
+
+struct quarantine_batch *quarantine_new_batch(struct quarantine_cache *cache, uint32_t generation)
+{
+    quarantine_check(cache, generation);
     struct quarantine_batch *batch = cache->spare;
 
     if (batch) {
@@ -100,25 +123,9 @@ static struct quarantine_batch *new_batch(struct quarantine_cache *cache)
     if (batch) {
         batch->next = NULL;
         batch->bytes = batch->count = 0;
-        batch->generation = cache->generation;
+        batch->generation = generation;
     }
     return batch;
-}
-
-/* In a forked child: its parent's blocks are not kept back any more. */
-_cold_ static void renew_cache(struct quarantine_cache *cache, uint32_t generation)
-{
-    for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++) {
-        drop_batch(cache, cache->open[pool]);
-        cache->open[pool] = NULL;
-    }
-    cache->generation = generation;
-}
-
-static inline void check_cache(struct quarantine_cache *cache, uint32_t generation)
-{
-    if (unlikely(cache->generation != generation))
-        renew_cache(cache, generation);
 }
 
 /* ---- in ---- */
@@ -149,9 +156,9 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
     uint64_t big = pool_limit() / BIG_SHARE;
     bool alone = cost(entry) > big;
 
-    check_cache(cache, generation);
+    quarantine_check(cache, generation);
     struct quarantine_batch *batch = alone ? NULL : cache->open[pool];
-    if (!batch && !(batch = new_batch(cache)))
+    if (!batch && !(batch = quarantine_new_batch(cache, generation)))
         return false;
     batch->entries[batch->count] = *entry;
     __atomic_store_n(&batch->count, batch->count + 1, __ATOMIC_RELEASE);
@@ -166,14 +173,16 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
 
 /* ---- out ---- */
 
-/* The newest big block may stay alone even when it is too big for the big ones' share. */
-static bool is_too_much(const struct list *list, enum bulk bulk, bool going)
+/* Big blocks have a quarter of it, and the lanes another. The newest big block may stay alone even when it
+ * is too big for that. */
+static bool is_too_much(const struct queue *queue, enum bulk bulk, bool going)
 {
+    const struct list *list = &queue->lists[bulk];
     uint64_t share = pool_limit() / 4;
 
     if (bulk == BIG)
         return list->bytes > share && (list->first != list->last || !share);
-    return list->bytes > share * 3 - (going ? share / TOGETHER : 0);
+    return list->bytes > share * 2 - (going ? share / TOGETHER : 0);
 }
 
 /* For the one who takes it next. */
@@ -200,11 +209,11 @@ static struct quarantine_batch *take_batch(struct queue *queue, bool going)
 {
     struct quarantine_batch *batch = NULL;
 
-    if (likely(!is_too_much(&queue->lists[SMALL], SMALL, going) && !is_too_much(&queue->lists[BIG], BIG, going)))
+    if (likely(!is_too_much(queue, SMALL, going) && !is_too_much(queue, BIG, going)))
         return NULL;
     lock_take(&queue->lock);
     for (int i = BIG; !batch && i >= SMALL; i--)
-        if (is_too_much(&queue->lists[i], (enum bulk)i, going))
+        if (is_too_much(queue, (enum bulk)i, going))
             batch = take_first(&queue->lists[i]);
     lock_give(&queue->lock);
     return batch;
@@ -219,31 +228,44 @@ void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool
         for (uint32_t i = 0; i < QUARANTINE_AHEAD; i++)
             quarantine_fetch(batch, i);
         let_go(batch, argument);
-        drop_batch(cache, batch);
+        quarantine_drop_batch(cache, batch);
     }
 }
 
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
 {
-    check_cache(cache, generation);
+    quarantine_check(cache, generation);
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++) {
         if (cache->open[pool])
             hand_over((enum quarantine_pool)pool, SMALL, cache->open[pool]);
         cache->open[pool] = NULL;
     }
+    for (struct quarantine_batch *batch = lanes_empty(&cache->lanes), *next; batch; batch = next) {
+        next = batch->next;
+        batch->next = NULL;
+        hand_over(QUARANTINE_LIBC, SMALL, batch);
+    }
+    __atomic_sub_fetch(&sharers, 1, __ATOMIC_RELAXED);
     if (cache->spare)
         drop_batches(cache->spare, cache->spare);
     *cache = (struct quarantine_cache){0};
 }
 
-bool quarantine_left(struct quarantine_cache *cache)
+void quarantine_left(struct quarantine_cache *cache)
 {
-    bool changing = lock_is_own(&unused_lock);
-
+    if (lock_is_own(&unused_lock)) {
+        unused = NULL;
+        lock_give(&unused_lock);
+    }
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
-        changing |= lock_is_own(&queues[pool].lock);
+        if (lock_is_own(&queues[pool].lock)) {
+            memset(queues[pool].lists, 0, sizeof(queues[pool].lists));
+            lock_give(&queues[pool].lock);
+        }
+    lanes_left();
+    if (cache->generation)
+        __atomic_sub_fetch(&sharers, 1, __ATOMIC_RELAXED);
     *cache = (struct quarantine_cache){0};
-    return !changing;
 }
 
 void quarantine_forget_python(uintptr_t start, uintptr_t end)
@@ -277,4 +299,6 @@ void quarantine_fork_child(void)
     unused = NULL;
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
         queues[pool] = (struct queue){0};
+    lanes_fork_child();
+    sharers = 0;
 }

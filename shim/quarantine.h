@@ -7,70 +7,30 @@
 #ifndef SHIM_QUARANTINE_H
 #define SHIM_QUARANTINE_H
 
-#include "block.h"
 #include "compiler.h"
-#include "ledger_format.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "lanes.h"
+#include "quarantine_batch.h"
 
 enum quarantine_pool { QUARANTINE_LIBC, QUARANTINE_PYTHON, QUARANTINE_POOL_COUNT };
-
-#define QUARANTINE_BATCH 64u
-#define QUARANTINE_AHEAD 8u /* blocks that are fetched before it is their turn */
-#define QUARANTINE_COST 72u /* bytes around a block and of its entry */
-
-/* What is known of a freed block, apart from the block: it has no record any more. */
-struct quarantine_entry {
-    uint64_t place; /* address, domain, flags; 0 = it has left */
-    uint64_t size;
-    uint32_t alloc_trace, free_trace;
-};
-
-#define QUARANTINE_DOMAIN_SHIFT 56
-#define QUARANTINE_SIDES_NOTED (1ULL << 62) /* damage of its guard bytes has been noted */
-#define QUARANTINE_DEAD_NOTED (1ULL << 63)  /* a use after it was freed has been noted */
-
-static inline uint64_t quarantine_place(const void *p, enum block_domain domain)
-{
-    return (uintptr_t)p | (uint64_t)domain << QUARANTINE_DOMAIN_SHIFT;
-}
-
-static inline uintptr_t quarantine_address(uint64_t place)
-{
-    return (uintptr_t)(place & ((1ULL << 48) - 1));
-}
-
-static inline enum block_domain quarantine_domain(uint64_t place)
-{
-    return (enum block_domain)(place >> QUARANTINE_DOMAIN_SHIFT & 15);
-}
-
-static inline bool quarantine_is_python(uint64_t place)
-{
-    enum block_domain domain = quarantine_domain(place);
-
-    return domain == DOMAIN_MEM || domain == DOMAIN_OBJ;
-}
-
-struct quarantine_batch {
-    struct quarantine_batch *next;
-    struct quarantine_batch *next_all;
-    uint64_t bytes;
-    uint32_t generation; /* of the ledger, when it was begun */
-    uint32_t count;
-    struct quarantine_entry entries[QUARANTINE_BATCH];
-};
 
 /* What one thread has not handed over yet. */
 struct quarantine_cache {
     struct quarantine_batch *open[QUARANTINE_POOL_COUNT];
     struct quarantine_batch *spare;
     uint32_t generation; /* ledger generation for which they are valid */
+    struct lanes lanes;  /* of libc's heap */
 };
 
-/* Bytes that all queues together may hold. */
+/* Makes a cache valid for a ledger generation. */
+void quarantine_renew(struct quarantine_cache *cache, uint32_t generation);
+
+static _always_inline_ void quarantine_check(struct quarantine_cache *cache, uint32_t generation)
+{
+    if (unlikely(cache->generation != generation))
+        quarantine_renew(cache, generation);
+}
+
+/* Bytes that all of it together may hold. */
 void quarantine_init(uint64_t bytes);
 
 /* Size of the interpreter's pools of blocks (a power of two), at whose start is what every free of a block changes. Aligned as they
@@ -121,7 +81,6 @@ void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
                        void (*let_go)(struct quarantine_batch *batch, void *argument), void *argument);
 
-#define QUARANTINE_LINE 64u       /* of the cache */
 #define QUARANTINE_LINES_AHEAD 6u /* of a block: what comes behind them is fetched in turn */
 #define QUARANTINE_CHUNK_HEADER 16u
 
@@ -154,9 +113,9 @@ static _always_inline_ struct quarantine_entry quarantine_leaves(struct quaranti
     return entry;
 }
 
-/* What the calling thread was doing with `cache` will not be ended (jumps.c): the cache begins anew. False: queues were being
- * changed, and must not be used by this thread any more. */
-bool quarantine_left(struct quarantine_cache *cache);
+/* What the calling thread was doing with `cache` will not be ended (jumps.c): the cache begins anew, and so does a queue that was being
+ * changed. Blocks in there stay where they are. */
+void quarantine_left(struct quarantine_cache *cache);
 
 /* Hands everything over; for a thread that ends. */
 void quarantine_flush(struct quarantine_cache *cache, uint32_t generation);

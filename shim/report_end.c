@@ -31,8 +31,6 @@ static const struct lack_text lack_texts[] = {
      "possibly lost"},
     {LACK_MARKS, "no memory was left to count all blocks at each mark: some growth may be missing"},
     {LACK_COLLECTION, "garbage was not collected before this snapshot: the main thread ran no Python code in time"},
-    {LACK_LEFT,
-     "a signal handler jumped out of an allocation: what its thread allocated and freed from then on is not recorded"},
     {LACK_SCAN_PART, "some memory could not be scanned: blocks may seem lost that are not"},
 };
 

@@ -40,7 +40,7 @@ static void *resize(void *p, uint64_t ref, size_t size, void *const *frame)
     } else {
         if (base)
             correct_record(ref, moved, size);
-        event_mark(moved, ref, base ? size : BLOCK_SIZE_UNKNOWN);
+        event_mark(moved, ref, base ? block_lower(size) : BLOCK_SIZE_UNKNOWN);
     }
     if (thread)
         thread_leave();

@@ -177,10 +177,8 @@ _cold_ void thread_left_by_jump(void)
 {
     struct thread_local_state *state = &thread_local_state;
 
-    if (guard_active && state->self && !quarantine_left(&state->self->quarantine)) {
-        ledger_lacks(LACK_LEFT);
-        return;
-    }
+    if (guard_active && state->self)
+        quarantine_left(&state->self->quarantine);
     state->origin = NULL;
     state->judged = false;
     state->busy = 0;

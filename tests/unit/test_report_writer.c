@@ -336,7 +336,7 @@ Test(report_writer, every_lack_has_a_sentence)
 {
     struct report report;
 
-    for (uint32_t lack = 1; lack <= LACK_LEFT; lack <<= 1) {
+    for (uint32_t lack = 1; lack <= LACK_COLLECTION; lack <<= 1) {
         fake_header(&fake)->lacks = lack;
         report_of_fake(&report);
         cr_expect_eq(json_array_size(json_object_get(line_with(&report, "ended", 0), "lacks")), 1, "lack %#x", lack);

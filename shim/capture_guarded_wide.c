@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hooks for CPython 3.11's MEM and OBJ domains with guard bytes, in the plain case, on processors with AVX2: all of the capture is in
+ * line. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#pragma GCC target("avx2")
+#endif
+
+#include "capture.h"
+
+#include "plain_guarded_python.h"
+#include "plain_wide.h"
+
+static _noinline_ struct ledger_tally *take_otherwise(struct thread *thread, void *const *frame)
+{
+    return plain_tally(thread, frame);
+}
+
+static _always_inline_ struct ledger_tally *take_stack(struct thread *thread, void *const *frame)
+{
+    return likely(pymem_captures && pysame_wide && thread->python) ? plain_tally_wide(thread, frame)
+                                                                   : take_otherwise(thread, frame);
+}
+
+void *capture_guarded_hook_malloc_wide(void *context, size_t size)
+{
+    return plain_guarded_malloc(context, size, UNWIND_HERE, take_stack);
+}
+
+void capture_guarded_hook_free_wide(void *context, void *p)
+{
+    plain_guarded_free(context, p, UNWIND_HERE, take_stack);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hook for new blocks of CPython's MEM and OBJ domains with guard bytes, in the plain case. For the capture files only, which take the
+ * stack in the ways that they know. */
+#ifndef SHIM_PLAIN_GUARDED_PYTHON_H
+#define SHIM_PLAIN_GUARDED_PYTHON_H
+
+#include "plain_guarded.h"
+
+/* In the first word of a block that pymalloc gives is still the address of the one that it gives next, which left the quarantine
+ * some time ago and is in no cache any more. Where that is not so, the address of nothing is fetched, which does no harm. */
+static _always_inline_ void plain_fetch_next(void *const *base)
+{
+    if (unlikely(!base))
+        return;
+    __builtin_prefetch(*base, 1);
+    __builtin_prefetch((const uint8_t *)*base + QUARANTINE_LINE, 1);
+}
+
+static _always_inline_ void *plain_ask(const struct py_allocator *allocator, size_t size)
+{
+    thread_local_state.busy = BUSY_NESTED;
+    void *base = allocator->malloc(allocator->context, size + PLAIN_GUARDED + GUARD_SIDE);
+    plain_fetch_next(base);
+    return base;
+}
+
+static _always_inline_ void *plain_guarded_malloc(const struct python_origin *origin, size_t size, void *const *frame,
+                                                  plain_take_stack *take_stack)
+{
+    struct thread *thread = event_guards && size - 1 < PLAIN_SIZE_MAX ? plain_enter(BUSY_SHIM) : NULL;
+
+    if (unlikely(!thread))
+        return capture_python_malloc(origin, size, frame);
+    struct ledger_tally *tally = take_stack(thread, frame);
+    bool holds_lock = interpreter_lock_held_after(thread);
+    if (unlikely(!holds_lock) && interpreter_lock_missing()) {
+        thread_leave();
+        return capture_python_malloc(origin, size, frame);
+    }
+    size_t lane = plain_lane(QUARANTINE_PYTHON, size);
+    uint8_t *base = NULL;
+    if (lane < LANES_COUNT && likely(origin->direct && holds_lock))
+        base = plain_take_kept(thread, QUARANTINE_PYTHON, lane, frame);
+    if (unlikely(!base))
+        base = plain_ask(origin->allocator, size);
+    return plain_finish_guarded(thread, base, size, origin->ref, tally);
+}
+
+static _always_inline_ void plain_guarded_free(const struct python_origin *origin, void *p, void *const *frame,
+                                               plain_take_stack *take_stack)
+{
+    if (unlikely(!event_guards ||
+                 !plain_free_guarded(p, origin->ref, 0, QUARANTINE_PYTHON, origin->direct, frame, take_stack)))
+        capture_python_free(origin, p, frame);
+}
+
+#endif
