@@ -10,6 +10,11 @@ void *capture_guarded_python_malloc(const struct python_origin *origin, size_t s
     return plain_guarded_malloc(origin, size, frame, plain_tally);
 }
 
+bool capture_guarded_python_free(const struct python_origin *origin, void *p, void *const *frame)
+{
+    return plain_free_guarded(p, origin->ref, 0, QUARANTINE_PYTHON, origin->direct, frame, plain_tally);
+}
+
 void *capture_guarded_hook_malloc(void *context, size_t size)
 {
     return plain_guarded_malloc(context, size, UNWIND_HERE, plain_tally);

@@ -378,6 +378,18 @@ static bool stays(uint64_t ref, uint64_t old_size, size_t size)
            (size == old_size || (size > old_size && old_size >= MOVE_MAX));
 }
 
+/* A mismatch has been noted: from here on the block is freed as it was made, and most often by the short way. */
+static void free_old(const struct python_origin *origin, void *p, uint64_t ref, const struct release *release)
+{
+    struct release old = *release;
+
+    if (event_guards && origin && capture_guarded_python_free(origin, p, release->frame))
+        return;
+    old.by = block_domain_of(ref);
+    old.size = SIZE_MAX;
+    guarded_free(p, ref, &old);
+}
+
 void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref, size_t size,
                       const struct release *release)
 {
@@ -391,10 +403,7 @@ void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref,
     if (!moved)
         return NULL;
     memcpy(moved, p, MIN(old_size, size));
-    struct release old = *release;
-    old.by = domain; /* a mismatch has been noted */
-    old.size = SIZE_MAX;
-    guarded_free(p, ref, &old);
+    free_old(origin, p, ref, release);
     return moved;
 }
 
