@@ -87,7 +87,8 @@ static struct quarantine_batch *make_batch(void)
     return batch;
 }
 
-/* What lanes of one more thread may hold. */
+/* What lanes of one more thread may hold: the n-th thread gets an n-th, so that all of them together hold little more than one would
+ * alone, and none has nothing. */
 static uint64_t lanes_limit(void)
 {
     return pool_limit() / 4 / __atomic_add_fetch(&sharers, 1, __ATOMIC_RELAXED);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Freed blocks that are kept back, so that a use of them can be found: queues of batches. Each thread fills a batch of its own
- * with what it frees; when a queue holds too much, whoever notices lets the oldest batches go, whose memory it can fetch into the cache before. A block that Python's allocators
+ * Freed blocks that are kept back, so that a use of them can be found. Small ones serve new requests after a while (lanes.h). For the
+ * others there are queues of batches: each thread fills a batch of its own with what it frees; when a queue holds too much,
+ * whoever notices lets the oldest batches go, whose memory it can fetch into the cache before. A block that Python's allocators
  * made may be given back only by a thread that holds the interpreter's lock, so these have queues of their own; and big blocks
  * have, so that one of them does not push out thousands of small ones. Inside the guard of thread.h. */
 #ifndef SHIM_QUARANTINE_H
