@@ -383,6 +383,8 @@ static void python_errors(const char *python)
         python_case(python, LIST("clean", domains[i]), "guard=1", NULL, NULL);
         python_case(python, LIST("overflow", domains[i]), "guard=1", "overflow", "1 byte at offset 24 ");
         python_case(python, LIST("late_write", domains[i]), "guard=1", "use-after-free", "1 byte at offset 3 ");
+        python_case(python, LIST("late_write_served", domains[i]), "guard=1:quarantine=64k", "use-after-free",
+                    "1 byte at offset 3 ");
         python_case(python, LIST("twice", domains[i]), "guard=1", "double-free", "freed before");
         python_case(python, LIST("late_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
         python_case(python, LIST("kept_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
@@ -391,6 +393,7 @@ static void python_errors(const char *python)
     python_case(python, LIST("unlocked", "obj"), "guard=1", "gil-not-held", "PyObject_Malloc is called");
     python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);
     python_case(python, LIST("in_subinterpreter"), "guard=1", NULL, NULL);
+    python_case(python, LIST("in_subinterpreter"), "guard=1:quarantine=64k", NULL, NULL);
 }
 
 Test(guard, every_error_of_pythons_domains_is_found, .timeout = LONG)

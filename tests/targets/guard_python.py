@@ -41,6 +41,15 @@ def late_write(domain):
     ctypes.memset(block + 3, 0x78, 1)
 
 
+def late_write_served(domain):
+    """What was written over is found when a new request gets the block."""
+    block = make(domain)
+    free(domain, block)
+    ctypes.memset(block + 3, 0x78, 1)
+    for _ in range(5000):
+        free(domain, make(domain))
+
+
 def late_prefix(domain):
     block = make(domain)
     free(domain, block)
