@@ -20,6 +20,11 @@ void *capture_guarded_hook_malloc(void *context, size_t size)
     return plain_guarded_malloc(context, size, UNWIND_HERE, plain_tally);
 }
 
+void *capture_guarded_hook_calloc(void *context, size_t count, size_t size)
+{
+    return plain_guarded_calloc(context, count, size, UNWIND_HERE, plain_tally);
+}
+
 void capture_guarded_hook_free(void *context, void *p)
 {
     plain_guarded_free(context, p, UNWIND_HERE, plain_tally);
@@ -35,7 +40,7 @@ void *capture_guarded_malloc(struct thread *thread, size_t size, uint64_t ref, v
         thread_local_state.busy = BUSY_NESTED;
         base = real.malloc(size + PLAIN_GUARDED + GUARD_SIDE);
     }
-    return plain_finish_guarded(thread, base, size, ref, tally);
+    return plain_finish_guarded(thread, base, size, ref, tally, false);
 }
 
 bool capture_guarded_free(void *p, void *const *frame)

@@ -15,9 +15,9 @@
 /* plain_tally, or what does the same. */
 typedef struct ledger_tally *plain_take_stack(struct thread *thread, void *const *frame);
 
-/* plain_finish. */
+/* plain_finish. `zeroed`: for calloc. */
 static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
-                                                  struct ledger_tally *tally)
+                                                  struct ledger_tally *tally, bool zeroed)
 {
     if (unlikely(!base)) {
         thread_leave();
@@ -25,7 +25,10 @@ static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t
     }
     uint8_t *p = base + PLAIN_GUARDED;
     thread_local_state.busy = BUSY_SHIM;
-    guard_fill(p, GUARD_CLEAN, size);
+    if (zeroed)
+        memset(p, 0, size);
+    else
+        guard_fill(p, GUARD_CLEAN, size);
     event_dress(thread, p, size, block_domain_of(ref));
     const struct records_free record = records_take_both(&thread->records);
     plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record, tally->trace);

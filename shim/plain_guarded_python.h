@@ -25,18 +25,24 @@ static _always_inline_ void *plain_ask(const struct py_allocator *allocator, siz
     return base;
 }
 
-static _always_inline_ void *plain_guarded_malloc(const struct python_origin *origin, size_t size, void *const *frame,
-                                                  plain_take_stack *take_stack)
+static _always_inline_ void *plain_guarded_otherwise(const struct python_origin *origin, size_t size,
+                                                     void *const *frame, bool zeroed)
+{
+    return zeroed ? capture_python_calloc(origin, 1, size, frame) : capture_python_malloc(origin, size, frame);
+}
+
+static _always_inline_ void *plain_guarded_new(const struct python_origin *origin, size_t size, void *const *frame,
+                                               plain_take_stack *take_stack, bool zeroed)
 {
     struct thread *thread = event_guards && size - 1 < PLAIN_SIZE_MAX ? plain_enter(BUSY_SHIM) : NULL;
 
     if (unlikely(!thread))
-        return capture_python_malloc(origin, size, frame);
+        return plain_guarded_otherwise(origin, size, frame, zeroed);
     struct ledger_tally *tally = take_stack(thread, frame);
     bool holds_lock = interpreter_lock_held_after(thread);
     if (unlikely(!holds_lock) && interpreter_lock_missing()) {
         thread_leave();
-        return capture_python_malloc(origin, size, frame);
+        return plain_guarded_otherwise(origin, size, frame, zeroed);
     }
     size_t lane = plain_lane(QUARANTINE_PYTHON, size);
     uint8_t *base = NULL;
@@ -44,7 +50,24 @@ static _always_inline_ void *plain_guarded_malloc(const struct python_origin *or
         base = plain_take_kept(thread, QUARANTINE_PYTHON, lane, frame);
     if (unlikely(!base))
         base = plain_ask(origin->allocator, size);
-    return plain_finish_guarded(thread, base, size, origin->ref, tally);
+    return plain_finish_guarded(thread, base, size, origin->ref, tally, zeroed);
+}
+
+static _always_inline_ void *plain_guarded_malloc(const struct python_origin *origin, size_t size, void *const *frame,
+                                                  plain_take_stack *take_stack)
+{
+    return plain_guarded_new(origin, size, frame, take_stack, false);
+}
+
+/* What is too large for a lane is better zeroed by its heap. */
+static _always_inline_ void *plain_guarded_calloc(const struct python_origin *origin, size_t count, size_t size,
+                                                  void *const *frame, plain_take_stack *take_stack)
+{
+    size_t bytes;
+
+    if (unlikely(__builtin_mul_overflow(count, size, &bytes) || bytes >= LANES_BYTES_MAX))
+        return capture_python_calloc(origin, count, size, frame);
+    return plain_guarded_new(origin, bytes, frame, take_stack, true);
 }
 
 static _always_inline_ void plain_guarded_free(const struct python_origin *origin, void *p, void *const *frame,
