@@ -16,16 +16,19 @@ struct lanes lanes_python;
 /* The thread that is changing batches of lanes_python: after a jump out of there nothing is known of them. */
 static uintptr_t changing;
 
-static void begin_change(void)
+/* A set of a thread's own is lost with the thread's cache (quarantine_left). */
+static void begin_change(const struct lanes *lanes)
 {
-    __atomic_store_n(&changing, machine_thread_self(), __ATOMIC_RELAXED);
+    if (lanes == &lanes_python)
+        __atomic_store_n(&changing, machine_thread_self(), __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-static void end_change(void)
+static void end_change(const struct lanes *lanes)
 {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    __atomic_store_n(&changing, 0, __ATOMIC_RELAXED);
+    if (lanes == &lanes_python)
+        __atomic_store_n(&changing, 0, __ATOMIC_RELAXED);
 }
 
 void lanes_reset(struct lanes *lanes, uint64_t limit)
@@ -78,11 +81,11 @@ struct quarantine_entry *lanes_begin_batch(struct lanes *lanes, struct quarantin
     memset(batch->entries, 0, sizeof(batch->entries));
     __atomic_store_n(&batch->count, batch_room(lanes, number), __ATOMIC_RELEASE);
     batch->bytes = (uint64_t)batch->count * block_bytes(number);
-    begin_change();
+    begin_change(lanes);
     lane->filling = batch;
     lane->free = batch->entries;
     lane->full = batch->entries + batch->count;
-    end_change();
+    end_change(lanes);
     return lane->free;
 }
 
@@ -119,7 +122,7 @@ void lanes_end_batch(struct lanes *lanes, size_t number)
     struct lane *lane = &lanes->lanes[number];
     struct quarantine_batch *batch = lane->filling;
 
-    begin_change();
+    begin_change(lanes);
     batch->traffic = lanes->traffic;
     lanes->held += batch->bytes;
     if (lane->first)
@@ -129,7 +132,7 @@ void lanes_end_batch(struct lanes *lanes, size_t number)
     lane->last = batch;
     lane->filling = NULL;
     lane->free = lane->full = NULL;
-    end_change();
+    end_change(lanes);
 }
 
 /* ---- out ---- */
@@ -138,10 +141,10 @@ static struct quarantine_batch *take_out(struct lanes *lanes, size_t number)
 {
     struct quarantine_batch *batch = lanes->lanes[number].first;
 
-    begin_change();
+    begin_change(lanes);
     lanes->held -= batch->bytes;
     set_oldest(lanes, number, batch->next);
-    end_change();
+    end_change(lanes);
     return batch;
 }
 

@@ -198,6 +198,19 @@ Test(lanes, without_room_nothing_is_kept)
     cr_expect_not(put(LANE, 0));
 }
 
+Test(lanes, a_jump_out_of_something_else_changes_nothing)
+{
+    const unsigned many = LIMIT / BLOCK_BYTES;
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < many; i++)
+        put(LANE, i);
+    lanes_left();
+    for (unsigned i = 0; i < many; i++)
+        taken += take(LANE) != NULL;
+    cr_expect_gt(taken, many / 2);
+}
+
 Test(lanes, a_forked_child_begins_anew)
 {
     for (unsigned i = 0; i < LIMIT / BLOCK_BYTES; i++)
