@@ -399,9 +399,12 @@ static struct python_stack capture_same_311(struct pyframes_thread *thread)
     return pysame_capture(thread, SHAPE_311, capture_311);
 }
 
-#ifdef __x86_64__
 /* The same for processors with registers in which `words` has room. */
+#ifdef __x86_64__
 #define WIDE __attribute__((target("avx2")))
+#else
+#define WIDE
+#endif
 
 WIDE _noinline_ struct python_stack pysame_otherwise_wide(struct pyframes_thread *thread, uintptr_t top)
 {
@@ -412,7 +415,6 @@ WIDE static struct python_stack capture_same_311_wide(struct pyframes_thread *th
 {
     return pysame_capture(thread, SHAPE_311, pysame_otherwise_wide);
 }
-#endif
 
 static struct python_stack capture_same_312(struct pyframes_thread *thread)
 {
@@ -435,16 +437,14 @@ static bool is_wide(enum pycompat_shape shape)
     __builtin_cpu_init();
     return shape == SHAPE_311 && __builtin_cpu_supports("avx2");
 #else
-    return false;
+    return (void)shape, false;
 #endif
 }
 
 static struct python_stack (*choose_way(enum pycompat_shape shape))(struct pyframes_thread *thread)
 {
-#ifdef __x86_64__
     if (is_wide(shape))
         return capture_same_311_wide;
-#endif
     return shape == SHAPE_OBJECTS ? capture_same_objects : shape == SHAPE_311 ? capture_same_311 : capture_same_312;
 }
 

@@ -7,6 +7,7 @@
 #define SHIM_UNWIND_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A frame: the address at which it goes on, its stack pointer there, and its frame-pointer register. */
