@@ -17,19 +17,14 @@
 
 enum bulk { SMALL, BIG, BULK_COUNT };
 
-/* Oldest first. */
-struct list {
-    struct quarantine_batch *first, *last;
-    uint64_t bytes;
-};
-
 static struct queue {
     struct lock lock;
-    struct list lists[BULK_COUNT];
+    struct quarantine_list lists[BULK_COUNT];
 } queues[QUARANTINE_POOL_COUNT];
 
 static uint64_t limit;
-static uint32_t sharers; /* threads that have lanes of libc's */
+static uint32_t sharers; /* threads that keep back blocks of libc's on their own */
+static uint64_t own;     /* bytes in their lists */
 uint64_t quarantine_batch_bytes;
 uintptr_t quarantine_pool_size = 4096;
 static struct lock unused_lock;
@@ -87,11 +82,15 @@ static struct quarantine_batch *make_batch(void)
     return batch;
 }
 
-/* What lanes of one more thread may hold: the n-th thread gets an n-th, so that all of them together hold little more than one would
- * alone, and none has nothing. */
-static uint64_t lanes_limit(void)
+/* The n-th thread may keep back an n-th on its own: all of them together hold little more than one would alone, and none has
+ * nothing. */
+static void set_limits(struct quarantine_cache *cache)
 {
-    return pool_limit() / 4 / __atomic_add_fetch(&sharers, 1, __ATOMIC_RELAXED);
+    uint64_t share = pool_limit() / 4 / __atomic_add_fetch(&sharers, 1, __ATOMIC_RELAXED);
+
+    lanes_reset(&cache->lanes, share);
+    cache->list = (struct quarantine_list){0};
+    cache->list_limit = 2 * share;
 }
 
 /* In a forked child: its parent's blocks are not kept back any more. */
@@ -101,7 +100,7 @@ _cold_ void quarantine_renew(struct quarantine_cache *cache, uint32_t generation
         quarantine_drop_batch(cache, cache->open[pool]);
         cache->open[pool] = NULL;
     }
-    lanes_reset(&cache->lanes, lanes_limit());
+    set_limits(cache);
     cache->generation = generation;
 }
 
@@ -131,19 +130,29 @@ struct quarantine_batch *quarantine_new_batch(struct quarantine_cache *cache, ui
 
 /* ---- in ---- */
 
-static void hand_over(enum quarantine_pool pool, enum bulk bulk, struct quarantine_batch *batch)
+static void append(struct quarantine_list *list, struct quarantine_batch *batch)
 {
-    struct queue *queue = &queues[pool];
-    struct list *list = &queue->lists[bulk];
-
-    lock_take(&queue->lock);
     if (list->last)
         list->last->next = batch;
     else
         list->first = batch;
     list->last = batch;
     list->bytes += batch->bytes;
+}
+
+static void hand_over(enum quarantine_pool pool, enum bulk bulk, struct quarantine_batch *batch)
+{
+    struct queue *queue = &queues[pool];
+
+    lock_take(&queue->lock);
+    append(&queue->lists[bulk], batch);
     lock_give(&queue->lock);
+}
+
+static void keep_own(struct quarantine_cache *cache, struct quarantine_batch *batch)
+{
+    append(&cache->list, batch);
+    __atomic_add_fetch(&own, batch->bytes, __ATOMIC_RELAXED);
 }
 
 static uint64_t cost(const struct quarantine_entry *entry)
@@ -165,7 +174,9 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
     __atomic_store_n(&batch->count, batch->count + 1, __ATOMIC_RELEASE);
     batch->bytes += cost(entry);
     bool full = alone || batch->count == QUARANTINE_BATCH || batch->bytes >= MIN(BATCH_BYTES, big);
-    if (full)
+    if (full && pool == QUARANTINE_LIBC && !alone)
+        keep_own(cache, batch);
+    else if (full)
         hand_over(pool, alone ? BIG : SMALL, batch);
     if (!alone)
         cache->open[pool] = full ? NULL : batch;
@@ -174,16 +185,17 @@ bool quarantine_add(struct quarantine_cache *cache, uint32_t generation, enum qu
 
 /* ---- out ---- */
 
-/* Big blocks have a quarter of it, and the lanes another. The newest big block may stay alone even when it
- * is too big for that. */
+/* Big blocks have a quarter of it, and the lanes another. The newest big block may stay alone even when it is too big for that. What
+ * threads have left behind has the room that others do not need. */
 static bool is_too_much(const struct queue *queue, enum bulk bulk, bool going)
 {
-    const struct list *list = &queue->lists[bulk];
+    const struct quarantine_list *list = &queue->lists[bulk];
     uint64_t share = pool_limit() / 4;
 
     if (bulk == BIG)
         return list->bytes > share && (list->first != list->last || !share);
-    return list->bytes > share * 2 - (going ? share / TOGETHER : 0);
+    uint64_t others = queue == &queues[QUARANTINE_LIBC] ? __atomic_load_n(&own, __ATOMIC_RELAXED) : 0;
+    return list->bytes && list->bytes + others > share * 2 - (going ? share / TOGETHER : 0);
 }
 
 /* For the one who takes it next. */
@@ -193,7 +205,7 @@ static void fetch_batch(const struct quarantine_batch *batch)
         __builtin_prefetch((const uint8_t *)batch + at, 1);
 }
 
-static struct quarantine_batch *take_first(struct list *list)
+static struct quarantine_batch *take_first(struct quarantine_list *list)
 {
     struct quarantine_batch *batch = list->first;
 
@@ -202,6 +214,16 @@ static struct quarantine_batch *take_first(struct list *list)
         list->last = NULL;
     list->bytes -= batch->bytes;
     fetch_batch(list->first);
+    return batch;
+}
+
+/* The oldest batch of a thread's own when that are too many, or NULL. */
+static struct quarantine_batch *take_own(struct quarantine_cache *cache, bool going)
+{
+    if (likely(cache->list.bytes <= cache->list_limit - (going ? cache->list_limit / TOGETHER : 0)))
+        return NULL;
+    struct quarantine_batch *batch = take_first(&cache->list);
+    __atomic_sub_fetch(&own, batch->bytes, __ATOMIC_RELAXED);
     return batch;
 }
 
@@ -220,16 +242,38 @@ static struct quarantine_batch *take_batch(struct queue *queue, bool going)
     return batch;
 }
 
+static struct quarantine_batch *take_oldest(struct quarantine_cache *cache, enum quarantine_pool pool, bool going)
+{
+    struct quarantine_batch *batch = pool == QUARANTINE_LIBC ? take_own(cache, going) : NULL;
+
+    return batch ? batch : take_batch(&queues[pool], going);
+}
+
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
                        void (*let_go)(struct quarantine_batch *batch, void *argument), void *argument)
 {
     struct quarantine_batch *batch;
 
-    for (bool going = false; (batch = take_batch(&queues[pool], going)); going = true) {
+    for (bool going = false; (batch = take_oldest(cache, pool, going)); going = true) {
         for (uint32_t i = 0; i < QUARANTINE_AHEAD; i++)
             quarantine_fetch(batch, i);
         let_go(batch, argument);
         quarantine_drop_batch(cache, batch);
+    }
+}
+
+static void stop_sharing(const struct quarantine_cache *cache)
+{
+    __atomic_sub_fetch(&sharers, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&own, cache->list.bytes, __ATOMIC_RELAXED);
+}
+
+static void hand_over_all(struct quarantine_batch *first)
+{
+    for (struct quarantine_batch *batch = first, *next; batch; batch = next) {
+        next = batch->next;
+        batch->next = NULL;
+        hand_over(QUARANTINE_LIBC, SMALL, batch);
     }
 }
 
@@ -241,12 +285,9 @@ void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
             hand_over((enum quarantine_pool)pool, SMALL, cache->open[pool]);
         cache->open[pool] = NULL;
     }
-    for (struct quarantine_batch *batch = lanes_empty(&cache->lanes), *next; batch; batch = next) {
-        next = batch->next;
-        batch->next = NULL;
-        hand_over(QUARANTINE_LIBC, SMALL, batch);
-    }
-    __atomic_sub_fetch(&sharers, 1, __ATOMIC_RELAXED);
+    hand_over_all(cache->list.first);
+    hand_over_all(lanes_empty(&cache->lanes));
+    stop_sharing(cache);
     if (cache->spare)
         drop_batches(cache->spare, cache->spare);
     *cache = (struct quarantine_cache){0};
@@ -265,7 +306,7 @@ void quarantine_left(struct quarantine_cache *cache)
         }
     lanes_left();
     if (cache->generation)
-        __atomic_sub_fetch(&sharers, 1, __ATOMIC_RELAXED);
+        stop_sharing(cache);
     *cache = (struct quarantine_cache){0};
 }
 
@@ -302,4 +343,5 @@ void quarantine_fork_child(void)
         queues[pool] = (struct queue){0};
     lanes_fork_child();
     sharers = 0;
+    own = 0;
 }

@@ -2,9 +2,9 @@
  *
  * Freed blocks that are kept back, so that a use of them can be found. Small ones serve new requests after a while (lanes.h). For the
  * others there are queues of batches: each thread fills a batch of its own with what it frees; when a queue holds too much,
- * whoever notices lets the oldest batches go, whose memory it can fetch into the cache before. A block that Python's allocators
- * made may be given back only by a thread that holds the interpreter's lock, so these have queues of their own; and big blocks
- * have, so that one of them does not push out thousands of small ones. Inside the guard of thread.h. */
+ * whoever notices lets the oldest batches go, whose memory it can fetch into the cache before. A thread has a queue of its own for
+ * blocks of libc's. A block that Python's allocators made may be given back only by a thread that holds the interpreter's lock, so
+ * these have a common one; so have big blocks, of which one must not push out thousands of small ones. Inside the guard of thread.h. */
 #ifndef SHIM_QUARANTINE_H
 #define SHIM_QUARANTINE_H
 
@@ -14,12 +14,20 @@
 
 enum quarantine_pool { QUARANTINE_LIBC, QUARANTINE_PYTHON, QUARANTINE_POOL_COUNT };
 
-/* What one thread has not handed over yet. */
+/* Oldest first. */
+struct quarantine_list {
+    struct quarantine_batch *first, *last;
+    uint64_t bytes;
+};
+
+/* What one thread has not handed over. */
 struct quarantine_cache {
     struct quarantine_batch *open[QUARANTINE_POOL_COUNT];
     struct quarantine_batch *spare;
-    uint32_t generation; /* ledger generation for which they are valid */
-    struct lanes lanes;  /* of libc's heap */
+    uint32_t generation;         /* ledger generation for which they are valid */
+    struct lanes lanes;          /* of libc's heap */
+    struct quarantine_list list; /* blocks of libc's that are too large for lanes */
+    uint64_t list_limit;         /* bytes in there */
 };
 
 /* Makes a cache valid for a ledger generation. */
