@@ -60,9 +60,11 @@ void *capture_guarded_hook_malloc(void *context, size_t size);
 void *capture_guarded_python_malloc(const struct python_origin *origin, size_t size, void *const *frame);
 bool capture_guarded_python_free(const struct python_origin *origin, void *p, void *const *frame);
 void *capture_guarded_hook_calloc(void *context, size_t count, size_t size);
+void *capture_guarded_hook_realloc(void *context, void *p, size_t size);
 void capture_guarded_hook_free(void *context, void *p);
 void *capture_guarded_hook_malloc_wide(void *context, size_t size); /* capture_guarded_wide.c */
 void *capture_guarded_hook_calloc_wide(void *context, size_t count, size_t size);
+void *capture_guarded_hook_realloc_wide(void *context, void *p, size_t size);
 void capture_guarded_hook_free_wide(void *context, void *p);
 
 struct thread;

@@ -25,6 +25,11 @@ void *capture_guarded_hook_calloc(void *context, size_t count, size_t size)
     return plain_guarded_calloc(context, count, size, UNWIND_HERE, plain_tally);
 }
 
+void *capture_guarded_hook_realloc(void *context, void *p, size_t size)
+{
+    return plain_guarded_realloc(context, p, size, UNWIND_HERE, plain_tally);
+}
+
 void capture_guarded_hook_free(void *context, void *p)
 {
     plain_guarded_free(context, p, UNWIND_HERE, plain_tally);

@@ -32,6 +32,11 @@ void *capture_guarded_hook_calloc_wide(void *context, size_t count, size_t size)
     return plain_guarded_calloc(context, count, size, UNWIND_HERE, take_stack);
 }
 
+void *capture_guarded_hook_realloc_wide(void *context, void *p, size_t size)
+{
+    return plain_guarded_realloc(context, p, size, UNWIND_HERE, take_stack);
+}
+
 void capture_guarded_hook_free_wide(void *context, void *p)
 {
     plain_guarded_free(context, p, UNWIND_HERE, take_stack);

@@ -8,8 +8,6 @@
 #include "plain.h"
 #include "quarantine.h"
 
-#define MOVE_MAX (256u << 10) /* growing blocks up to here move */
-
 /* ---- what is told of a damage ---- */
 
 void guarded_describe(char *text, size_t room, const struct guard_damage *damage, uint64_t size,
@@ -375,7 +373,7 @@ static void *resize_in_place(void *p, uint64_t ref, uint64_t old_size, size_t si
 static bool stays(uint64_t ref, uint64_t old_size, size_t size)
 {
     return own_record(ref) && !thread_local_state.busy &&
-           (size == old_size || (size > old_size && old_size >= MOVE_MAX));
+           (size == old_size || (size > old_size && old_size >= GUARDED_MOVE_MAX));
 }
 
 /* A mismatch has been noted: from here on the block is freed as it was made, and most often by the short way. */

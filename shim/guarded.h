@@ -21,6 +21,9 @@
 /* Frees the recorded block `p`. */
 void guarded_free(void *p, uint64_t ref, const struct release *release);
 
+/* Growing blocks of so many bytes are resized by their heap. */
+#define GUARDED_MOVE_MAX (256u << 10)
+
 /* Resizes it: to a new block, so that a use of the old one is found, except where that would copy much. `origin` NULL: for the C
  * library's family. `size` > 0. */
 void *guarded_realloc(const struct python_origin *origin, void *p, uint64_t ref, size_t size,

@@ -15,6 +15,17 @@
 /* plain_tally, or what does the same. */
 typedef struct ledger_tally *plain_take_stack(struct thread *thread, void *const *frame);
 
+/* event_enter for a block whose bytes are as they shall be. */
+static _always_inline_ void plain_enter_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
+                                                struct ledger_tally *tally)
+{
+    uint8_t *p = base + PLAIN_GUARDED;
+
+    event_dress(thread, p, size, block_domain_of(ref));
+    const struct records_free record = records_take_both(&thread->records);
+    plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record, tally->trace);
+}
+
 /* plain_finish. `zeroed`: for calloc. */
 static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
                                                   struct ledger_tally *tally, bool zeroed)
@@ -29,9 +40,7 @@ static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t
         memset(p, 0, size);
     else
         guard_fill(p, GUARD_CLEAN, size);
-    event_dress(thread, p, size, block_domain_of(ref));
-    const struct records_free record = records_take_both(&thread->records);
-    plain_record(thread, p, (uint64_t *)base, size, ref, tally, &record, tally->trace);
+    plain_enter_guarded(thread, base, size, ref, tally);
     thread_leave();
     return p;
 }
@@ -132,48 +141,77 @@ static _always_inline_ uint64_t plain_guarded_size(const void *p, const struct l
     return likely(stated + GUARD_SIDE <= in_page && stated <= in_page) ? stated : record->size;
 }
 
-/* Frees `p` if it was made in this process, its reference but for record, process and bits of the allocator's number is `of`,
- * and nothing is wrong. `has_lanes`: small blocks come from the interpreter's own heap. False: nothing has been done.
- *
- * Of two threads that free a block of Python's, both of which hold the interpreter's lock, one comes first without further ado. */
-static _always_inline_ bool plain_free_guarded(void *p, uint64_t of, uint64_t allocator_bits, enum quarantine_pool pool,
-                                               bool has_lanes, void *const *frame, plain_take_stack *take_stack)
+/* A live block and all that its release needs. */
+struct plain_block {
+    uint8_t *p;
+    uint64_t ref;
+    struct records_free record;
+    uint64_t size;
+    uint32_t alloc_trace;
+};
+
+/* Opens the guard if `p` was made in this process, its reference but for record, process and bits of the allocator's number is `of`,
+ * and nothing is wrong. NULL: nothing has been done. */
+static _always_inline_ struct thread *plain_open(void *p, uint64_t of, uint64_t allocator_bits, struct plain_block *ret)
 {
     struct thread_local_state *state = &thread_local_state;
     const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - PLAIN_GUARDED);
-    enum block_domain domain = block_domain_of(of);
 
     if (unlikely(!plain_has_prefix(p, PLAIN_GUARDED) || !thread_raise(BUSY_SHIM)))
-        return false;
+        return NULL;
     uint32_t generation = *thread_generation;
     uint64_t ref = prefix[0];
     struct thread *thread = state->self;
     if (unlikely(!plain_is_own(prefix, p, of, allocator_bits, generation) || state->generation != generation ||
                  records_is_full(&thread->records))) {
         state->busy = 0;
-        return false;
+        return NULL;
     }
-    const struct records_free record = {records_get(block_record(ref)), block_record(ref)};
-    __builtin_prefetch(record.record, 1); /* it may be in no cache */
+    struct ledger_record *record = records_get(block_record(ref));
+    __builtin_prefetch(record, 1); /* it may be in no cache */
     uint32_t alloc_trace = (uint32_t)prefix[1];
-    uint64_t size = plain_guarded_size(p, record.record);
-    if (unlikely(!guard_intact(p, size, domain, guarded_serial_limit()))) {
+    uint64_t size = plain_guarded_size(p, record);
+    if (unlikely(!guard_intact(p, size, block_domain_of(of), guarded_serial_limit()))) {
         state->busy = 0;
-        return false;
+        return NULL;
     }
+    *ret = (struct plain_block){p, ref, {record, block_record(ref)}, size, alloc_trace};
+    return thread;
+}
+
+/* Its release, by the stack of `trace`. `has_lanes`: small blocks come from the interpreter's own heap, whose lock the thread was
+ * just seen to hold, or from libc's. */
+static _always_inline_ void plain_release(struct thread *thread, const struct plain_block *block,
+                                          enum quarantine_pool pool, bool has_lanes, uint32_t trace, void *const *frame)
+{
+    const struct quarantine_entry entry = {quarantine_place(block->p, block_domain_of(block->ref)), block->size,
+                                           block->alloc_trace, trace};
+
+    records_give_known(&thread->records, &block->record);
+    count_subtract(thread->counters, 1, block->size);
+    if (!(has_lanes && plain_keeps_in_lane(thread, block->p, block->ref, pool, &entry, frame)) &&
+        unlikely(!plain_keeps_back(thread, block->p, block->ref, pool, &entry)))
+        guarded_keep_back(thread, block->p, block->ref, &entry, true, frame);
+}
+
+/* Frees `p` if it is a block as plain_open wants it. False: nothing has been done.
+ *
+ * Of two threads that free a block of Python's, both of which hold the interpreter's lock, one comes first without further ado. */
+static _always_inline_ bool plain_free_guarded(void *p, uint64_t of, uint64_t allocator_bits, enum quarantine_pool pool,
+                                               bool has_lanes, void *const *frame, plain_take_stack *take_stack)
+{
+    struct plain_block block;
+    struct thread *thread = plain_open(p, of, allocator_bits, &block);
+
+    if (unlikely(!thread))
+        return false;
     uint32_t trace = take_stack(thread, frame)->trace;
     bool holds_lock = pool == QUARANTINE_PYTHON && interpreter_lock_held_after(thread);
     if (unlikely(!holds_lock) && ((pool == QUARANTINE_PYTHON && interpreter_lock_missing()) || !guarded_claim(p))) {
-        state->busy = 0;
+        thread_local_state.busy = 0;
         return false;
     }
-    has_lanes &= pool == QUARANTINE_LIBC || holds_lock;
-    const struct quarantine_entry entry = {quarantine_place(p, domain), size, alloc_trace, trace};
-    records_give_known(&thread->records, &record);
-    count_subtract(thread->counters, 1, size);
-    if (!(has_lanes && plain_keeps_in_lane(thread, p, ref, pool, &entry, frame)) &&
-        unlikely(!plain_keeps_back(thread, p, ref, pool, &entry)))
-        guarded_keep_back(thread, p, ref, &entry, true, frame);
+    plain_release(thread, &block, pool, has_lanes && (pool == QUARANTINE_LIBC || holds_lock), trace, frame);
     thread_leave();
     return true;
 }

@@ -25,6 +25,18 @@ static _always_inline_ void *plain_ask(const struct py_allocator *allocator, siz
     return base;
 }
 
+/* Memory for a block of `size` bytes. `holds_lock`: as the look at the stack told. */
+static _always_inline_ uint8_t *plain_obtain(struct thread *thread, const struct python_origin *origin, size_t size,
+                                             bool holds_lock, void *const *frame)
+{
+    size_t lane = plain_lane(QUARANTINE_PYTHON, size);
+    uint8_t *base = NULL;
+
+    if (lane < LANES_COUNT && likely(origin->direct && holds_lock))
+        base = plain_take_kept(thread, QUARANTINE_PYTHON, lane, frame);
+    return likely(base) ? base : plain_ask(origin->allocator, size);
+}
+
 static _always_inline_ void *plain_guarded_otherwise(const struct python_origin *origin, size_t size,
                                                      void *const *frame, bool zeroed)
 {
@@ -44,12 +56,7 @@ static _always_inline_ void *plain_guarded_new(const struct python_origin *origi
         thread_leave();
         return plain_guarded_otherwise(origin, size, frame, zeroed);
     }
-    size_t lane = plain_lane(QUARANTINE_PYTHON, size);
-    uint8_t *base = NULL;
-    if (lane < LANES_COUNT && likely(origin->direct && holds_lock))
-        base = plain_take_kept(thread, QUARANTINE_PYTHON, lane, frame);
-    if (unlikely(!base))
-        base = plain_ask(origin->allocator, size);
+    uint8_t *base = plain_obtain(thread, origin, size, holds_lock, frame);
     return plain_finish_guarded(thread, base, size, origin->ref, tally, zeroed);
 }
 
@@ -68,6 +75,33 @@ static _always_inline_ void *plain_guarded_calloc(const struct python_origin *or
     if (unlikely(__builtin_mul_overflow(count, size, &bytes) || bytes >= LANES_BYTES_MAX))
         return capture_python_calloc(origin, count, size, frame);
     return plain_guarded_new(origin, bytes, frame, take_stack, true);
+}
+
+/* To a new block, as guarded_realloc does it, by one look at the stack. */
+static _always_inline_ void *plain_guarded_realloc(const struct python_origin *origin, void *p, size_t size,
+                                                   void *const *frame, plain_take_stack *take_stack)
+{
+    struct plain_block old;
+    struct thread *thread = event_guards && p && size - 1 < PLAIN_SIZE_MAX ? plain_open(p, origin->ref, 0, &old) : NULL;
+
+    if (unlikely(!thread))
+        return capture_python_realloc(origin, p, size, frame);
+    struct ledger_tally *tally = take_stack(thread, frame);
+    if (unlikely(size == old.size || old.size >= GUARDED_MOVE_MAX || !interpreter_lock_held_after(thread))) {
+        thread_local_state.busy = 0;
+        return capture_python_realloc(origin, p, size, frame);
+    }
+    uint8_t *base = plain_obtain(thread, origin, size, true, frame), *moved = base + PLAIN_GUARDED;
+    thread_local_state.busy = BUSY_SHIM;
+    if (likely(base)) {
+        size_t kept = MIN(size, old.size);
+        memcpy(moved, p, kept);
+        guard_fill(moved + kept, GUARD_CLEAN, size - kept);
+        plain_enter_guarded(thread, base, size, origin->ref, tally);
+        plain_release(thread, &old, QUARANTINE_PYTHON, origin->direct, tally->trace, frame);
+    }
+    thread_leave();
+    return base ? moved : NULL;
 }
 
 static _always_inline_ void plain_guarded_free(const struct python_origin *origin, void *p, void *const *frame,

@@ -253,10 +253,10 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
         return (struct py_allocator){origin, aside_malloc, aside_calloc, aside_realloc, aside_free};
     if (guard_active && pysame_wide)
         return (struct py_allocator){origin, capture_guarded_hook_malloc_wide, capture_guarded_hook_calloc_wide,
-                                     python_realloc, capture_guarded_hook_free_wide};
+                                     capture_guarded_hook_realloc_wide, capture_guarded_hook_free_wide};
     if (guard_active)
-        return (struct py_allocator){origin, capture_guarded_hook_malloc, capture_guarded_hook_calloc, python_realloc,
-                                     capture_guarded_hook_free};
+        return (struct py_allocator){origin, capture_guarded_hook_malloc, capture_guarded_hook_calloc,
+                                     capture_guarded_hook_realloc, capture_guarded_hook_free};
     return (struct py_allocator){origin, capture_python_choose_malloc(), python_calloc, python_realloc,
                                  capture_python_hook_free};
 }
