@@ -49,11 +49,11 @@ struct python_origin capture_python_origin(const struct py_allocator *allocator,
 
 /* Hooks for the interpreter, with a struct python_origin as their context: nothing stands between them and the hot path. */
 void *capture_python_hook_malloc(void *context, size_t size);
-void *capture_python_hook_malloc_wide(void *context, size_t size); /* capture_python_wide.c */
 void capture_python_hook_free(void *context, void *p);
 
-/* The quicker of the first two for the interpreter of the last pyframes_init. */
-void *(*capture_python_choose_malloc(void))(void *context, size_t size);
+/* Quicker ones, if pysame_wide: capture_python_wide.c. */
+void *capture_python_hook_malloc_wide(void *context, size_t size);
+void *capture_python_hook_realloc_wide(void *context, void *p, size_t size);
 
 /* The same with guard bytes: capture_guarded.c. */
 void *capture_guarded_hook_malloc(void *context, size_t size);

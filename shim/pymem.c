@@ -257,7 +257,10 @@ static struct py_allocator hook_for(struct pymem_generation *generation, enum py
     if (guard_active)
         return (struct py_allocator){origin, capture_guarded_hook_malloc, capture_guarded_hook_calloc,
                                      capture_guarded_hook_realloc, capture_guarded_hook_free};
-    return (struct py_allocator){origin, capture_python_choose_malloc(), python_calloc, python_realloc,
+    if (pysame_wide)
+        return (struct py_allocator){origin, capture_python_hook_malloc_wide, python_calloc,
+                                     capture_python_hook_realloc_wide, capture_python_hook_free};
+    return (struct py_allocator){origin, capture_python_hook_malloc, python_calloc, python_realloc,
                                  capture_python_hook_free};
 }
 

@@ -49,17 +49,19 @@ static bool all_here(const struct unwind_thread *thread, const struct unwind_wor
     return true;
 }
 
-/* That of the same branch where it ended elsewhere in the trunk, or the next in turn. */
-static struct unwind_branch *choose_place(struct unwind_thread *thread, void *const *frame)
+/* In place of the same branch where it ended elsewhere in the trunk, or of the oldest, but before the others: what was kept
+ * last is mostly what is met next, and what is found first costs least. */
+static struct unwind_branch *make_room(struct unwind_thread *thread, void *const *frame)
 {
-    struct unwind_branch *set = branch_set(thread, frame);
+    struct unwind_branch *set = branch_set(thread, frame), *place = set;
 
-    for (struct unwind_branch *branch = set; branch < set + BRANCH_WAYS; branch++) {
-        bool is_void = (branch->start & ~(BRANCH_STAMP - 1)) != thread->stamp;
-        if (is_void || (branch_begins(thread, branch, frame) && branch_is_same(branch)))
-            return branch;
+    for (; place < set + BRANCH_WAYS - 1; place++) {
+        bool is_void = (place->start & ~(BRANCH_STAMP - 1)) != thread->stamp;
+        if (is_void || (branch_begins(thread, place, frame) && branch_is_same(place)))
+            break;
     }
-    return set + thread->turn++ % BRANCH_WAYS;
+    memmove(set + 1, set, (size_t)(place - set) * sizeof(*set));
+    return set;
 }
 
 static bool on_one_page(uintptr_t a, uintptr_t b)
@@ -160,5 +162,5 @@ void branch_keep(struct unwind_thread *thread, void *const *frame, uint32_t node
         join(thread, kept, begin, &branch);
     }
     if (take(&branch, words, count))
-        *choose_place(thread, frame) = branch;
+        *make_room(thread, frame) = branch;
 }

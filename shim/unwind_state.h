@@ -87,7 +87,6 @@ struct unwind_thread {
     uint64_t countdown;      /* captures until the next self-check */
     struct slow_frame *slow; /* room for FRAMES_MAX, or NULL */
     uint32_t kept;           /* by the last walk_stack: frames that were there before it */
-    uint32_t turn;           /* which branch has to make room next */
     struct memory memory;
 };
 
