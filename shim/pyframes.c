@@ -25,6 +25,7 @@
 #include "ledger.h"
 #include "pyapi.h"
 #include "pycompat.h"
+#include "pyrecent.h"
 #include "pysame.h"
 #include "stacks.h"
 
@@ -119,33 +120,16 @@ static uint32_t choose_start(struct pyframes_thread *thread, uint32_t kept, uint
     return start;
 }
 
-/* More room for what is recent, if there is memory. */
-static _cold_ void grow_recent(struct pyframes_thread *thread, unsigned shift)
-{
-    struct recent *recent = arena_map(sizeof(*recent) << shift), *old = thread->recent;
-    size_t old_size = sizeof(*old) << (32 - thread->recent_shift);
-
-    if (!recent)
-        return;
-    thread->recent = recent;
-    thread->recent_shift = 32 - shift;
-    if (old != thread->first_recent)
-        arena_unmap(old, old_size);
-}
-
-static void count_learned(struct pyframes_thread *thread)
-{
-    thread->recent_learned++;
-    if (thread->recent_learned == RECENT_MANY_AFTER)
-        grow_recent(thread, RECENT_MANY_SHIFT);
-    else if (thread->recent_learned == RECENT_MOST_AFTER)
-        grow_recent(thread, RECENT_MOST_SHIFT);
-}
-
 /* Makes a node of place `i` recent, and returns it, or NULL. */
 static struct recent *learn_node(struct pyframes_thread *thread, uint32_t i, uint32_t parent, uint32_t meta)
 {
     const struct place *place = &thread->places[i];
+    uintptr_t code =
+        pyframes_compat.shape == SHAPE_OBJECTS ? code_of(&pyframes_compat, place->frame, SHAPE_OBJECTS) : 0;
+    struct recent *near = recent_find_near(thread, place->position, parent, meta, code);
+
+    if (near)
+        return near;
     uint32_t id = find_code(thread, i);
 
     if (!id || id == CODES_INTERNAL)
@@ -154,11 +138,8 @@ static struct recent *learn_node(struct pyframes_thread *thread, uint32_t i, uin
     uint32_t node = stacks_node(parent, key, meta);
     if (!node)
         return NULL;
-    if (thread->recent_learned < RECENT_MOST_AFTER)
-        count_learned(thread);
-    struct recent *recent = recent_of(thread, place->position, parent);
-    *recent = (struct recent){place->position, place->code, parent, node, id, recent_kind(thread, meta)};
-    return recent;
+    return recent_learn(thread,
+                        &(struct recent){place->position, place->code, parent, node, id, recent_kind(thread, meta)});
 }
 
 /* Gives place `i` the node of a frame called from the node `parent`. False: there is none to be had. */
@@ -230,10 +211,7 @@ static _cold_ void forget_stack(struct pyframes_thread *thread)
         thread->places[i].code = NO_CODE;
         thread->known[i].meta = 0;
     }
-    if (!(++thread->stamp << 1)) { /* all numbers have been used */
-        memset(thread->recent, 0, sizeof(*thread->recent) << (32 - thread->recent_shift));
-        thread->stamp = 1;
-    }
+    recent_forget(thread);
     thread->count = thread->start = thread->cut = 0;
     thread->open = thread->whole = false;
     thread->tip = &thread->nowhere;
@@ -478,8 +456,7 @@ struct pyframes_thread *pyframes_thread_new(void)
     struct pyframes_thread *thread = arena_alloc(sizeof(*thread));
 
     if (thread) {
-        thread->recent = thread->first_recent;
-        thread->recent_shift = 32 - RECENT_SHIFT;
+        recent_begin(thread);
         thread->nowhere.frame = NO_FRAME;
         pyframes_thread_reset(thread);
     }

@@ -13,12 +13,8 @@
 #define PLACES_OPEN 1280u /* > twice the largest depth: every frame may have a C entry of its own */
 #define DEPTH_MAX 512u
 #define HINTS 256u
-#define RECENT_SHIFT 10
 #define RECENT (1u << RECENT_SHIFT)
-#define RECENT_MANY_SHIFT 14    /* for a thread that comes by many stacks.. */
-#define RECENT_MANY_AFTER 8192u /* ..which has made so many nodes recent */
-#define RECENT_MOST_SHIFT 16    /* and for one to which that is not enough */
-#define RECENT_MOST_AFTER 65536u
+#define RECENT_SHIFT 10
 #define NOWHERE UINT32_MAX
 #define NO_POSITION UINT64_MAX /* of a place that has no node: no frame is there */
 #define NO_STATE 1u            /* of a thread that has held none: no thread state is there */
@@ -80,7 +76,8 @@ struct pyframes_thread {
     struct recent *recent;   /* first_recent, or a mapping of many */
     unsigned recent_shift;   /* 32 - log2 of their number */
     uint32_t recent_learned;
-    struct recent first_recent[RECENT];
+    uint32_t recent_turn; /* of the places around one that is to be used anew */
+    struct recent first_recent[RECENT] __attribute__((aligned(64)));
     uintptr_t fresh[PLACES_MAX]; /* frames found above the known ones, innermost first */
     struct place nowhere;        /* no frame is there */
     uint64_t offset

@@ -49,12 +49,57 @@ _cold_ void tally_spill(struct ledger_tally *tally)
     tally->bytes = 0;
 }
 
+/* The places around one, on two cache lines that come together, hold the tallies that would have to make room for each other. */
+#define GROUP 4u
+
+_Static_assert(LEDGER_TALLIES_ROW % GROUP == 0, "groups do not cross rows");
+
+static struct ledger_tally *other_place(struct ledger_tally *place, uint32_t way)
+{
+    uint32_t offset = (uint32_t)((uintptr_t)place / sizeof(*place));
+
+    return place - offset % GROUP + ((offset + way) % GROUP);
+}
+
+static struct ledger_tally *find_near(struct ledger_tally *place, uint32_t native, struct python_stack python)
+{
+    for (uint32_t way = 1; way < GROUP; way++) {
+        struct ledger_tally *other = other_place(place, way);
+        if (tally_is_of(other, native, python))
+            return other;
+    }
+    return NULL;
+}
+
+/* Moves what is at a place to another one of its group: to one that was never used, or to each in turn. */
+static void make_room(struct tally_table *table, struct ledger_tally *place)
+{
+    uint32_t way = 1;
+
+    while (way < GROUP && other_place(place, way)->trace)
+        way++;
+    struct ledger_tally *other = other_place(place, way < GROUP ? way : 1 + table->turn++ % (GROUP - 1));
+    if (other->allocations)
+        tally_spill(other);
+    struct ledger_tally moved = *place;
+    place->allocations = 0;
+    place->bytes = 0;
+    *other = moved;
+}
+
 struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, struct python_stack python)
 {
-    if (table->replaced < MOST_AFTER)
+    struct ledger_tally *tally = tally_place(table, native, python), *other = find_near(tally, native, python);
+
+    if (other)
+        return other;
+    if (table->replaced < MOST_AFTER) {
         count_replaced(table);
-    struct ledger_tally *tally = tally_place(table, native, python);
-    if (tally->allocations)
+        tally = tally_place(table, native, python);
+    }
+    if (tally->trace)
+        make_room(table, tally);
+    else
         tally_spill(tally);
     __atomic_store_n(&tally->trace, stacks_trace(native, stacks_python(python)), __ATOMIC_RELEASE);
     tally->native = native;

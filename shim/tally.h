@@ -21,13 +21,14 @@
 struct tally_table {
     uint32_t mask;     /* of the rows in use, a power of two of them */
     uint32_t replaced; /* tallies that have made room for others, as long as there can be more rows */
+    uint32_t turn;     /* of the places around one that is to be used anew */
     struct ledger_tally *rows[TALLY_ROWS]; /* LEDGER_TALLIES_ROW each */
 };
 
 /* Begins with one row in the ledger at hand. False: there is no room for it. */
 bool tally_begin(struct tally_table *table);
 
-/* Makes one the tally of the trace (native, python), and returns it. */
+/* Returns the tally of the trace (native, python) that is not where tally_place says: it lies near that, or is made there. */
 struct ledger_tally *tally_replace(struct tally_table *table, uint32_t native, struct python_stack python);
 
 /* Adds what it has counted to its trace. */

@@ -59,3 +59,52 @@ Test(tally, few_traces_need_no_more_than_a_row)
             count(&table, i);
     cr_expect_eq(table.mask, 0);
 }
+
+/* The first `count` pairs from `pairs[0]` on with one and the same place. */
+static void find_rivals(const struct tally_table *table, uint32_t *pairs, uint32_t count)
+{
+    const struct ledger_tally *place = tally_place(table, pairs[0] + 1, (struct python_stack){0, pairs[0] / 3 + 1});
+
+    for (uint32_t i = 1, pair = pairs[0] + 1; i < count; pair++)
+        if (tally_place(table, pair + 1, (struct python_stack){0, pair / 3 + 1}) == place)
+            pairs[i++] = pair;
+}
+
+Test(tally, a_few_traces_of_one_place_do_not_push_each_other_out)
+{
+    struct tally_table table;
+    uint32_t rivals[4] = {17};
+
+    cr_assert(tally_begin(&table));
+    find_rivals(&table, rivals, 4);
+    for (uint32_t round = 0; round < 100; round++)
+        for (uint32_t i = 0; i < 4; i++)
+            count(&table, rivals[i]);
+    cr_expect_eq(table.replaced, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        struct ledger_tally *tally = tally_find(&table, rivals[i] + 1, (struct python_stack){0, rivals[i] / 3 + 1});
+        const struct ledger_trace *trace = ledger_entry(LEDGER_TRACES, tally->trace);
+        cr_expect_eq(tally->allocations, 100);
+        cr_expect_eq(trace->allocations, 0);
+    }
+}
+
+Test(tally, more_traces_than_there_is_room_for_in_one_place_lose_no_counts)
+{
+    struct tally_table table;
+    uint32_t rivals[9] = {17};
+    uint64_t bytes = 0, expected = 0;
+
+    cr_assert(tally_begin(&table));
+    find_rivals(&table, rivals, 9);
+    for (uint32_t round = 0; round < 100; round++)
+        for (uint32_t i = 0; i < 9; i++) {
+            count(&table, rivals[i]);
+            expected += rivals[i] + 1;
+        }
+    for (uint32_t i = 0; i < LEDGER_TALLIES_ROW; i++)
+        bytes += table.rows[0][i].bytes;
+    for (uint32_t id = 1; id <= 9; id++)
+        bytes += ((const struct ledger_trace *)ledger_entry(LEDGER_TRACES, id))->bytes;
+    cr_expect_eq(bytes, expected);
+}
