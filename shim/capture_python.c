@@ -196,16 +196,15 @@ static _always_inline_ void *realloc_block(const struct python_origin *origin, v
     struct release release = release_by(origin, true, frame);
 
     if (pages_owns(p))
-        return pages_realloc(origin, p, MAX(size, 1u), &release);
+        return pages_realloc(origin, p, size, &release);
     uint64_t ref = block_find(p);
     if (!ref)
-        return guard_active && guarded_is_invalid(p, &release)
-                   ? guarded_realloc_invalid(origin, p, MAX(size, 1u), frame)
-                   : foreign_realloc(origin, p, size, frame);
+        return guard_active && guarded_is_invalid(p, &release) ? guarded_realloc_invalid(origin, p, size, frame)
+                                                               : foreign_realloc(origin, p, size, frame);
     if (size > EVENT_SIZE_LIMIT - block_padding(ref))
         return NULL;
     if (guard_active)
-        return guarded_realloc(origin, p, ref, MAX(size, 1u), &release);
+        return guarded_realloc(origin, p, ref, size, &release);
     if (unlikely(block_domain_of(ref) != origin->domain))
         misuse_check_alone(p, ref, &release);
     return resize_recorded(p, ref, MAX(size, 1u), frame);

@@ -389,6 +389,10 @@ static void python_errors(const char *python)
         python_case(python, LIST("late_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
         python_case(python, LIST("kept_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
     }
+    python_case(python, LIST("overflow_emptied", "mem"), "guard=1", "overflow",
+                "1 byte at offset 0 of a block of 0 bytes");
+    python_case(python, LIST("overflow_emptied", "obj"), "guard=1", "overflow",
+                "1 byte at offset 0 of a block of 0 bytes");
     python_case(python, LIST("unlocked", "mem"), "guard=1", "gil-not-held", "PyMem_Malloc is called");
     python_case(python, LIST("unlocked", "obj"), "guard=1", "gil-not-held", "PyObject_Malloc is called");
     python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);
@@ -403,6 +407,45 @@ Test(guard, every_error_of_pythons_domains_is_found, .timeout = LONG)
 
     for (size_t i = 0; i < count * rounds(); i++)
         python_errors(pythons[i % count].path);
+}
+
+/* What it did wrong, by kind, against what was found. */
+static void random_errors(const char *python, const char *options, size_t seed, const char *largest)
+{
+    char *script = text_format("%s/tests/targets/guard_random.py", test_variable("TEST_SOURCE"));
+    char *number = text_format("%zu", seed);
+    struct traced traced = run(options, LIST(python, script, number, "100", largest));
+    json_t *expected = json_loads(traced.run.out, 0, NULL), *found = json_object(), *error, *count;
+    const char *kind;
+    size_t index;
+
+    json_array_foreach(json_object_get(traced.report, "errors"), index, error)
+    {
+        json_int_t before = json_integer_value(json_object_get(found, text_of(error, "kind")));
+        json_object_set_new(found, text_of(error, "kind"),
+                            json_integer(before + json_integer_value(json_object_get(error, "count"))));
+    }
+    json_object_foreach(expected, kind, count)
+        cr_expect_eq(json_integer_value(count), json_integer_value(json_object_get(found, kind)),
+                     "%s %s, seed %s: %lld of %lld errors found: %s", python, options, number,
+                     json_integer_value(json_object_get(found, kind)), json_integer_value(count), kind);
+    cr_assert_eq(json_object_size(expected), json_object_size(found), "%s %s, seed %s", python, options, number);
+    json_decref(expected);
+    json_decref(found);
+    traced_clear(&traced);
+    free(number);
+    free(script);
+}
+
+Test(guard, random_errors_among_random_work_are_found, .timeout = LONG)
+{
+    struct python pythons[PYTHONS_MAX];
+    size_t count = find_pythons(pythons);
+
+    for (size_t i = 0; i < count * rounds(); i++) {
+        random_errors(pythons[i % count].path, "guard=1", i, "300000");
+        random_errors(pythons[i % count].path, "guard=1:quarantine=64k", i, "440");
+    }
 }
 
 /* What the interpreter frees when it ends a process for such a call is its own affair. */

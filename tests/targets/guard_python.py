@@ -35,6 +35,13 @@ def overflow(domain):
     free(domain, block)
 
 
+def overflow_emptied(domain):
+    resize = function(api, MAKERS[domain].replace("Malloc", "Realloc"), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    block = resize(make(domain), 0)
+    ctypes.memset(block, 0x78, 1)
+    free(domain, block)
+
+
 def late_write(domain):
     block = make(domain)
     free(domain, block)
