@@ -147,7 +147,7 @@ static _always_inline_ guard_pair guard_differs(const uint8_t *at, guard_pair va
 /* Whether all of [bytes, bytes + size) is `value`. */
 static _always_inline_ bool guard_is_filled(const uint8_t *bytes, size_t size, uint8_t value)
 {
-    const guard_pair wanted = (guard_pair){0, 0} + value * 0x0101010101010101ULL;
+    const guard_pair wanted = (guard_pair){0, 0} + (uint64_t)(value * 0x0101010101010101ULL);
 
     if (unlikely(size - GUARD_PIECE > GUARD_MIDDLE_MAX - GUARD_PIECE))
         return guard_find_other(bytes, size, value) == size;
