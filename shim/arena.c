@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define CHUNK_SIZE (256u << 10)
 #define ALIGNMENT 64u
+#define LARGE_PAGE ((size_t)2 << 20)
 
 /* The list of mappings is made of pages of entries, never given back; a free entry has size 0. */
 #define LIST_SIZE 4096u
@@ -73,18 +75,52 @@ static void forget(const void *memory)
         free_hint = (size_t)(entry - first_list.ranges);
 }
 
+static void remember(void *memory, size_t size)
+{
+    if (!memory)
+        return;
+    lock_take(&list_lock);
+    struct arena_range *entry = free_entry();
+    if (entry)
+        *entry = (struct arena_range){(uintptr_t)memory, size};
+    lock_give(&list_lock);
+}
+
 void *arena_map(size_t size)
 {
     int saved = errno;
     void *memory = map(size);
 
-    if (memory) {
-        lock_take(&list_lock);
-        struct arena_range *entry = free_entry();
-        if (entry)
-            *entry = (struct arena_range){(uintptr_t)memory, size};
-        lock_give(&list_lock);
-    }
+    remember(memory, size);
+    errno = saved;
+    return memory;
+}
+
+/* At a multiple of a large page: what is mapped too much before and behind it goes back. */
+static void *map_aligned(size_t size)
+{
+    uint8_t *memory = map(size + LARGE_PAGE);
+
+    if (!memory)
+        return NULL;
+    size_t before = -(uintptr_t)memory & (LARGE_PAGE - 1);
+    if (before)
+        munmap(memory, before);
+    munmap(memory + before + size, LARGE_PAGE - before);
+    return memory + before;
+}
+
+void *arena_map_scattered(size_t size)
+{
+    if (size < LARGE_PAGE)
+        return arena_map(size);
+    int saved = errno;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *memory = map_aligned((size + page - 1) & -page);
+
+    remember(memory, size);
+    if (memory)
+        madvise(memory, size, MADV_HUGEPAGE); /* where there are none, small ones do */
     errno = saved;
     return memory;
 }

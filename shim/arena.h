@@ -15,6 +15,9 @@ void *arena_alloc(size_t size);
 void *arena_map(size_t size);
 void arena_unmap(void *memory, size_t size);
 
+/* The same for what is met at random places: the kernel may put it on large pages, which the processor finds sooner. */
+void *arena_map_scattered(size_t size);
+
 /* The mapping with another size, perhaps at another place; NULL (and the old one still there) when that cannot be had.
  * `memory` NULL: a new one. */
 void *arena_remap(void *memory, size_t old_size, size_t size);

@@ -37,7 +37,7 @@ void recent_forget(struct pyframes_thread *thread)
 /* More room, if there is memory. */
 static _cold_ void grow(struct pyframes_thread *thread, unsigned shift)
 {
-    struct recent *recent = arena_map(sizeof(*recent) << shift), *old = thread->recent;
+    struct recent *recent = arena_map_scattered(sizeof(*recent) << shift), *old = thread->recent;
     size_t old_size = sizeof(*old) * count_of(thread);
 
     if (!recent)

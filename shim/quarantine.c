@@ -13,7 +13,9 @@
 #define BATCH_BYTES (32u << 10)
 /* So many parts of a big share leave in one go: what does so is quicker done at once than now and then. */
 #define TOGETHER 8u
-#define BIG_SHARE 16u /* a big block is at least this part of the limit */
+#define BATCHES_SINGLE 64u
+#define BATCHES_LARGE ((size_t)2 << 20) /* bytes for more at once */
+#define BIG_SHARE 16u                   /* a big block is at least this part of the limit */
 
 enum bulk { SMALL, BIG, BULK_COUNT };
 
@@ -27,9 +29,14 @@ static uint32_t sharers; /* threads that keep back blocks of libc's on their own
 static uint64_t own;     /* bytes in their lists */
 uint64_t quarantine_batch_bytes;
 uintptr_t quarantine_pool_size = 4096;
-static struct lock unused_lock;
+static struct lock unused_lock; /* of all that follows but `batches` */
 static struct quarantine_batch *unused;
 static struct quarantine_batch *batches; /* ever made */
+static unsigned batches_single;          /* of these, each by itself */
+static struct {
+    uint8_t *next;
+    size_t left;
+} room; /* for more of them */
 
 void quarantine_init(uint64_t bytes)
 {
@@ -70,9 +77,30 @@ void quarantine_drop_batch(struct quarantine_cache *cache, struct quarantine_bat
         cache->spare = batch;
 }
 
+/* Memory for one. Whoever needs more than a few gets a large page of them: a batch is met again after so long that the processor
+ * has forgotten where its page is. */
+static void *batch_memory(void)
+{
+    const size_t size = (sizeof(struct quarantine_batch) + QUARANTINE_LINE - 1) & ~(size_t)(QUARANTINE_LINE - 1);
+    void *memory = NULL;
+
+    lock_take(&unused_lock);
+    if (batches_single < BATCHES_SINGLE)
+        batches_single++;
+    else if (room.left < size && (room.next = arena_map_scattered(BATCHES_LARGE)))
+        room.left = BATCHES_LARGE;
+    if (room.left >= size) {
+        memory = room.next;
+        room.next += size;
+        room.left -= size;
+    }
+    lock_give(&unused_lock);
+    return memory ? memory : arena_alloc(size);
+}
+
 static struct quarantine_batch *make_batch(void)
 {
-    struct quarantine_batch *batch = arena_alloc(sizeof(*batch));
+    struct quarantine_batch *batch = batch_memory();
 
     if (!batch)
         return NULL;

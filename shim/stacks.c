@@ -52,7 +52,7 @@ static inline struct key entry_key(enum ledger_kind kind, uint32_t id)
 
 static struct index *index_new(uint32_t capacity)
 {
-    struct index *index = arena_map(sizeof(*index) + capacity * sizeof(index->slots[0]));
+    struct index *index = arena_map_scattered(sizeof(*index) + capacity * sizeof(index->slots[0]));
     if (index)
         index->capacity = capacity;
     return index;

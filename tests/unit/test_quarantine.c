@@ -178,6 +178,25 @@ Test(quarantine, blocks_of_an_arena_are_forgotten_alone)
         cr_expect_not(left->seen[i]);
 }
 
+/* Some lie alone, the others together. */
+Test(quarantine, every_batch_has_room_of_its_own)
+{
+    enum { BATCHES = 3000 };
+    static struct quarantine_batch *batches[BATCHES];
+    struct quarantine_cache cache = {0};
+
+    for (uintptr_t i = 0; i < BATCHES; i++) {
+        batches[i] = quarantine_new_batch(&cache, GENERATION);
+        cr_assert(batches[i]);
+        cr_assert_eq((uintptr_t)batches[i] % QUARANTINE_LINE, 0);
+        for (unsigned entry = 0; entry < QUARANTINE_BATCH + QUARANTINE_AHEAD; entry++)
+            batches[i]->entries[entry].size = i;
+    }
+    for (uintptr_t i = 0; i < BATCHES; i++)
+        for (unsigned entry = 0; entry < QUARANTINE_BATCH + QUARANTINE_AHEAD; entry++)
+            cr_assert_eq(batches[i]->entries[entry].size, i);
+}
+
 Test(quarantine, blocks_that_do_not_fit_are_not_kept)
 {
     cr_expect(quarantine_keeps(LIMIT));
