@@ -90,7 +90,7 @@ void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry
 void quarantine_shrink(struct quarantine_cache *cache, enum quarantine_pool pool,
                        void (*let_go)(struct quarantine_batch *batch, void *argument), void *argument);
 
-#define QUARANTINE_LINES_AHEAD 6u /* of a block: what comes behind them is fetched in turn */
+#define QUARANTINE_LINES_AHEAD 20u /* of a block: what comes behind them is fetched in turn */
 #define QUARANTINE_CHUNK_HEADER 16u
 
 /* What waited long is in no cache any more. Most blocks with all that surrounds them lie on two or three lines. */
@@ -108,8 +108,9 @@ static _always_inline_ void quarantine_fetch(const struct quarantine_batch *batc
         __builtin_prefetch((const void *)((uintptr_t)start & -quarantine_pool_size), 1);
     if (likely(end - at <= 3 * QUARANTINE_LINE))
         return;
-    for (unsigned lines = 2; lines < QUARANTINE_LINES_AHEAD; lines++)
-        __builtin_prefetch(at + lines * QUARANTINE_LINE, 1);
+    end = MIN(end, at + (size_t)QUARANTINE_LINES_AHEAD * QUARANTINE_LINE);
+    for (at += (size_t)2 * QUARANTINE_LINE; at < end; at += QUARANTINE_LINE)
+        __builtin_prefetch(at, 1);
 }
 
 /* Takes out number `i` of a batch, and fetches one whose turn is soon. Its place is 0 if it was forgotten. */
