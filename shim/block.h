@@ -159,9 +159,8 @@ static inline bool block_base_is_unmarked(const void *base)
 #define BLOCK_CLAIMED 0x6d69616c632d6b62ULL
 
 /* Makes a block's prefix that of a freed one, which knows its traces in place of its record and size. */
-static inline void block_keep(void *p, uint64_t ref, uint32_t alloc_trace, uint32_t free_trace)
+static inline void block_keep(uint64_t *prefix, const void *p, uint64_t ref, uint32_t alloc_trace, uint32_t free_trace)
 {
-    uint64_t *prefix = block_prefix(p);
     uint64_t kept = (ref & ~(uint64_t)UINT32_MAX) | alloc_trace;
 
     prefix[0] = kept;

@@ -12,7 +12,7 @@
 
 static _always_inline_ bool is_usual(size_t size)
 {
-    return likely(!event_odd) && likely(pymem_captures) && likely(pysame_wide) && likely(size - 1 < PLAIN_SIZE_MAX);
+    return likely(!event_odd) && likely(pymem_captures_wide) && likely(size - 1 < PLAIN_SIZE_MAX);
 }
 
 /* `thread`, if that has a place for Python stacks; else NULL, and the guard is closed. */

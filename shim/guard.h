@@ -11,6 +11,7 @@
 #ifndef SHIM_GUARD_H
 #define SHIM_GUARD_H
 
+#include "block.h"
 #include "compiler.h"
 #include "ledger_format.h"
 
@@ -18,7 +19,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define GUARD_SIDE 16u /* bytes on each side, without our prefix */
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+#define GUARD_SIDE 16u                             /* bytes on each side, without our prefix */
+#define GUARD_DISTANCE (BLOCK_PREFIX + GUARD_SIDE) /* block_distance then */
 #define GUARD_CLEAN 0xcd
 #define GUARD_DEAD 0xdd
 #define GUARD_FORBIDDEN 0xfd
@@ -67,13 +73,19 @@ static inline uint64_t guard_load(const void *at)
 /* The word at p - 8 for each domain: the letter is its first byte in memory. */
 extern _hidden_ const uint64_t guard_letter_words[DOMAIN_COUNT];
 
-/* True when both sides are as they were: the fast way. */
-static inline bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit)
+/* True when both sides are as they were, but for the size: the fast way. */
+static inline bool guard_intact_around(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit)
 {
     const uint8_t *bytes = p;
 
-    return guard_load(bytes - 16) == htobe64(size) && guard_load(bytes - 8) == guard_letter_words[domain] &&
-           guard_load(bytes + size) == GUARD_FORBIDDEN_WORD && be64toh(guard_load(bytes + size + 8)) - 1 < serial_limit;
+    return guard_load(bytes - 8) == guard_letter_words[domain] && guard_load(bytes + size) == GUARD_FORBIDDEN_WORD &&
+           be64toh(guard_load(bytes + size + 8)) - 1 < serial_limit;
+}
+
+/* True when both sides are as they were. */
+static inline bool guard_intact(const void *p, size_t size, enum block_domain domain, uint64_t serial_limit)
+{
+    return guard_load((const uint8_t *)p - 16) == htobe64(size) && guard_intact_around(p, size, domain, serial_limit);
 }
 
 static inline void guard_store(void *at, uint64_t word)
@@ -114,15 +126,19 @@ size_t guard_stated_size(const void *p);
 /* Whether the bytes before `p` look like guard bytes. */
 bool guard_seems_dressed(const void *p);
 
-/* Small blocks are looked at and filled in pieces of 16 bytes that overlap, and without a branch that depends on the size: sizes
- * come in no order, and a branch that is not foreseen costs more than all of this. Of a block of 16 to 64 bytes the pieces
- * begin at: */
+/* Small blocks are looked at and filled in four pieces that overlap, and without a branch that depends on the size: sizes come in no
+ * order, and a branch that is not foreseen costs more than all of this. */
+#ifdef __AVX2__
+#define GUARD_PIECE 32u
+#else
 #define GUARD_PIECE 16u
-#define GUARD_SMALL_MAX 64u
-#define GUARD_MIDDLE_MAX 128u
+#endif
+#define GUARD_PIECES_MAX (4 * GUARD_PIECE)
 
+/* A piece, and where the pieces of a block of GUARD_PIECE to GUARD_PIECES_MAX bytes begin. The first one: 0. */
+typedef uint64_t guard_piece __attribute__((vector_size(GUARD_PIECE)));
 struct guard_pieces {
-    size_t second, third, last; /* the first one: 0 */
+    size_t second, third, last;
 };
 
 static _always_inline_ struct guard_pieces guard_cut(size_t size)
@@ -132,32 +148,51 @@ static _always_inline_ struct guard_pieces guard_cut(size_t size)
     return (struct guard_pieces){MIN(last, GUARD_PIECE), MAX(last, GUARD_PIECE) - GUARD_PIECE, last};
 }
 
-/* Two words at once, where the machine can do that. */
-typedef uint64_t guard_pair __attribute__((vector_size(GUARD_PIECE)));
-
 /* 0 where the piece at `at` consists of `value`. */
-static _always_inline_ guard_pair guard_differs(const uint8_t *at, guard_pair value)
+static _always_inline_ guard_piece guard_differs(const uint8_t *at, guard_piece value)
 {
-    guard_pair found;
+    guard_piece found;
 
     memcpy(&found, at, sizeof(found));
     return found ^ value;
 }
 
+static _always_inline_ bool guard_is_zero(guard_piece piece)
+{
+#ifdef __AVX2__
+    return _mm256_testz_si256((__m256i)piece, (__m256i)piece);
+#else
+    return !(piece[0] | piece[1]);
+#endif
+}
+
+/* The same for what is no more than two pieces of half the length, and not less than one. */
+#define GUARD_HALF 16u
+
+static _always_inline_ bool guard_is_filled_half(const uint8_t *bytes, size_t size, uint64_t value)
+{
+    typedef uint64_t half __attribute__((vector_size(GUARD_HALF)));
+    half first, last, wanted = (half){value, value};
+
+    memcpy(&first, bytes, sizeof(first));
+    memcpy(&last, bytes + size - GUARD_HALF, sizeof(last));
+    first = (first ^ wanted) | (last ^ wanted);
+    return !(first[0] | first[1]);
+}
+
 /* Whether all of [bytes, bytes + size) is `value`. */
 static _always_inline_ bool guard_is_filled(const uint8_t *bytes, size_t size, uint8_t value)
 {
-    const guard_pair wanted = (guard_pair){0, 0} + (uint64_t)(value * 0x0101010101010101ULL);
+    const uint64_t word = value * 0x0101010101010101ULL;
+    const guard_piece wanted = (guard_piece){0} + word;
 
-    if (unlikely(size - GUARD_PIECE > GUARD_MIDDLE_MAX - GUARD_PIECE))
+    if (GUARD_HALF < GUARD_PIECE && size - GUARD_HALF < GUARD_HALF)
+        return guard_is_filled_half(bytes, size, word);
+    if (unlikely(size - GUARD_PIECE > GUARD_PIECES_MAX - GUARD_PIECE))
         return guard_find_other(bytes, size, value) == size;
     struct guard_pieces pieces = guard_cut(size);
-    guard_pair other = guard_differs(bytes, wanted) | guard_differs(bytes + pieces.second, wanted) |
-                       guard_differs(bytes + pieces.third, wanted) | guard_differs(bytes + pieces.last, wanted);
-    if (size > GUARD_SMALL_MAX)
-        other |= guard_differs(bytes + 32, wanted) | guard_differs(bytes + 48, wanted) |
-                 guard_differs(bytes + size - 64, wanted) | guard_differs(bytes + size - 48, wanted);
-    return !(other[0] | other[1]);
+    return guard_is_zero(guard_differs(bytes, wanted) | guard_differs(bytes + pieces.second, wanted) |
+                         guard_differs(bytes + pieces.third, wanted) | guard_differs(bytes + pieces.last, wanted));
 }
 
 /* Fills a block. */
@@ -167,21 +202,21 @@ static _always_inline_ void guard_fill(void *p, uint8_t value, size_t size)
 
     if (unlikely(!guard_fills))
         return;
-    if (unlikely(size - GUARD_PIECE > GUARD_MIDDLE_MAX - GUARD_PIECE)) {
+    if (GUARD_HALF < GUARD_PIECE && size - GUARD_HALF < GUARD_HALF) {
+        memset(at, value, GUARD_HALF);
+        memset(at + size - GUARD_HALF, value, GUARD_HALF);
+        return;
+    }
+    if (unlikely(size - GUARD_PIECE > GUARD_PIECES_MAX - GUARD_PIECE)) {
         memset(p, value, size);
         return;
     }
+    const guard_piece piece = (guard_piece){0} + (uint64_t)(value * 0x0101010101010101ULL);
     struct guard_pieces pieces = guard_cut(size);
-    memset(at, value, GUARD_PIECE);
-    memset(at + pieces.second, value, GUARD_PIECE);
-    memset(at + pieces.third, value, GUARD_PIECE);
-    memset(at + pieces.last, value, GUARD_PIECE);
-    if (size > GUARD_SMALL_MAX) {
-        memset(at + 32, value, GUARD_PIECE);
-        memset(at + 48, value, GUARD_PIECE);
-        memset(at + size - 64, value, GUARD_PIECE);
-        memset(at + size - 48, value, GUARD_PIECE);
-    }
+    memcpy(at, &piece, GUARD_PIECE);
+    memcpy(at + pieces.second, &piece, GUARD_PIECE);
+    memcpy(at + pieces.third, &piece, GUARD_PIECE);
+    memcpy(at + pieces.last, &piece, GUARD_PIECE);
 }
 
 #endif

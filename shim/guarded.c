@@ -207,7 +207,7 @@ static _always_inline_ void let_go_one(const struct leaving *leaving, const stru
     if (unlikely(!p)) /* it was forgotten */
         return;
     uint64_t ref = block_prefix(p)[0];
-    if (likely(guarded_is_untouched(p, entry)) || note_leaving(leaving, entry))
+    if (likely(guarded_is_untouched(entry)) || note_leaving(leaving, entry))
         give_back(p, ref);
 }
 
@@ -252,7 +252,7 @@ void guarded_keep_back(struct thread *thread, void *p, uint64_t ref, const struc
 
     if (kept) {
         guard_fill(p, GUARD_DEAD, entry->size);
-        block_keep(p, ref, entry->alloc_trace, entry->free_trace);
+        block_keep(block_prefix(p), p, ref, entry->alloc_trace, entry->free_trace);
         kept = quarantine_add(&thread->quarantine, thread->generation, pool, entry);
     }
     if (!kept && returnable)

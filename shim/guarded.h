@@ -59,9 +59,12 @@ static inline uint64_t guarded_serial_limit(void)
 }
 
 /* Whether a block that leaves the quarantine is as it was when it came. */
-static _always_inline_ bool guarded_is_untouched(const void *p, const struct quarantine_entry *entry)
+static _always_inline_ bool guarded_is_untouched(const struct quarantine_entry *entry)
 {
-    return block_is_kept(block_prefix(p), p) && (!guard_fills || guard_is_filled(p, entry->size, GUARD_DEAD)) &&
+    const void *p = (const void *)quarantine_address(entry->place);
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - GUARD_DISTANCE);
+
+    return block_is_kept(prefix, p) && (!guard_fills || guard_is_filled(p, entry->size, GUARD_DEAD)) &&
            guard_intact(p, entry->size, quarantine_domain(entry->place), guarded_serial_limit());
 }
 

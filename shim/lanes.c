@@ -35,6 +35,8 @@ void lanes_reset(struct lanes *lanes, uint64_t limit)
 {
     memset(lanes, 0, sizeof(*lanes));
     lanes->limit = limit;
+    for (size_t number = 0; number < LANES_COUNT; number++)
+        lanes->lanes[number].due = UINT64_MAX;
 }
 
 static uint32_t block_bytes(size_t number)
@@ -53,19 +55,23 @@ static uint32_t batch_room(const struct lanes *lanes, size_t number)
 
 /* The interpreter may have another heap of its own (mimalloc), and the process another malloc: of their size classes nothing is known.
  * What is no pymalloc asks for no arenas. */
-static bool has_classes(const struct lanes *lanes, const void *base)
+static bool has_classes(const struct lanes *lanes, size_t number, const void *base)
 {
-    return lanes == &lanes_python ? pyarenas_owns((uintptr_t)base) : guarded_real_is_libc();
+    bool pymalloc = lanes == &lanes_python && block_bytes(number) <= LANES_PYMALLOC_MAX;
+
+    return pymalloc ? pyarenas_owns((uintptr_t)base) : guarded_real_is_libc();
 }
 
-static bool is_proved(struct lanes *lanes, struct lane *lane, const void *base)
+static bool is_proved(struct lanes *lanes, size_t number, const void *base)
 {
+    struct lane *lane = &lanes->lanes[number];
+
     if (!lane->proved && lanes->limit) {
-        lane->proved = has_classes(lanes, base);
-        if (!lane->proved)
+        lane->proved = has_classes(lanes, number, base);
+        if (!lane->proved && block_bytes(number) <= LANES_PYMALLOC_MAX)
             lanes->limit = 0;
     }
-    return lanes->limit != 0;
+    return lanes->limit && lane->proved;
 }
 
 struct quarantine_entry *lanes_begin_batch(struct lanes *lanes, struct quarantine_cache *cache, size_t number,
@@ -73,7 +79,7 @@ struct quarantine_entry *lanes_begin_batch(struct lanes *lanes, struct quarantin
 {
     struct lane *lane = &lanes->lanes[number];
 
-    if (!is_proved(lanes, lane, base))
+    if (!is_proved(lanes, number, base))
         return NULL;
     struct quarantine_batch *batch = quarantine_new_batch(cache, cache->generation);
     if (!batch)

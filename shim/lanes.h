@@ -11,18 +11,22 @@
 #define SHIM_LANES_H
 
 #include "compiler.h"
+#include "guard.h"
 #include "quarantine_batch.h"
 
-#define LANES_STEP_LOG 4u    /* size classes of both heaps: 16 bytes .. */
-#define LANES_BYTES_MAX 512u /* .. up to here */
+#define LANES_STEP_LOG 4u       /* size classes of both heaps: 16 bytes .. */
+#define LANES_BYTES_MAX 2048u   /* .. up to here */
+#define LANES_PYMALLOC_MAX 512u /* what is larger is taken from libc by the interpreter's heap, too */
 #define LANES_COUNT (LANES_BYTES_MAX >> LANES_STEP_LOG)
-#define LANES_AHEAD 4u /* blocks that are fetched before it is their turn */
+#define LANES_LIBC_MORE 8u /* bytes that glibc has besides in each block (malloc/malloc.c, request2size) */
+#define LANES_AHEAD 4u     /* blocks that are fetched before it is their turn */
 #define LANES_ENTRIES_AHEAD 12u
+#define LANES_BYTES_AHEAD 512u /* of a block: what comes behind them is fetched in turn */
 
 struct lane {
     struct quarantine_entry *free, *full;  /* of the newest batch: the next place, and where there is none left */
     struct quarantine_entry *oldest, *end; /* of the oldest batch that is full */
-    uint64_t due;                          /* traffic at which its blocks may leave */
+    uint64_t due;                          /* traffic at which its blocks may leave; UINT64_MAX: there are none */
     struct quarantine_batch *filling, *first, *last;
     bool proved; /* its blocks are as large as its class */
 };
@@ -40,17 +44,16 @@ extern _hidden_ struct lanes lanes_python;
 /* Makes a set empty. */
 void lanes_reset(struct lanes *lanes, uint64_t limit);
 
-/* The lane of a block for which `bytes` were asked of pymalloc (Objects/obmalloc.c, since CPython 3.8). LANES_COUNT or more: none. */
-static inline size_t lanes_of_python(size_t bytes)
-{
-    return (bytes - 1) >> LANES_STEP_LOG;
-}
-
-/* The same for glibc, which has 8 bytes more in each block (malloc/malloc.c, request2size). */
-#define LANES_LIBC_MORE 8u
+/* The lane of a block for which `bytes` were asked of glibc. LANES_COUNT or more: none. */
 static inline size_t lanes_of_libc(size_t bytes)
 {
     return (bytes + LANES_LIBC_MORE - 1) >> LANES_STEP_LOG;
+}
+
+/* The same of pymalloc (Objects/obmalloc.c, since CPython 3.8). */
+static inline size_t lanes_of_python(size_t bytes)
+{
+    return likely(bytes <= LANES_PYMALLOC_MAX) ? (bytes - 1) >> LANES_STEP_LOG : lanes_of_libc(bytes);
 }
 
 /* lanes_adds when no place is left. */
@@ -89,14 +92,16 @@ void lanes_shrink(struct lanes *lanes, struct quarantine_cache *cache,
 /* Fetches a block of a lane. The places behind the last one of a batch are 0, and no harm is done. */
 static _always_inline_ void lanes_fetch(const struct quarantine_entry *entry, size_t number)
 {
-    const uint8_t *at = (const uint8_t *)quarantine_address(entry->place) - block_distance;
+    const uint8_t *at = (const uint8_t *)quarantine_address(entry->place) - GUARD_DISTANCE;
     size_t bytes = (number + 1) << LANES_STEP_LOG;
 
     __builtin_prefetch(at, 1);
     __builtin_prefetch(at + QUARANTINE_LINE, 1);
+    __builtin_prefetch(at + bytes - QUARANTINE_LINE, 1);
     __builtin_prefetch(at + bytes - 1, 1);
-    if (unlikely(bytes > 2 * QUARANTINE_LINE))
-        for (size_t line = 2 * QUARANTINE_LINE; line < bytes; line += QUARANTINE_LINE)
+    if (unlikely(bytes > 3 * QUARANTINE_LINE))
+        for (size_t line = 2 * QUARANTINE_LINE; line < MIN(bytes - QUARANTINE_LINE, LANES_BYTES_AHEAD);
+             line += QUARANTINE_LINE)
             __builtin_prefetch(at + line, 1);
 }
 
@@ -111,7 +116,7 @@ static _always_inline_ struct quarantine_entry lanes_take(struct lanes *lanes, s
     struct lane *lane = &lanes->lanes[number];
 
     lanes->traffic += (number + 1) << LANES_STEP_LOG;
-    if (unlikely(lane->oldest >= lane->end || lanes->traffic < lane->due))
+    if (unlikely(lanes->traffic < lane->due)) /* or there is none */
         return (struct quarantine_entry){0, 0, 0, 0};
     struct quarantine_entry *oldest = lane->oldest++;
     const struct quarantine_entry entry = *oldest;

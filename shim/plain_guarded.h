@@ -9,17 +9,30 @@
 #include "lanes.h"
 #include "plain.h"
 
-#define PLAIN_GUARDED (BLOCK_PREFIX + GUARD_SIDE) /* p - base */
 #define PLAIN_PAGE 4096u
 
-/* plain_tally, or what does the same. */
-typedef struct ledger_tally *plain_take_stack(struct thread *thread, void *const *frame);
+/* Whether subinterpreters have heaps of their own. A file for one version of CPython alone may know. */
+#ifndef PLAIN_MANY_HEAPS
+#define PLAIN_MANY_HEAPS pymem_many_heaps
+#endif
+
+/* plain_tally, or what does the same. *ret_held: whether the same look tells that the thread holds the interpreter's lock. */
+typedef struct ledger_tally *plain_take_stack(struct thread *thread, void *const *frame, bool *ret_held);
+
+static _always_inline_ struct ledger_tally *plain_take_usually(struct thread *thread, void *const *frame,
+                                                               bool *ret_held)
+{
+    struct ledger_tally *tally = plain_tally(thread, frame);
+
+    *ret_held = interpreter_lock_held_after(thread);
+    return tally;
+}
 
 /* event_enter for a block whose bytes are as they shall be. */
 static _always_inline_ void plain_enter_guarded(struct thread *thread, uint8_t *base, size_t size, uint64_t ref,
                                                 struct ledger_tally *tally)
 {
-    uint8_t *p = base + PLAIN_GUARDED;
+    uint8_t *p = base + GUARD_DISTANCE;
 
     event_dress(thread, p, size, block_domain_of(ref));
     const struct records_free record = records_take_both(&thread->records);
@@ -34,7 +47,7 @@ static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t
         thread_leave();
         return NULL;
     }
-    uint8_t *p = base + PLAIN_GUARDED;
+    uint8_t *p = base + GUARD_DISTANCE;
     thread_local_state.busy = BUSY_SHIM;
     if (zeroed)
         memset(p, 0, size);
@@ -48,7 +61,7 @@ static _always_inline_ void *plain_finish_guarded(struct thread *thread, uint8_t
 /* The lane for blocks of `size` bytes. */
 static _always_inline_ size_t plain_lane(enum quarantine_pool pool, size_t size)
 {
-    size_t bytes = size + PLAIN_GUARDED + GUARD_SIDE;
+    size_t bytes = size + GUARD_DISTANCE + GUARD_SIDE;
 
     return pool == QUARANTINE_PYTHON ? lanes_of_python(bytes) : lanes_of_libc(bytes);
 }
@@ -60,7 +73,7 @@ static _always_inline_ struct lanes *plain_lanes(struct thread *thread, enum qua
     struct quarantine_cache *cache = &thread->quarantine;
 
     if (pool == QUARANTINE_PYTHON)
-        return likely(pymem_is_in_main(pyframes_holder(thread->python))) ? &lanes_python : NULL;
+        return likely(!PLAIN_MANY_HEAPS || pymem_is_in_main(pyframes_holder(thread->python))) ? &lanes_python : NULL;
     quarantine_check(cache, thread->generation);
     return &cache->lanes;
 }
@@ -77,9 +90,10 @@ static _always_inline_ uint8_t *plain_take_kept(struct thread *thread, enum quar
     uint8_t *p = (uint8_t *)quarantine_address(entry.place);
     if (unlikely(!p))
         return NULL;
-    if (likely(guarded_is_untouched(p, &entry)))
-        return p - PLAIN_GUARDED;
-    guarded_let_go(thread, &entry, frame);
+    if (likely(guarded_is_untouched(&entry)))
+        return p - GUARD_DISTANCE;
+    const struct quarantine_entry copy = entry; /* so that no other needs a place in memory */
+    guarded_let_go(thread, &copy, frame);
     return NULL;
 }
 
@@ -94,7 +108,7 @@ static _always_inline_ void plain_fill_entry(struct quarantine_entry *kept, cons
 static _always_inline_ void plain_make_dead(void *p, uint64_t ref, const struct quarantine_entry *entry)
 {
     guard_fill(p, GUARD_DEAD, entry->size);
-    block_keep(p, ref, entry->alloc_trace, entry->free_trace);
+    block_keep((uint64_t *)((uintptr_t)p - GUARD_DISTANCE), p, ref, entry->alloc_trace, entry->free_trace);
 }
 
 /* Keeps back a block that has been claimed, if that takes no more than a few stores. */
@@ -120,7 +134,7 @@ static _always_inline_ bool plain_keeps_in_lane(struct thread *thread, void *p, 
     size_t number = plain_lane(pool, entry->size);
     struct lanes *lanes = number < LANES_COUNT ? plain_lanes(thread, pool) : NULL;
     struct quarantine_entry *kept =
-        likely(lanes) ? lanes_adds(lanes, &thread->quarantine, number, (const uint8_t *)p - PLAIN_GUARDED) : NULL;
+        likely(lanes) ? lanes_adds(lanes, &thread->quarantine, number, (const uint8_t *)p - GUARD_DISTANCE) : NULL;
 
     if (unlikely(!kept))
         return false;
@@ -131,14 +145,17 @@ static _always_inline_ bool plain_keeps_in_lane(struct thread *thread, void *p, 
     return true;
 }
 
-/* The size of a block: the guard bytes say it, where that is safe to believe before they are proved. Its record would have to be
- * waited for. */
-static _always_inline_ uint64_t plain_guarded_size(const void *p, const struct ledger_record *record)
+/* Whether the guard bytes of a block are intact, and its size: they say it, where that is safe to believe before they are proved (the
+ * other side then lies on the same page). Its record would have to be waited for. `p` is a multiple of 16. */
+static _always_inline_ bool plain_is_intact(const void *p, enum block_domain domain, const struct ledger_record *record,
+                                            uint64_t *ret_size)
 {
     uint64_t stated = be64toh(guard_load((const uint8_t *)p - GUARD_SIDE)),
-             in_page = PLAIN_PAGE - ((uintptr_t)p & (PLAIN_PAGE - 1));
+             room = PLAIN_PAGE - GUARD_SIDE - ((uintptr_t)p & (PLAIN_PAGE - 1));
 
-    return likely(stated + GUARD_SIDE <= in_page && stated <= in_page) ? stated : record->size;
+    *ret_size = likely(stated <= room) ? stated : record->size;
+    return (likely(stated <= room) || stated == record->size) &&
+           guard_intact_around(p, *ret_size, domain, guarded_serial_limit());
 }
 
 /* A live block and all that its release needs. */
@@ -155,9 +172,9 @@ struct plain_block {
 static _always_inline_ struct thread *plain_open(void *p, uint64_t of, uint64_t allocator_bits, struct plain_block *ret)
 {
     struct thread_local_state *state = &thread_local_state;
-    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - PLAIN_GUARDED);
+    const uint64_t *prefix = (const uint64_t *)((uintptr_t)p - GUARD_DISTANCE);
 
-    if (unlikely(!plain_has_prefix(p, PLAIN_GUARDED) || !thread_raise(BUSY_SHIM)))
+    if (unlikely(!plain_has_prefix(p, GUARD_DISTANCE) || !thread_raise(BUSY_SHIM)))
         return NULL;
     uint32_t generation = *thread_generation;
     uint64_t ref = prefix[0];
@@ -170,8 +187,8 @@ static _always_inline_ struct thread *plain_open(void *p, uint64_t of, uint64_t 
     struct ledger_record *record = records_get(block_record(ref));
     __builtin_prefetch(record, 1); /* it may be in no cache */
     uint32_t alloc_trace = (uint32_t)prefix[1];
-    uint64_t size = plain_guarded_size(p, record);
-    if (unlikely(!guard_intact(p, size, block_domain_of(of), guarded_serial_limit()))) {
+    uint64_t size;
+    if (unlikely(!plain_is_intact(p, block_domain_of(of), record, &size))) {
         state->busy = 0;
         return NULL;
     }
@@ -190,8 +207,10 @@ static _always_inline_ void plain_release(struct thread *thread, const struct pl
     records_give_known(&thread->records, &block->record);
     count_subtract(thread->counters, 1, block->size);
     if (!(has_lanes && plain_keeps_in_lane(thread, block->p, block->ref, pool, &entry, frame)) &&
-        unlikely(!plain_keeps_back(thread, block->p, block->ref, pool, &entry)))
-        guarded_keep_back(thread, block->p, block->ref, &entry, true, frame);
+        unlikely(!plain_keeps_back(thread, block->p, block->ref, pool, &entry))) {
+        const struct quarantine_entry copy = entry; /* so that no other needs a place in memory */
+        guarded_keep_back(thread, block->p, block->ref, &copy, true, frame);
+    }
 }
 
 /* Frees `p` if it is a block as plain_open wants it. False: nothing has been done.
@@ -205,8 +224,9 @@ static _always_inline_ bool plain_free_guarded(void *p, uint64_t of, uint64_t al
 
     if (unlikely(!thread))
         return false;
-    uint32_t trace = take_stack(thread, frame)->trace;
-    bool holds_lock = pool == QUARANTINE_PYTHON && interpreter_lock_held_after(thread);
+    bool held;
+    uint32_t trace = take_stack(thread, frame, &held)->trace;
+    bool holds_lock = pool == QUARANTINE_PYTHON && held;
     if (unlikely(!holds_lock) && ((pool == QUARANTINE_PYTHON && interpreter_lock_missing()) || !guarded_claim(p))) {
         thread_local_state.busy = 0;
         return false;

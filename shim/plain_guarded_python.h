@@ -20,7 +20,7 @@ static _always_inline_ void plain_fetch_next(void *const *base)
 static _always_inline_ void *plain_ask(const struct py_allocator *allocator, size_t size)
 {
     thread_local_state.busy = BUSY_NESTED;
-    void *base = allocator->malloc(allocator->context, size + PLAIN_GUARDED + GUARD_SIDE);
+    void *base = allocator->malloc(allocator->context, size + GUARD_DISTANCE + GUARD_SIDE);
     plain_fetch_next(base);
     return base;
 }
@@ -50,8 +50,8 @@ static _always_inline_ void *plain_guarded_new(const struct python_origin *origi
 
     if (unlikely(!thread))
         return plain_guarded_otherwise(origin, size, frame, zeroed);
-    struct ledger_tally *tally = take_stack(thread, frame);
-    bool holds_lock = interpreter_lock_held_after(thread);
+    bool holds_lock;
+    struct ledger_tally *tally = take_stack(thread, frame, &holds_lock);
     if (unlikely(!holds_lock) && interpreter_lock_missing()) {
         thread_leave();
         return plain_guarded_otherwise(origin, size, frame, zeroed);
@@ -77,31 +77,55 @@ static _always_inline_ void *plain_guarded_calloc(const struct python_origin *or
     return plain_guarded_new(origin, bytes, frame, take_stack, true);
 }
 
-/* To a new block, as guarded_realloc does it, by one look at the stack. */
+/* A new size that is the old one: the block stays, and has been made here from now on. */
+static _always_inline_ void *plain_keep_in_place(struct thread *thread, const struct python_origin *origin,
+                                                 const struct plain_block *old, struct ledger_tally *tally)
+{
+    uint64_t *prefix = (uint64_t *)(old->p - GUARD_DISTANCE);
+
+    event_dress(thread, old->p, old->size, origin->domain);
+    count_subtract(thread->counters, 1, old->size);
+    plain_record(thread, old->p, prefix, old->size, origin->ref, tally, &old->record, tally->trace);
+    thread_leave();
+    return old->p;
+}
+
+/* To a new block. */
+static _always_inline_ void *plain_move(struct thread *thread, const struct python_origin *origin,
+                                        const struct plain_block *old, size_t size, struct ledger_tally *tally,
+                                        void *const *frame)
+{
+    uint8_t *base = plain_obtain(thread, origin, size, true, frame), *moved = base + GUARD_DISTANCE;
+
+    thread_local_state.busy = BUSY_SHIM;
+    if (likely(base)) {
+        size_t kept = MIN(size, old->size);
+        memcpy(moved, old->p, kept);
+        guard_fill(moved + kept, GUARD_CLEAN, size - kept);
+        plain_enter_guarded(thread, base, size, origin->ref, tally);
+        plain_release(thread, old, QUARANTINE_PYTHON, origin->direct, tally->trace, frame);
+    }
+    thread_leave();
+    return base ? moved : NULL;
+}
+
+/* As guarded_realloc does it, by one look at the stack. */
 static _always_inline_ void *plain_guarded_realloc(const struct python_origin *origin, void *p, size_t size,
                                                    void *const *frame, plain_take_stack *take_stack)
 {
     struct plain_block old;
-    struct thread *thread = event_guards && p && size - 1 < PLAIN_SIZE_MAX ? plain_open(p, origin->ref, 0, &old) : NULL;
+    struct thread *thread = event_guards && size < PLAIN_SIZE_MAX ? plain_open(p, origin->ref, 0, &old) : NULL;
 
     if (unlikely(!thread))
         return capture_python_realloc(origin, p, size, frame);
-    struct ledger_tally *tally = take_stack(thread, frame);
-    if (unlikely(size == old.size || old.size >= GUARDED_MOVE_MAX || !interpreter_lock_held_after(thread))) {
+    bool holds_lock;
+    struct ledger_tally *tally = take_stack(thread, frame, &holds_lock);
+    if (unlikely((old.size >= GUARDED_MOVE_MAX && size != old.size) || !holds_lock)) {
         thread_local_state.busy = 0;
         return capture_python_realloc(origin, p, size, frame);
     }
-    uint8_t *base = plain_obtain(thread, origin, size, true, frame), *moved = base + PLAIN_GUARDED;
-    thread_local_state.busy = BUSY_SHIM;
-    if (likely(base)) {
-        size_t kept = MIN(size, old.size);
-        memcpy(moved, p, kept);
-        guard_fill(moved + kept, GUARD_CLEAN, size - kept);
-        plain_enter_guarded(thread, base, size, origin->ref, tally);
-        plain_release(thread, &old, QUARANTINE_PYTHON, origin->direct, tally->trace, frame);
-    }
-    thread_leave();
-    return base ? moved : NULL;
+    return size == old.size ? plain_keep_in_place(thread, origin, &old, tally)
+                            : plain_move(thread, origin, &old, size, tally, frame);
 }
 
 static _always_inline_ void plain_guarded_free(const struct python_origin *origin, void *p, void *const *frame,

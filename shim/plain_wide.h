@@ -7,7 +7,7 @@
 #include "plain.h"
 #include "pysame.h"
 
-/* plain_tally, for a thread with thread->python, while pymem_captures and pysame_wide. */
+/* plain_tally, for a thread with thread->python, while pymem_captures_wide. */
 static _always_inline_ struct ledger_tally *plain_tally_wide(struct thread *thread, void *const *frame)
 {
     uint32_t native = likely(thread->unwind) ? unwind_capture_here(thread->unwind, frame) : 0;

@@ -229,13 +229,13 @@ static _always_inline_ bool make_tip(struct pyframes_thread *thread, uint32_t i,
     if (unlikely(known->kind != PLACE_FRAME || code_of(&pyframes_compat, place->frame, shape) != place->code)) {
         if (!make_node(thread, i, parent, shape))
             return false;
-        *ret = known->kind == PLACE_FRAME ? stack_at(&pyframes_compat, thread, place, parent, position, shape)
+        *ret = known->kind == PLACE_FRAME ? stack_at(&pyframes_compat, thread, i, parent, position, shape)
                                           : (struct python_stack){0, place->node};
         return true;
     }
     if (place->position != position || known->parent != parent || known->meta != meta_of(thread, i, position, shape))
         place->position = NO_POSITION;
-    *ret = stack_at(&pyframes_compat, thread, place, parent, position, shape);
+    *ret = stack_at(&pyframes_compat, thread, i, parent, position, shape);
     return true;
 }
 
@@ -266,6 +266,7 @@ static _always_inline_ struct python_stack make_nodes(struct pyframes_thread *th
     }
     if (unlikely(!make_tip(thread, last, parent, &stack, shape)))
         forget_stack(thread);
+    thread->tip_key = place_key(thread, last, shape);
     return stack;
 }
 
@@ -280,6 +281,7 @@ static _always_inline_ struct python_stack make_shorter(struct pyframes_thread *
     thread->tip = tip;
     if (unlikely(!make_tip(thread, kept - 1, tip[-1].node, &stack, shape)))
         forget_stack(thread);
+    thread->tip_key = place_key(thread, kept - 1, shape);
     return stack;
 }
 

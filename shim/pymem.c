@@ -27,7 +27,7 @@
 
 _hot_data_ uint8_t pymem_watching;
 bool pymem_present;
-_hot_data_ bool pymem_captures;
+_hot_data_ bool pymem_captures, pymem_captures_wide;
 bool pymem_checks_lock;
 bool pymem_many_heaps;
 uintptr_t pymem_main;
@@ -348,6 +348,12 @@ static void describe(void)
     memcpy(ledger_header->python, api.version, sizeof(ledger_header->python));
 }
 
+static void set_captures(bool captures)
+{
+    pymem_captures = captures;
+    pymem_captures_wide = captures && pysame_wide;
+}
+
 void pymem_start(void *handle)
 {
     if (pymem_present)
@@ -357,6 +363,7 @@ void pymem_start(void *handle)
         return;
     }
     describe();
+    pymem_captures_wide = false; /* not while it changes whose frames are read */
     /* Free-threaded builds: their collector walks the heap's blocks itself and would take a prefix for an object. */
     bool supported = pyframes_init(&api, (unsigned)start_options.stack_depth) == 0;
     bool free_threaded = ledger_header->lacks & LACK_FREE_THREADED;
@@ -372,7 +379,7 @@ void pymem_start(void *handle)
     pymem_finalizing = pycompat_finalizing(&api);
     pymem_sampled_start();
     pymem_present = true;
-    pymem_captures = start_options.python;
+    set_captures(start_options.python);
     quarantine_pool_size = api.hex >= 0x030a0000 ? 16384 : 4096; /* POOL_SIZE of Objects/obmalloc.c, 64-bit machines */
     pymem_many_heaps = api.hex >= 0x030c0000;
     pymem_checks_lock = guard_active && supported && !free_threaded;
@@ -415,7 +422,8 @@ bool pymem_suspend(void)
         suspended.captures = pymem_captures;
         suspended.checks_lock = pymem_checks_lock;
         pymem_watching = PYMEM_WATCH_NOT;
-        pymem_captures = pymem_checks_lock = false;
+        pymem_checks_lock = false;
+        set_captures(false);
     }
     lock_give(&lock);
     return true;
@@ -427,7 +435,7 @@ void pymem_resume(void)
     lock_take(&lock);
     if (--suspended.depth == 0 && pymem_present) {
         pymem_watching = suspended.watching;
-        pymem_captures = suspended.captures;
+        set_captures(suspended.captures);
         pymem_checks_lock = suspended.checks_lock;
     }
     lock_give(&lock);
@@ -440,7 +448,8 @@ void pymem_module_gone(void)
     if (!pymem_present || dladdr((void *)(uintptr_t)api.get_allocator, &info))
         return;
     pymem_watching = PYMEM_WATCH_NOT;
-    pymem_present = pymem_captures = pymem_checks_lock = false;
+    pymem_present = pymem_checks_lock = false;
+    set_captures(false);
     pymem_code_size = 0;
     quarantine_forget_python(0, UINTPTR_MAX);
 }

@@ -30,6 +30,9 @@ extern _hidden_ bool pymem_present;
 /* The same, and Python stacks are wanted. */
 extern _hidden_ bool pymem_captures;
 
+/* The same, and they can be taken in the way of plain_wide.h (pysame_wide). */
+extern _hidden_ bool pymem_captures_wide;
+
 /* Where the interpreter's own code lies. */
 extern _hidden_ uintptr_t pymem_code_start;
 extern _hidden_ size_t pymem_code_size;

@@ -72,6 +72,7 @@ struct pyframes_thread {
     bool whole;          /* neither open nor cut */
     uint32_t fresh_count;
     const struct place *tip; /* place of the innermost frame of the last stack, if that is whole; else `nowhere` */
+    uint64_t tip_key;        /* what the place adds to the frame of a stack (place_key) */
     uint16_t hints[HINTS];   /* where a frame may be */
     struct recent *recent;   /* first_recent, or a mapping of many */
     unsigned recent_shift;   /* 32 - log2 of their number */
@@ -147,16 +148,31 @@ static _always_inline_ uint32_t meta_of(const struct pyframes_thread *thread, ui
     return NODE_PYTHON | (is_entry(thread, i, position, shape) ? NODE_ENTRY : 0u);
 }
 
-/* The stack whose innermost frame is at `place`, with its position, when all places below have their nodes. */
+_Static_assert(PYTHON_STACK_ENTRY == 1ULL << 63, "as in a position of SHAPE_311");
+
+/* What place `i` adds to the frame of a stack whose innermost frame is there, and what its position adds. */
+static _always_inline_ uint64_t place_key(const struct pyframes_thread *thread, uint32_t i, enum pycompat_shape shape)
+{
+    bool entry = shape != SHAPE_311 && is_entry(thread, i, 0, shape);
+
+    return (uint64_t)thread->known[i].id << 32 | (entry ? PYTHON_STACK_ENTRY : 0);
+}
+
+static _always_inline_ uint64_t position_key(const struct pycompat *compat, const struct place *place,
+                                             uint64_t position, enum pycompat_shape shape)
+{
+    uint64_t entry = shape == SHAPE_311 ? position & PYTHON_STACK_ENTRY : 0;
+
+    return raw_offset_of(compat, position, place->code, shape) | entry;
+}
+
+/* The stack whose innermost frame is at place `i`, with its position, when all places below have their nodes. */
 static _always_inline_ struct python_stack stack_at(const struct pycompat *compat, const struct pyframes_thread *thread,
-                                                    const struct place *place, uint32_t parent, uint64_t position,
+                                                    uint32_t i, uint32_t parent, uint64_t position,
                                                     enum pycompat_shape shape)
 {
-    uint32_t i = (uint32_t)(place - thread->places);
-    uint64_t entry = is_entry(thread, i, position, shape) ? PYTHON_STACK_ENTRY : 0;
-    uint64_t key = (uint64_t)thread->known[i].id << 32 | raw_offset_of(compat, position, place->code, shape);
-
-    return (struct python_stack){key | entry, parent};
+    return (struct python_stack){
+        place_key(thread, i, shape) | position_key(compat, &thread->places[i], position, shape), parent};
 }
 
 /* ---- finding what is left of the last stack ---- */

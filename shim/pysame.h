@@ -34,7 +34,8 @@ static _always_inline_ struct python_stack pysame_capture(struct pyframes_thread
         unlikely(!is_same_below(&pyframes_compat, thread->places, true, tip, shape)) ||
         unlikely(code_of(&pyframes_compat, top, shape) != tip->code))
         return otherwise(thread, top);
-    return stack_at(&pyframes_compat, thread, tip, tip[-1].node, position_of(&pyframes_compat, top, shape), shape);
+    uint64_t position = position_of(&pyframes_compat, top, shape);
+    return (struct python_stack){thread->tip_key | position_key(&pyframes_compat, tip, position, shape), tip[-1].node};
 }
 
 #endif

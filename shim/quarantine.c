@@ -42,7 +42,7 @@ void quarantine_init(uint64_t bytes)
 {
     limit = bytes;
     quarantine_batch_bytes = MIN(BATCH_BYTES, bytes / 2 / BIG_SHARE); /* whether there is an interpreter or not */
-    lanes_reset(&lanes_python, bytes / 8);
+    lanes_reset(&lanes_python, bytes / 16);
 }
 
 /* With an interpreter, its blocks and the others have half each. */

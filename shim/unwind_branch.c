@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "unwind_branch.h"
 
+#include "real.h"
+
+#include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 
 #ifdef __x86_64__
 #include <cpuid.h>
 #endif
+
+#define SETTLED_FRAMES 3u /* the root, __libc_start_main, and what that calls .. */
+#define BESIDE 4096u      /* .. in no more than so many bytes from it */
 
 _hot_data_ bool branch_wide;
 
@@ -15,7 +22,7 @@ _hot_data_ bool branch_wide;
 
 /* Up to a certain generation of Intel's, and with other makers', it takes longer than to read one by one. Those after it have
  * AVX-VNNI. */
-void branch_init(void)
+static void choose_way(void)
 {
     unsigned a = 0, b = 0, c = 0, d = 0;
 
@@ -29,7 +36,7 @@ BRANCH_WIDE bool branch_is_same_wide(const struct unwind_branch *branch)
     return branch_is_same_here_wide(branch);
 }
 #else
-void branch_init(void)
+static void choose_way(void)
 {
 }
 
@@ -38,6 +45,44 @@ bool branch_is_same_wide(const struct unwind_branch *branch)
     return branch_is_same_plainly(branch);
 }
 #endif
+
+/* ---- where main was called ---- */
+
+static uintptr_t start_main;
+static size_t start_main_size; /* 0: it is not known */
+
+static void find_start_main(void)
+{
+    Dl_info info;
+    ElfW(Sym) *symbol = NULL;
+    const void *address = (const void *)(uintptr_t)real.__libc_start_main;
+
+    if (!address || !dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) || !symbol)
+        return;
+    start_main = (uintptr_t)address;
+    start_main_size = symbol->st_size;
+}
+
+void branch_init(void)
+{
+    choose_way();
+    find_start_main();
+}
+
+/* The words that need no look: those of the steps that lead from main to what called it. In the main thread the C library's part of the
+ * stack, __libc_start_main and the function beside it through which that calls main (since 2.34), stays as long as the process:
+ * what stands right below it was called by it. */
+static uint32_t settled_words(const struct unwind_thread *thread)
+{
+    const struct unwind_frame *frames = thread->frames;
+
+    if (thread->count <= SETTLED_FRAMES || frames[1].pc - start_main >= start_main_size ||
+        frames[2].pc - (start_main - BESIDE) >= 2 * BESIDE)
+        return 0;
+    return frames[SETTLED_FRAMES].words;
+}
+
+/* ---- keeping a branch ---- */
 
 /* Whether the words lie on the stack on which the capture began, which is there whenever a capture begins at this place
  * again; and nothing has to be asked before they are read. */
@@ -91,7 +136,7 @@ static bool add(struct unwind_word *words, uint32_t *count, struct unwind_word w
 static uint32_t gather(const struct unwind_thread *thread, void *const *frame, uint32_t kept, struct unwind_word *words)
 {
     const struct unwind_frame *leaf = &thread->frames[thread->count - 1];
-    uint32_t from = kept ? thread->frames[kept - 1].words : 0, count = 0;
+    uint32_t from = kept ? thread->frames[kept - 1].words : settled_words(thread), count = 0;
     const uintptr_t *fp = unwind_saved_fp(frame);
 
     if (!all_here(thread, thread->words + from, leaf->words - from))

@@ -377,6 +377,19 @@ static void python_case(const char *python, const char *const *arguments, const 
 
 static const char *const domains[] = {"raw", "mem", "obj", "malloc"};
 
+/* Small, larger than what CPython's own heap serves, emptied, and of the size that it had. */
+static void resized_blocks(const char *python)
+{
+    static const char *const sizes[] = {"0", "24", "700"};
+
+    for (size_t i = 0; i < 3; i++) {
+        char *detail = text_format("1 byte at offset %s of a block of %s bytes", sizes[i], sizes[i]);
+        python_case(python, LIST("overflow_resized", i % 2 ? "obj" : "mem", sizes[i]), "guard=1", "overflow", detail);
+        free(detail);
+    }
+    python_case(python, LIST("resized", "obj"), "guard=1", NULL, NULL);
+}
+
 static void python_errors(const char *python)
 {
     for (size_t i = 0; i < 4; i++) {
@@ -389,10 +402,11 @@ static void python_errors(const char *python)
         python_case(python, LIST("late_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
         python_case(python, LIST("kept_prefix", domains[i]), "guard=1", "underflow", "16 bytes at offset -32 ");
     }
-    python_case(python, LIST("overflow_emptied", "mem"), "guard=1", "overflow",
-                "1 byte at offset 0 of a block of 0 bytes");
-    python_case(python, LIST("overflow_emptied", "obj"), "guard=1", "overflow",
-                "1 byte at offset 0 of a block of 0 bytes");
+    python_case(python, LIST("late_write_served", "mem", "1000"), "guard=1:quarantine=64k", "use-after-free",
+                "1 byte at offset 3 ");
+    python_case(python, LIST("late_write_served", "malloc", "1000"), "guard=1:quarantine=64k", "use-after-free",
+                "1 byte at offset 3 ");
+    resized_blocks(python);
     python_case(python, LIST("unlocked", "mem"), "guard=1", "gil-not-held", "PyMem_Malloc is called");
     python_case(python, LIST("unlocked", "obj"), "guard=1", "gil-not-held", "PyObject_Malloc is called");
     python_case(python, LIST("unlocked", "raw"), "guard=1", NULL, NULL);

@@ -60,19 +60,26 @@ ParameterizedTestParameters(python_stacks, compared_stacks)
     return all_pythons();
 }
 
-/* One in 31 native stacks is compared with libunwind's own: recursion, callbacks of ctypes and of C, generators, coroutines,
- * exceptions through C, threads. */
-ParameterizedTest(struct python *python, python_stacks, compared_stacks)
+static void assert_same_stacks(const struct python *python, const char *script, const char *options)
 {
-    char *script = script_path("stack_shapes.py");
-    struct traced traced = trace(BY_PRELOAD, "self_check=31", LIST(python->path, script), NULL);
+    struct traced traced = trace(BY_PRELOAD, options, LIST(python->path, script), NULL);
     json_t *process = report_process(traced.report, 0);
 
     assert_same_text("done\n", traced.run.out, "stdout");
     cr_assert_gt(process_total(process, "self_checks"), 1000);
-    cr_assert_eq(process_total(process, "self_check_differences"), 0, "Python %s: %lld stacks differ", python->version,
-                 process_total(process, "self_check_differences"));
+    cr_assert_eq(process_total(process, "self_check_differences"), 0, "Python %s, %s: %lld stacks differ",
+                 python->version, options, process_total(process, "self_check_differences"));
     traced_clear(&traced);
+}
+
+/* One in 31 native stacks is compared with libunwind's own: recursion, callbacks of ctypes and of C, generators, coroutines,
+ * exceptions through C, threads. With guard bytes, too: each hook has to find its caller's frame in its own. */
+ParameterizedTest(struct python *python, python_stacks, compared_stacks)
+{
+    char *script = script_path("stack_shapes.py");
+
+    assert_same_stacks(python, script, "self_check=31");
+    assert_same_stacks(python, script, "self_check=31:guard=1");
     free(script);
 }
 

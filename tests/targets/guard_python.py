@@ -8,6 +8,7 @@ import threading
 api = ctypes.PyDLL(None)  # keeps the interpreter's lock
 free_threads = ctypes.CDLL(None)  # gives it up around each call
 MAKERS = {"raw": "PyMem_RawMalloc", "mem": "PyMem_Malloc", "obj": "PyObject_Malloc", "malloc": "malloc"}
+RESIZERS = {"raw": "PyMem_RawRealloc", "mem": "PyMem_Realloc", "obj": "PyObject_Realloc", "malloc": "realloc"}
 FREERS = {"raw": "PyMem_RawFree", "mem": "PyMem_Free", "obj": "PyObject_Free", "malloc": "free"}
 
 
@@ -19,6 +20,10 @@ def function(library, name, result, *arguments):
 
 def make(domain, size=24):
     return function(api, MAKERS[domain], ctypes.c_void_p, ctypes.c_size_t)(size)
+
+
+def resize(domain, block, size):
+    return function(api, RESIZERS[domain], ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)(block, size)
 
 
 def free(domain, block, library=api):
@@ -35,10 +40,19 @@ def overflow(domain):
     free(domain, block)
 
 
-def overflow_emptied(domain):
-    resize = function(api, MAKERS[domain].replace("Malloc", "Realloc"), ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-    block = resize(make(domain), 0)
-    ctypes.memset(block, 0x78, 1)
+def overflow_resized(domain, size):
+    """Of a block that was made by its first resizing."""
+    block = resize(domain, resize(domain, None, 24), int(size))
+    ctypes.memset(block + int(size), 0x78, 1)
+    free(domain, block)
+
+
+def resized(domain):
+    block = None
+    for size in 24, 24, 25, 700, 700, 3000, 1 << 19, (1 << 19) + 1, 600, 24, 0:
+        block = resize(domain, block, size)
+        ctypes.memset(block, size, size)
+        assert ctypes.string_at(block, size) == bytes([size % 256]) * size
     free(domain, block)
 
 
@@ -48,13 +62,13 @@ def late_write(domain):
     ctypes.memset(block + 3, 0x78, 1)
 
 
-def late_write_served(domain):
+def late_write_served(domain, size="24"):
     """What was written over is found when a new request gets the block."""
-    block = make(domain)
+    block = make(domain, int(size))
     free(domain, block)
     ctypes.memset(block + 3, 0x78, 1)
     for _ in range(5000):
-        free(domain, make(domain))
+        free(domain, make(domain, int(size)))
 
 
 def late_prefix(domain):

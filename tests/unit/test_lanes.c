@@ -81,8 +81,10 @@ Test(lanes, a_class_is_16_bytes_wide)
     cr_expect_eq(lanes_of_python(16), 0);
     cr_expect_eq(lanes_of_python(17), 1);
     cr_expect_eq(lanes_of_python(112), LANE);
-    cr_expect_eq(lanes_of_python(512), LANES_COUNT - 1);
-    cr_expect_geq(lanes_of_python(513), LANES_COUNT);
+    cr_expect_eq(lanes_of_python(512), 31);
+    cr_expect_eq(lanes_of_python(513), 32);
+    cr_expect_eq(lanes_of_python(LANES_BYTES_MAX - LANES_LIBC_MORE), LANES_COUNT - 1);
+    cr_expect_geq(lanes_of_python(LANES_BYTES_MAX - LANES_LIBC_MORE + 1), LANES_COUNT);
 }
 
 Test(lanes, the_oldest_comes_first_and_not_before_its_time)
