@@ -127,16 +127,15 @@ size_t guard_stated_size(const void *p);
 bool guard_seems_dressed(const void *p);
 
 /* Small blocks are looked at and filled in four pieces that overlap, and without a branch that depends on the size: sizes come in no
- * order, and a branch that is not foreseen costs more than all of this. */
-#ifdef __AVX2__
+ * order, and a branch that is not foreseen costs more than all of this. What is shorter than a piece, in two halves. */
 #define GUARD_PIECE 32u
-#else
-#define GUARD_PIECE 16u
-#endif
+#define GUARD_HALF (GUARD_PIECE / 2)
 #define GUARD_PIECES_MAX (4 * GUARD_PIECE)
 
-/* A piece, and where the pieces of a block of GUARD_PIECE to GUARD_PIECES_MAX bytes begin. The first one: 0. */
+typedef uint64_t guard_half __attribute__((vector_size(GUARD_HALF)));
 typedef uint64_t guard_piece __attribute__((vector_size(GUARD_PIECE)));
+
+/* Where the pieces of a block of GUARD_PIECE to GUARD_PIECES_MAX bytes begin. The first one: 0. */
 struct guard_pieces {
     size_t second, third, last;
 };
@@ -148,31 +147,41 @@ static _always_inline_ struct guard_pieces guard_cut(size_t size)
     return (struct guard_pieces){MIN(last, GUARD_PIECE), MAX(last, GUARD_PIECE) - GUARD_PIECE, last};
 }
 
-/* 0 where the piece at `at` consists of `value`. */
-static _always_inline_ guard_piece guard_differs(const uint8_t *at, guard_piece value)
+static _always_inline_ bool guard_is_half(size_t size)
+{
+    return size - GUARD_HALF < GUARD_HALF;
+}
+
+static _always_inline_ bool guard_is_pieces(size_t size)
+{
+    return size - GUARD_PIECE <= GUARD_PIECES_MAX - GUARD_PIECE;
+}
+
+/* Adds to *other, bit by bit, what differs from `wanted` in the piece at `at`. */
+static _always_inline_ void guard_compare(guard_piece *other, const uint8_t *at, uint64_t wanted)
 {
     guard_piece found;
 
     memcpy(&found, at, sizeof(found));
-    return found ^ value;
+    *other |= found ^ wanted;
 }
 
-static _always_inline_ bool guard_is_zero(guard_piece piece)
+static _always_inline_ bool guard_is_zero(const guard_piece *piece)
 {
 #ifdef __AVX2__
-    return _mm256_testz_si256((__m256i)piece, (__m256i)piece);
+    return _mm256_testz_si256((__m256i)*piece, (__m256i)*piece);
 #else
-    return !(piece[0] | piece[1]);
+    guard_half halves[2];
+
+    memcpy(halves, piece, sizeof(halves));
+    halves[0] |= halves[1];
+    return !(halves[0][0] | halves[0][1]);
 #endif
 }
 
-/* The same for what is no more than two pieces of half the length, and not less than one. */
-#define GUARD_HALF 16u
-
-static _always_inline_ bool guard_is_filled_half(const uint8_t *bytes, size_t size, uint64_t value)
+static _always_inline_ bool guard_is_filled_half(const uint8_t *bytes, size_t size, uint64_t wanted)
 {
-    typedef uint64_t half __attribute__((vector_size(GUARD_HALF)));
-    half first, last, wanted = (half){value, value};
+    guard_half first, last;
 
     memcpy(&first, bytes, sizeof(first));
     memcpy(&last, bytes + size - GUARD_HALF, sizeof(last));
@@ -183,16 +192,19 @@ static _always_inline_ bool guard_is_filled_half(const uint8_t *bytes, size_t si
 /* Whether all of [bytes, bytes + size) is `value`. */
 static _always_inline_ bool guard_is_filled(const uint8_t *bytes, size_t size, uint8_t value)
 {
-    const uint64_t word = value * 0x0101010101010101ULL;
-    const guard_piece wanted = (guard_piece){0} + word;
+    const uint64_t wanted = value * 0x0101010101010101ULL;
 
-    if (GUARD_HALF < GUARD_PIECE && size - GUARD_HALF < GUARD_HALF)
-        return guard_is_filled_half(bytes, size, word);
-    if (unlikely(size - GUARD_PIECE > GUARD_PIECES_MAX - GUARD_PIECE))
+    if (guard_is_half(size))
+        return guard_is_filled_half(bytes, size, wanted);
+    if (unlikely(!guard_is_pieces(size)))
         return guard_find_other(bytes, size, value) == size;
     struct guard_pieces pieces = guard_cut(size);
-    return guard_is_zero(guard_differs(bytes, wanted) | guard_differs(bytes + pieces.second, wanted) |
-                         guard_differs(bytes + pieces.third, wanted) | guard_differs(bytes + pieces.last, wanted));
+    guard_piece other = {0};
+    guard_compare(&other, bytes, wanted);
+    guard_compare(&other, bytes + pieces.second, wanted);
+    guard_compare(&other, bytes + pieces.third, wanted);
+    guard_compare(&other, bytes + pieces.last, wanted);
+    return guard_is_zero(&other);
 }
 
 /* Fills a block. */
@@ -202,16 +214,17 @@ static _always_inline_ void guard_fill(void *p, uint8_t value, size_t size)
 
     if (unlikely(!guard_fills))
         return;
-    if (GUARD_HALF < GUARD_PIECE && size - GUARD_HALF < GUARD_HALF) {
+    if (guard_is_half(size)) {
         memset(at, value, GUARD_HALF);
         memset(at + size - GUARD_HALF, value, GUARD_HALF);
         return;
     }
-    if (unlikely(size - GUARD_PIECE > GUARD_PIECES_MAX - GUARD_PIECE)) {
+    if (unlikely(!guard_is_pieces(size))) {
         memset(p, value, size);
         return;
     }
-    const guard_piece piece = (guard_piece){0} + (uint64_t)(value * 0x0101010101010101ULL);
+    const uint64_t word = value * 0x0101010101010101ULL;
+    const guard_piece piece = {word, word, word, word};
     struct guard_pieces pieces = guard_cut(size);
     memcpy(at, &piece, GUARD_PIECE);
     memcpy(at + pieces.second, &piece, GUARD_PIECE);

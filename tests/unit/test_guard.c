@@ -3,6 +3,8 @@
  * The bytes around blocks against the table of CPython's memory manual. */
 #include "guard.h"
 
+#include "guard_sizes.h"
+
 #include "block.h"
 
 #include <criterion/criterion.h>
@@ -38,21 +40,7 @@ Test(guard, layout_is_that_of_the_manual)
 
 Test(guard, fills_and_looks_at_all_bytes_and_no_others)
 {
-    uint8_t room[400];
-
-    guard_init(true, true);
-    for (size_t size = 0; size < 300; size++) {
-        memset(room, 0x11, sizeof(room));
-        guard_fill(room + 32, GUARD_DEAD, size);
-        cr_assert_eq(room[31], 0x11, "%zu bytes", size);
-        cr_assert_eq(room[32 + size], 0x11, "%zu bytes", size);
-        cr_assert(guard_is_filled(room + 32, size, GUARD_DEAD), "%zu bytes", size);
-        for (size_t at = 0; at < size; at++) {
-            room[32 + at] ^= 0x40;
-            cr_assert_not(guard_is_filled(room + 32, size, GUARD_DEAD), "byte %zu of %zu", at, size);
-            room[32 + at] ^= 0x40;
-        }
-    }
+    assert_all_sizes();
 }
 
 Test(guard, every_domain_has_its_letter)
