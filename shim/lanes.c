@@ -66,12 +66,13 @@ static bool is_proved(struct lanes *lanes, size_t number, const void *base)
 {
     struct lane *lane = &lanes->lanes[number];
 
-    if (!lane->proved && lanes->limit) {
-        lane->proved = has_classes(lanes, number, base);
-        if (!lane->proved && block_bytes(number) <= LANES_PYMALLOC_MAX)
-            lanes->limit = 0;
-    }
-    return lanes->limit && lane->proved;
+    if (!lanes->limit || lane->proved || lane->refuted)
+        return lanes->limit && lane->proved;
+    lane->proved = has_classes(lanes, number, base);
+    lane->refuted = !lane->proved;
+    if (lane->refuted && block_bytes(number) <= LANES_PYMALLOC_MAX)
+        lanes->limit = 0; /* the heap is another, and none of it is known */
+    return lane->proved;
 }
 
 struct quarantine_entry *lanes_begin_batch(struct lanes *lanes, struct quarantine_cache *cache, size_t number,

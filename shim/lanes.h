@@ -28,7 +28,7 @@ struct lane {
     struct quarantine_entry *oldest, *end; /* of the oldest batch that is full */
     uint64_t due;                          /* traffic at which its blocks may leave; UINT64_MAX: there are none */
     struct quarantine_batch *filling, *first, *last;
-    bool proved; /* its blocks are as large as its class */
+    bool proved, refuted; /* its blocks are as large as its class, or that cannot be told */
 };
 
 struct lanes {

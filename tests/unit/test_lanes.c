@@ -21,9 +21,11 @@ bool pyarenas_owns(uintptr_t address)
     return in_arenas && address != 0;
 }
 
+static bool is_libc;
+
 bool guarded_real_is_libc(void)
 {
-    return false;
+    return is_libc;
 }
 
 static struct quarantine_cache cache;
@@ -85,6 +87,24 @@ Test(lanes, a_class_is_16_bytes_wide)
     cr_expect_eq(lanes_of_python(513), 32);
     cr_expect_eq(lanes_of_python(LANES_BYTES_MAX - LANES_LIBC_MORE), LANES_COUNT - 1);
     cr_expect_geq(lanes_of_python(LANES_BYTES_MAX - LANES_LIBC_MORE + 1), LANES_COUNT);
+}
+
+Test(lanes, what_is_larger_than_pymallocs_blocks_is_kept_in_lanes_if_it_is_libcs)
+{
+    const size_t large = lanes_of_python(LANES_PYMALLOC_MAX + 1);
+
+    is_libc = true;
+    cr_expect(put(large, 0));
+    lanes_reset(&lanes_python, LIMIT);
+    is_libc = false;
+    cr_expect_not(put(large, 0));
+    is_libc = true; /* it is not asked twice */
+    cr_expect_not(put(large, 0));
+    cr_expect(put(LANE, 0));
+    in_arenas = false;
+    cr_expect_not(put(LANE + 1, 0));
+    in_arenas = true;
+    cr_expect_not(put(LANE + 2, 0), "all of the heap is another one");
 }
 
 Test(lanes, the_oldest_comes_first_and_not_before_its_time)
