@@ -321,12 +321,18 @@ void quarantine_flush(struct quarantine_cache *cache, uint32_t generation)
     *cache = (struct quarantine_cache){0};
 }
 
+/* What a lock protects that somebody had who will not go on. */
+static void begin_anew(void)
+{
+    unused = NULL;
+    room.left = 0;
+    lock_give(&unused_lock);
+}
+
 void quarantine_left(struct quarantine_cache *cache)
 {
-    if (lock_is_own(&unused_lock)) {
-        unused = NULL;
-        lock_give(&unused_lock);
-    }
+    if (lock_is_own(&unused_lock))
+        begin_anew();
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
         if (lock_is_own(&queues[pool].lock)) {
             memset(queues[pool].lists, 0, sizeof(queues[pool].lists));
@@ -365,8 +371,7 @@ void quarantine_visit(uint32_t generation, void (*visit)(struct quarantine_entry
 /* Batches that were in queues are lost to the child, which has few. */
 void quarantine_fork_child(void)
 {
-    lock_give(&unused_lock);
-    unused = NULL;
+    begin_anew();
     for (int pool = 0; pool < QUARANTINE_POOL_COUNT; pool++)
         queues[pool] = (struct queue){0};
     lanes_fork_child();
