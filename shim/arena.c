@@ -2,6 +2,7 @@
 #include "arena.h"
 
 #include "compiler.h"
+#include "large_pages.h"
 #include "lock.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 
 #define CHUNK_SIZE (256u << 10)
 #define ALIGNMENT 64u
-#define LARGE_PAGE ((size_t)2 << 20)
 
 /* The list of mappings is made of pages of entries, never given back; a free entry has size 0. */
 #define LIST_SIZE 4096u
@@ -96,31 +96,15 @@ void *arena_map(size_t size)
     return memory;
 }
 
-/* At a multiple of a large page: what is mapped too much before and behind it goes back. */
-static void *map_aligned(size_t size)
-{
-    uint8_t *memory = map(size + LARGE_PAGE);
-
-    if (!memory)
-        return NULL;
-    size_t before = -(uintptr_t)memory & (LARGE_PAGE - 1);
-    if (before)
-        munmap(memory, before);
-    munmap(memory + before + size, LARGE_PAGE - before);
-    return memory + before;
-}
-
 void *arena_map_scattered(size_t size)
 {
     if (size < LARGE_PAGE)
         return arena_map(size);
     int saved = errno;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *memory = map_aligned((size + page - 1) & -page);
+    void *memory = large_pages_reserve((size + page - 1) & -page);
 
     remember(memory, size);
-    if (memory)
-        madvise(memory, size, MADV_HUGEPAGE); /* where there are none, small ones do */
     errno = saved;
     return memory;
 }
